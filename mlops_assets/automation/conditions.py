@@ -1,0 +1,37 @@
+"""When an asset is asked for without a person. Each condition has a name that says what it waits for."""
+
+import dagster as dg
+
+from mlops_assets.domain.names import Stage
+
+
+def upstream_updated_and_passed() -> dg.AutomationCondition:
+    """New input, and no blocking check of any input failed.
+
+    Without the second half a candidate that failed a gate would be registered by the next tick.
+    """
+    condition = dg.AutomationCondition.eager() & dg.AutomationCondition.all_deps_blocking_checks_passed()
+    return condition.with_label("upstream_updated_and_passed")
+
+
+_LAUNCHED = (
+    Stage.RAW_DATA,
+    Stage.TRAINING_SET,
+)  # by a job, a schedule or a sensor, never because something is new
+
+
+def automated(spec: dg.AssetSpec) -> dg.AssetSpec:
+    """The asset with the condition of its stage."""
+    if spec.key.path[-1] in _LAUNCHED:
+        return spec
+    return spec.replace_attributes(automation_condition=upstream_updated_and_passed())
+
+
+def automation_sensor() -> dg.AutomationConditionSensorDefinition:
+    """Evaluates the conditions of every asset."""
+    return dg.AutomationConditionSensorDefinition(
+        name="lifecycle_automation",
+        target=dg.AssetSelection.all(),
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Runs a stage when its inputs are new and passed their checks.",
+    )

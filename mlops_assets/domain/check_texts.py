@@ -1,0 +1,33 @@
+"""What each check asks, in one sentence, for who looks at it in the UI. Light: assets declare checks at load."""
+
+from collections.abc import Mapping
+
+from mlops_assets.domain.data_checks import DISTRIBUTION, FRESHNESS, LEAKAGE, NULLS, ONLINE, QUARANTINE, SCHEMA, VOLUME
+from mlops_assets.domain.gates import Gate
+
+ASKS: Mapping[str, str] = {
+    "kept_rows": "Does the source still hold the rows it held before?",
+    "no_repeats": "Does every partition hold rows of its own, not those of another sent again?",
+    "kept_schema": "Are columns and types those of the partitions before it?",
+    "every_row_timed": "Does every row have a time that can be read, so that it lies in its partition?",
+    SCHEMA: "Are the declared columns there, with types that can be read as declared?",
+    VOLUME: "Does each partition hold about as many rows as the recent ones?",
+    FRESHNESS: "Is the latest row young enough?",
+    QUARANTINE: "Do few enough rows break an expectation?",
+    NULLS: "Is the share of missing values within the declared one?",
+    DISTRIBUTION: "Do the values look like those of the reference?",
+    ONLINE: "Does the online store answer what the offline join gives at the same moment?",
+    LEAKAGE: "Was every feature of an example known at its moment?",
+    Gate.ROWS: "Are there enough test rows to judge on?",
+    Gate.FLOOR: "Is the score surely above the declared floor?",
+    Gate.CEILING: "Is the score too good to be true, as it is when the outcome leaks into the inputs?",
+    Gate.CHAMPION: "Is the candidate surely better than the champion on the same rows?",
+    Gate.SLICES: "Is no declared slice served worse than by the champion?",
+    Gate.ANCHOR: "Is the candidate not worse than the fixed anchor, so that small losses do not add up?",
+    Gate.BASELINES: "Does the network surely beat the simple models trained on the same rows?",
+    Gate.CALIBRATION: "Do the predicted probabilities mean what they say?",
+    Gate.FAIRNESS: "Are the groups of the protected attributes treated alike, within the declared limits?",
+    Gate.ROBUSTNESS: "Does the score hold when values are missing, extreme or unknown?",
+    Gate.LATENCY: "Does one row get its answer within the declared time?",
+    Gate.PARITY: "Does the graph that is served answer what the trained network answers?",
+}

@@ -1,0 +1,57 @@
+"""Every name that two modules share: stages, layers of the lake, aliases, tags. No string literal twice."""
+
+from enum import StrEnum
+
+
+class Stage(StrEnum):
+    """The assets of a model, in the order of the flow. An asset's key is `[model, stage]`."""
+
+    RAW_DATA = "raw_data"
+    VALIDATED_DATA = "validated_data"
+    FEATURES = "features"
+    TRAINING_SET = "training_set"
+    TRAINED_MODEL = "trained_model"
+    SERVING_MODEL = "serving_model"
+    EVALUATION = "evaluation"
+    REGISTERED_VERSION = "registered_version"
+
+
+DATA_STAGES = (Stage.RAW_DATA, Stage.VALIDATED_DATA, Stage.FEATURES)
+TRAINING_STAGES = (
+    Stage.TRAINING_SET,
+    Stage.TRAINED_MODEL,
+    Stage.SERVING_MODEL,
+    Stage.EVALUATION,
+    Stage.REGISTERED_VERSION,
+)
+
+
+class Layer(StrEnum):
+    """The first folder under a model in the lake."""
+
+    RAW = "raw"
+    VALIDATED = "validated"
+    QUARANTINE = "quarantine"
+    FEATURES = "features"
+    TRAINING_SETS = "training_sets"
+    MODELS = "models"
+    EVALUATIONS = "evaluations"
+    RECORDS = "records"
+
+
+class Alias(StrEnum):
+    """Names in the model registry that move; each is resolved once, at the border."""
+
+    CHALLENGER = "challenger"
+    CHAMPION = "champion"
+    ANCHOR = "anchor"
+    SHADOW = "shadow"
+    ARCHIVED = "archived"
+
+
+SNAPSHOT = "all"  # the only partition of a table without partitions
+EVENT_TIME = "event_timestamp"  # of a feature row
+CREATED_TIME = "created_timestamp"  # when a feature row became known
+ROW_KEY = "row_id"  # the key of a row that has none of its own
+LABEL = "label"  # the target in a training set, as number
+REASONS = "quarantine_reasons"

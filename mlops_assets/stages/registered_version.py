@@ -1,0 +1,157 @@
+"""registered_version: a candidate that passed every gate becomes a version. Nothing else ever does."""
+
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from mlops_assets.domain.names import Stage
+from mlops_assets.domain.records import Evaluation, ServingModel, TrainedModel, TrainingSet, Version
+from mlops_assets.domain.spec import ModelSpec, Promotion
+from mlops_assets.resources.bundles import Bundles
+from mlops_assets.resources.clock import Clock
+from mlops_assets.resources.lake import Lake, read_json
+from mlops_assets.resources.ledger import Ledger
+from mlops_assets.resources.registry import Registry
+from mlops_assets.resources.surroundings import surroundings
+from mlops_assets.stages.common import PROJECT, asset_key, failed, retried_on_infrastructure, stage_asset
+
+if TYPE_CHECKING:
+    from mlops_assets.domain.lineage import Provenance
+    from mlops_assets.domain.versions import Bump, Candidate, VersionInfo
+
+_ACTOR = "gates"
+
+
+def registered_version(spec: ModelSpec) -> dg.AssetsDefinition:
+    """The asset `[model, registered_version]`."""
+    before = (Stage.TRAINING_SET, Stage.TRAINED_MODEL, Stage.SERVING_MODEL, Stage.EVALUATION)
+
+    @stage_asset(
+        spec,
+        Stage.REGISTERED_VERSION,
+        "mlflow",
+        ins={stage.value: dg.AssetIn(asset_key(spec.model, stage)) for stage in before},
+        description="The version in the registry: number, semantic version, model card, lineage.",
+    )
+    def asset(
+        context: dg.AssetExecutionContext,
+        training_set: TrainingSet,
+        trained_model: TrainedModel,
+        serving_model: ServingModel,
+        evaluation: Evaluation,
+        registry: Registry,
+        ledger: Ledger,
+        bundles: Bundles,
+        lake: Lake,
+        clock: Clock,
+    ) -> dg.MaterializeResult[Version]:
+        _demand_passed(spec, serving_model, evaluation)
+        with retried_on_infrastructure():
+            origin = _Origin(spec, training_set, trained_model, serving_model, evaluation)
+            version = origin.register(registry, bundles, lake)
+            numbers = {evaluation.metric: evaluation.score}
+            now = clock.now(spec)
+            promoted = _promote(spec, version, registry, ledger, numbers, now)
+        return dg.MaterializeResult(
+            value=promoted,
+            metadata=_metadata(promoted, evaluation, registry, trained_model),
+            data_version=dg.DataVersion(promoted.bundle[:16]),
+            tags={"mlops/version": promoted.semantic},
+        )
+
+    return asset
+
+
+class _Origin:
+    """Where a version comes from, in records."""
+
+    def __init__(
+        self,
+        spec: ModelSpec,
+        training_set: TrainingSet,
+        trained: TrainedModel,
+        serving: ServingModel,
+        evaluation: Evaluation,
+    ) -> None:
+        self.spec, self.training_set, self.trained = spec, training_set, trained
+        self.serving, self.evaluation = serving, evaluation
+
+    def register(self, registry: Registry, bundles: Bundles, lake: Lake) -> Version:
+        from mlops_assets.domain.lineage import provenance
+        from mlops_assets.resources.candidates import candidate_of
+
+        bundle = bundles.open(self.serving.bundle)
+        made = provenance(self.spec, self.training_set, self.trained, self.serving, surroundings(PROJECT))
+        candidate = candidate_of(self.spec, self.trained, self.serving, self.evaluation, bundle.contract, {})
+        sections = read_json(f"{lake.root}/{self.evaluation.report}/sections.json")
+        return registry.register(
+            candidate,
+            bundle.path,
+            made,
+            lambda bump, previous: self._card(candidate, made, sections, bump, previous),
+        )
+
+    def _card(
+        self,
+        candidate: "Candidate",
+        made: "Provenance",
+        sections: dict[str, str],
+        bump: "Bump",
+        previous: "VersionInfo | None",
+    ) -> str:
+        from mlops_assets.domain.model_card import Registration, model_card
+
+        registration = Registration(bump, previous, self.trained.run_id, self.evaluation, made, sections)
+        return model_card(self.spec, candidate.facts, self.training_set, self.trained, self.serving, registration)
+
+
+def _demand_passed(spec: ModelSpec, serving: ServingModel, evaluation: Evaluation) -> None:
+    """The gates are blocking checks already; this holds where somebody launches this asset alone."""
+    problems = [f"{verdict.name}: {verdict.outcome}. {verdict.reason}" for verdict in failed(evaluation.verdicts)]
+    if evaluation.bundle != serving.bundle:
+        problems.append(
+            f"the evaluation is of bundle {evaluation.bundle[:12]}, not of {serving.bundle[:12]}: evaluate again"
+        )
+    if problems:
+        listed = "\n".join(f"- {problem}" for problem in problems)
+        raise dg.Failure(f"{spec.model}: this candidate may not be registered.\n{listed}", allow_retries=False)
+
+
+def _promote(
+    spec: ModelSpec, version: Version, registry: Registry, ledger: Ledger, numbers: dict[str, float], now: Any
+) -> Version:
+    """Enter the registration; make the version champion unless a person has to say so, or has taken it down before."""
+    from dataclasses import replace
+
+    from mlops_assets.resources import promotion
+
+    promotion.enlist(registry, ledger, model=spec.model, number=version.number, actor=_ACTOR, numbers=numbers, now=now)
+    taken_down = promotion.was_taken_down(ledger, model=spec.model, number=version.number)
+    if spec.promotion is Promotion.AUTOMATIC and not version.promoted and not taken_down:
+        promotion.promote(
+            registry,
+            ledger,
+            model=spec.model,
+            number=version.number,
+            actor=_ACTOR,
+            reason="passed every gate; promotion is automatic",
+            numbers=numbers,
+            now=now,
+            anchor=spec.gates.anchor,
+        )
+        return replace(version, promoted=True)
+    return version
+
+
+def _metadata(version: Version, evaluation: Evaluation, registry: Registry, trained: TrainedModel) -> dict[str, Any]:
+    waits = f"waits for a person: launch {version.model}_promote with version {version.number}"
+    return {
+        "version": version.semantic,
+        "number": int(version.number),
+        "state": "champion" if version.promoted else waits,
+        "bundle": version.bundle,
+        evaluation.metric: evaluation.score,
+        "mlflow_version": dg.MetadataValue.url(registry.version_url(version.model, version.number)),
+        "mlflow_run": dg.MetadataValue.url(registry.run_url(version.model, trained.run_id)),
+        "card": dg.MetadataValue.md(registry.card(version.model, version.number)),
+    }

@@ -1,0 +1,147 @@
+"""From a folder of `train` to a bundle: export, compress, choose, contract, profile, golden requests.
+
+The bundle depends on its inputs and on the precision that is chosen. Speed decides that choice and is a
+measurement; who rebuilds a bundle bit for bit passes the recorded precision as the only one.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.types as pt
+
+from mlops_assets.domain.records import Compressed, TrainingSet
+from mlops_assets.domain.spec import Kind, Precision, ServingSpec
+from mlops_assets.training.compress import Clock, Difference, Variant, choose, measure_variants
+from mlops_assets.training.export import OPSET, output_of
+from mlops_assets.training.files import canonical_json
+from mlops_assets.training.golden import golden
+from mlops_assets.training.layout import Layout
+from mlops_assets.training.profile import MOST_CATEGORIES, profile
+from mlops_assets.training.rows import Rows, pack_parts
+from mlops_assets.training.store import load_model
+from serving import bundle as bundles
+from serving import contract as contracts
+from serving.contract import Contract, Field, Output
+
+_HALF = 0.5
+
+
+@dataclass(frozen=True)
+class Assembled:
+    digest: str  # also the folder's name under the root
+    precision: Precision
+    measured: tuple[Compressed, ...]
+    slices: Mapping[Precision, Mapping[str, Difference]]  # parity with torch, slice by slice
+
+
+def assemble(
+    trained: Path,
+    training_set: TrainingSet,
+    tables: Mapping[str, pa.Table],
+    serving: ServingSpec,
+    root: Path,
+    *,
+    commit: str,
+    card: str,
+    only: Precision | None = None,
+    slices: Mapping[str, np.ndarray] | None = None,
+    clock: Clock = time.perf_counter,
+) -> Assembled:
+    """Write the bundle under `root`. `slices`: name → mask over the test rows. `only`: of a rebuild."""
+    model = load_model(trained)
+    parts = pack_parts(training_set, tables, model.layout.target.transform)
+    asked = (only,) if only else serving.precisions
+    variants = measure_variants(model, parts["test"], asked, serving.parity, slices=slices, clock=clock)
+    chosen = _chosen(variants, only)
+    contract = _contract(training_set, tables["train"], parts["train"], serving, chosen.measured.precision, commit)
+    files = _files(model.layout, contract, chosen.content, parts, tables["test"], card)
+    return Assembled(
+        digest=bundles.write_bundle(root, files),
+        precision=chosen.measured.precision,
+        measured=tuple(v.measured for v in variants),
+        slices={v.measured.precision: v.slices for v in variants},
+    )
+
+
+def _chosen(variants: tuple[Variant, ...], only: Precision | None) -> Variant:
+    wanted = only or choose([v.measured for v in variants]).precision
+    return next(v for v in variants if v.measured.precision is wanted)
+
+
+def _files(
+    layout: Layout,
+    contract: Contract,
+    content: bytes,
+    parts: Mapping[str, Rows],
+    test: pa.Table,
+    card: str,
+) -> dict[str, bytes]:
+    session = bundles.Session(contract, bundles.open_session(content, "cpu", threads=1))
+    unseen = parts["test"]
+    answers = session.predict(unseen.numbers, unseen.categories)
+    spread = layout.target.scale if layout.target.transform == "none" else 1.0
+    return {
+        bundles.MODEL: content,
+        bundles.CONTRACT: contract.to_json(),
+        bundles.PROFILE: canonical_json(profile(layout, parts["train"], unseen, answers)),
+        bundles.GOLDEN: canonical_json(golden(contract, test, session.predict, spread)),
+        bundles.CARD: card.encode(),
+    }
+
+
+def _contract(
+    training_set: TrainingSet,
+    table: pa.Table,
+    rows: Rows,
+    serving: ServingSpec,
+    precision: Precision,
+    commit: str,
+) -> Contract:
+    inputs, kind = training_set.inputs, training_set.kind
+    numbers = [_number(name, table[name].type, rows.numbers[:, i]) for i, name in enumerate(inputs.numbers)]
+    groups = [_group(name, table[name].type, rows.categories[:, i]) for i, name in enumerate(inputs.categories)]
+    size = len(training_set.classes) if kind is Kind.MULTICLASS else 1
+    return Contract(
+        format=contracts.FORMAT,
+        model=training_set.model,
+        kind=kind.value,
+        classes=training_set.classes,
+        fields=(*numbers, *groups),
+        entity=training_set.entity,
+        outputs=(Output(output_of(kind), size),),
+        threshold=_HALF if kind is Kind.BINARY else None,
+        feature_service=training_set.service,
+        training_set=training_set.digest,
+        commit=commit,
+        precision=precision.value,
+        opset=OPSET,
+        out_of_range=serving.out_of_range,
+    )
+
+
+def _number(name: str, kind: pa.DataType, column: np.ndarray) -> Field:
+    finite = column[np.isfinite(column)]
+    lower, upper = (float(finite.min()), float(finite.max())) if len(finite) else (None, None)
+    return Field(name, _type(kind), "number", bool(np.isnan(column).any()), lower, upper, (), False)
+
+
+def _group(name: str, kind: pa.DataType, column: np.ndarray) -> Field:
+    counts = Counter(column.tolist())
+    nullable = bool(counts.pop("", 0))
+    seen = [value for value, _ in sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))]
+    kept = tuple(seen[:MOST_CATEGORIES])
+    return Field(name, _type(kind), "category", nullable, None, None, kept, len(seen) > len(kept))
+
+
+def _type(kind: pa.DataType) -> str:
+    plain = kind.value_type if isinstance(kind, pa.DictionaryType) else kind
+    if pt.is_boolean(plain):
+        return "boolean"
+    if pt.is_integer(plain):
+        return "integer"
+    return "number" if pt.is_floating(plain) or pt.is_decimal(plain) or pt.is_null(plain) else "text"

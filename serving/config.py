@@ -1,0 +1,189 @@
+"""What the endpoint is told from outside. The only file of `serving` that reads the environment.
+
+Every setting has a default that is right on one machine; one error lists every setting that is wrong.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from serving.release import Provider
+
+BAKED = Path(__file__).resolve().parent.parent / "baked"  # where a Bento carries <digest>/ and VERSION
+_MEGABYTE = 1_000_000
+
+
+class WrongSettings(ValueError):
+    """Settings that cannot be used; the message lists all of them."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    home: Path  # state: logs of predictions and feedback, rewards of bandits
+    releases: Path  # folder of <model>.json
+    bundles: Path  # folder of bundles, each named by its digest
+    baked: Path | None  # the one bundle that a Bento carries
+    baked_version: str
+    registry: str  # Feast's, as SQL URL; empty: rows bring their features
+    online_store: Mapping[str, Any]  # Feast's settings of it
+    clocks: Path  # folder of the clocks of models that live in the past
+    tokens: Path | None  # file of hashed bearer tokens; none: anybody may ask
+    provider: Provider  # for the baked bundle; a release says its own
+    workers: int
+    threads: int  # of one model's arithmetic
+    poll: float  # seconds between two looks at the releases
+    body: int  # bytes of one request
+    bodies: int  # bytes of all requests that are being read
+    rows: int  # of one request
+    queue: int  # requests that wait for an answer
+    deadline: float  # seconds, where the caller names none
+    cache: int  # predictions kept; 0: none
+    log: bool
+    flush: float  # seconds of predictions that a killed process may lose
+    buffer: int  # bytes of predictions that wait for the disk
+    segment: int  # bytes after which a segment of the log is closed
+    drain: float  # seconds in which callers move on after SIGTERM
+    metrics: Path | None  # folder that the workers of one service share
+    seed: int | None  # of exploration and samples; none: by chance
+
+
+def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
+    """The settings that an environment gives."""
+    asked = _Asked(environment)
+    home = asked.path("MLOPS_HOME") or Path(".mlops").resolve()
+    holder = asked.path("ENDPOINT_BAKED") or BAKED
+    settings = Settings(
+        home=home,
+        releases=asked.path("ENDPOINT_RELEASES") or home / "releases",
+        bundles=asked.path("ENDPOINT_BUNDLES") or home / "bundles",
+        baked=_bundle_in(holder),
+        baked_version=environment.get("ENDPOINT_BAKED_VERSION", "") or _version_in(holder),
+        registry=environment.get("MLOPS_FEATURE_REGISTRY", "") or _registry(home),
+        online_store=asked.one("MLOPS_ONLINE_STORE", _online_store, _sqlite(home / "feast" / "online.db")),
+        clocks=home / "clock",
+        tokens=asked.path("ENDPOINT_TOKENS"),
+        provider=asked.one("ENDPOINT_PROVIDER", Provider, Provider.AUTO),
+        workers=asked.whole("ENDPOINT_WORKERS", 1, 1, 256),
+        threads=asked.whole("ENDPOINT_THREADS", 1, 1, 256),
+        poll=asked.number("ENDPOINT_POLL_SECONDS", 0.1, 0.01, 60),
+        body=int(_MEGABYTE * asked.number("ENDPOINT_BODY_MB", 16, 0.001, 2_000)),
+        bodies=int(_MEGABYTE * asked.number("ENDPOINT_BODIES_MB", 256, 0.001, 100_000)),
+        rows=asked.whole("ENDPOINT_ROWS", 10_000, 1, 10_000_000),
+        queue=asked.whole("ENDPOINT_QUEUE", 1_024, 1, 1_000_000),
+        deadline=asked.number("ENDPOINT_DEADLINE_SECONDS", 2.0, 0.001, 3_600),
+        cache=asked.whole("ENDPOINT_CACHE", 0, 0, 10_000_000),
+        log=asked.one("ENDPOINT_LOG", _switch, True),
+        flush=asked.number("ENDPOINT_FLUSH_SECONDS", 1.0, 0.01, 3_600),
+        buffer=int(_MEGABYTE * asked.number("ENDPOINT_BUFFER_MB", 64, 0.001, 10_000)),
+        segment=int(_MEGABYTE * asked.number("ENDPOINT_SEGMENT_MB", 64, 0.001, 10_000)),
+        drain=asked.number("ENDPOINT_DRAIN_SECONDS", 1.0, 0, 3_600),
+        metrics=asked.path("PROMETHEUS_MULTIPROC_DIR"),
+        seed=asked.whole("ENDPOINT_SEED", None, 0, 2**63),
+    )
+    asked.check()
+    return settings
+
+
+def keep_quiet() -> None:
+    """No library reports home, also where nobody set the variables."""
+    for name, value in (("BENTOML_DO_NOT_TRACK", "True"), ("FEAST_USAGE", "False"), ("DO_NOT_TRACK", "1")):
+        os.environ.setdefault(name, value)
+
+
+def _bundle_in(holder: Path) -> Path | None:
+    """The bundle that lies in a folder, under its digest."""
+    found = sorted(path.parent for path in holder.glob("*/manifest.json"))
+    if len(found) > 1:
+        raise WrongSettings(f"{holder} holds {len(found)} bundles; a Bento carries one")
+    return found[0] if found else None
+
+
+def _version_in(holder: Path) -> str:
+    """Beside a baked bundle lies its semantic version, which the bundle itself cannot know."""
+    file = holder / "VERSION"
+    return file.read_text(encoding="utf-8").strip() if file.is_file() else "baked"
+
+
+def _registry(home: Path) -> str:
+    file = home / "feast" / "registry.db"
+    return f"sqlite:///{file}" if file.exists() else ""
+
+
+def _sqlite(path: Path) -> Mapping[str, Any]:
+    return {"type": "sqlite", "path": str(path)}
+
+
+def _online_store(url: str) -> Mapping[str, Any]:
+    """Feast's settings for sqlite:///path, redis://… or rediss://…"""
+    if url.startswith("sqlite:///"):
+        return _sqlite(Path(url.removeprefix("sqlite:///")))
+    parts = urlsplit(url)
+    if parts.scheme not in ("redis", "rediss") or not parts.hostname:
+        raise ValueError(url)
+    options = {
+        "db": parts.path.strip("/"),
+        "ssl": "true" if parts.scheme == "rediss" else "",
+        "username": unquote(parts.username or ""),
+        "password": unquote(parts.password or ""),
+    }
+    given = [f"{name}={value}" for name, value in options.items() if value]
+    return {"type": "redis", "connection_string": ",".join([f"{parts.hostname}:{parts.port or 6379}", *given])}
+
+
+def _switch(text: str) -> bool:
+    return {"on": True, "off": False}[text]
+
+
+class _Asked:
+    """Reads variables and collects what is wrong with them."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = environment
+        self._problems: list[str] = []
+
+    def check(self) -> None:
+        if self._problems:
+            raise WrongSettings("the endpoint cannot start: " + "; ".join(self._problems))
+
+    def path(self, name: str) -> Path | None:
+        text = self._environment.get(name, "")
+        return Path(text).resolve() if text else None
+
+    def one(self, name: str, convert: Callable[[str], Any], default: Any) -> Any:
+        text = self._environment.get(name, "")
+        try:
+            return convert(text) if text else default
+        except (KeyError, ValueError):
+            shown = "" if "://" in text else f"={text!r}"  # a URL may hold a secret
+            self._problems.append(f"{name}{shown} is none of {_choices(convert)}")
+            return default
+
+    def whole(self, name: str, default: int | None, low: int, high: int) -> Any:
+        return self._within(name, int, default, low, high, "whole number")
+
+    def number(self, name: str, default: float, low: float, high: float) -> float:
+        return self._within(name, float, default, low, high, "number")
+
+    def _within(
+        self, name: str, convert: Callable[[str], Any], default: Any, low: float, high: float, what: str
+    ) -> Any:
+        text = self._environment.get(name, "")
+        if not text:
+            return default
+        try:
+            value = convert(text)
+        except ValueError:
+            value = None
+        if value is None or not low <= value <= high:
+            self._problems.append(f"{name}={text!r} is no {what} from {low:g} to {high:g}")
+            return default
+        return value
+
+
+def _choices(convert: Callable[[str], Any]) -> str:
+    if convert is _online_store:
+        return "sqlite:///<path>, redis://…, rediss://…"
+    return "on, off" if convert is _switch else ", ".join(Provider)

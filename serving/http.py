@@ -1,0 +1,183 @@
+"""Requests and responses over ASGI, as bare as they can be: bodies within bounds, errors in one shape.
+
+Knows no route and no model.
+"""
+
+import asyncio
+import time
+import zlib
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any
+
+import orjson
+
+from serving.problems import Problem, RequestRefused
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+JSON = b"application/json"
+ARROW = b"application/vnd.apache.arrow.stream"
+_SLOWEST = 20.0  # seconds in which a body has to arrive
+Headers = tuple[tuple[bytes, bytes], ...]
+
+
+class Budget:
+    """Bytes of bodies that are being read, over all requests."""
+
+    __slots__ = ("left",)
+
+    def __init__(self, total: int) -> None:
+        self.left = total
+
+
+class Request:
+    """One HTTP request. `began` is on the clock of `time.perf_counter`."""
+
+    __slots__ = ("_receive", "began", "headers", "method", "params", "path", "scope")
+
+    def __init__(self, scope: Scope, receive: Receive, params: tuple[str, ...]) -> None:
+        self.scope, self._receive, self.params = scope, receive, params
+        self.method, self.path = scope["method"], scope["path"]
+        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        self.began = time.perf_counter()
+
+    async def body(self, most: int, budget: Budget) -> bytes:
+        """The whole body, unpacked; refused before it is read where it says that it is too large."""
+        body = await self._raw(most, budget)
+        encoding = self.headers.get(b"content-encoding")
+        return body if encoding is None else _unpacked(body, encoding, most)
+
+    async def _raw(self, most: int, budget: Budget) -> bytes:
+        said = self.headers.get(b"content-length")
+        if said is not None and (len(said) > 15 or int(said) > most):
+            raise too_large(most)
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            raise Gone
+        if not message.get("more_body"):
+            body = message.get("body", b"")
+            if len(body) > most:
+                raise too_large(most)
+            return body
+        return await self._rest(message["body"], int(said) if said else None, most, budget)
+
+    async def _rest(self, first: bytes, said: int | None, most: int, budget: Budget) -> bytes:
+        reserved = said if said is not None else len(first)
+        if reserved > budget.left:
+            raise RequestRefused("too many bodies are being read", status=503, kind="overloaded", retry_after=1.0)
+        budget.left -= reserved
+        parts, size = [first], len(first)
+        try:
+            async with asyncio.timeout(_SLOWEST):
+                while True:
+                    message = await self._receive()
+                    if message["type"] == "http.disconnect":
+                        raise Gone
+                    part = message.get("body", b"")
+                    size += len(part)
+                    if size > most:
+                        raise too_large(most)
+                    if size > reserved:
+                        budget.left -= size - reserved
+                        reserved = size
+                        if budget.left < 0:
+                            raise RequestRefused(
+                                "too many bodies are being read",
+                                status=503,
+                                kind="overloaded",
+                                retry_after=1.0,
+                            )
+                    parts.append(part)
+                    if not message.get("more_body"):
+                        return b"".join(parts)
+        except TimeoutError as err:
+            raise RequestRefused(f"the body took longer than {_SLOWEST:g} s", status=408, kind="slow") from err
+        finally:
+            budget.left += reserved
+
+
+class Gone(Exception):
+    """The caller hung up."""
+
+
+class Response:
+    __slots__ = ("body", "close", "headers", "status", "type")
+
+    def __init__(
+        self,
+        body: bytes,
+        *,
+        status: int = 200,
+        type: bytes = JSON,
+        headers: Headers = (),
+        close: bool = False,
+    ) -> None:
+        self.body, self.status, self.type, self.headers, self.close = body, status, type, headers, close
+
+    async def send(self, send: Send) -> None:
+        headers = [(b"content-type", self.type), (b"content-length", b"%d" % len(self.body)), *self.headers]
+        if self.close:
+            headers.append((b"connection", b"close"))
+        await send({"type": "http.response.start", "status": self.status, "headers": headers})
+        await send({"type": "http.response.body", "body": self.body})
+
+
+def json_response(content: Any, status: int = 200) -> Response:
+    return Response(orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS), status=status)
+
+
+def parse_json(body: bytes) -> Any:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as err:
+        raise RequestRefused(f"the body is no JSON: {err}"[:300]) from err
+
+
+def _unpacked(body: bytes, encoding: bytes, most: int) -> bytes:
+    """gzip or deflate, never more than a body may have: a few bytes can unpack to gigabytes."""
+    name = encoding.strip().lower()
+    if name == b"identity":
+        return body
+    if name not in (b"gzip", b"deflate"):
+        known = "content-encoding is gzip, deflate or identity"
+        raise RequestRefused(known, status=415, kind="media_type")
+    unpacking = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)  # either format, by its header
+    try:
+        whole = unpacking.decompress(body, most + 1)
+    except zlib.error as err:
+        raise RequestRefused(f"the body cannot be unpacked: {err}") from err
+    if len(whole) > most:
+        raise too_large(most)
+    if not unpacking.eof:
+        raise RequestRefused("the packed body is cut")
+    return whole
+
+
+def too_large(most: int) -> RequestRefused:
+    return RequestRefused(f"a body may have {most:,} bytes", status=413, kind="too_large")
+
+
+def refusal(err: RequestRefused) -> Response:
+    """An error as every door tells it: one sentence, and each problem with field and row."""
+    content: dict[str, Any] = {
+        "error": str(err)[:2_000],
+        "kind": err.kind,
+        "problems": [_told(problem) for problem in err.problems],
+    }
+    if err.omitted:
+        content["omitted"] = err.omitted
+    headers: Headers = ()
+    if err.retry_after is not None:
+        headers = ((b"retry-after", b"%d" % max(1, round(err.retry_after))),)
+    if err.status == 401:
+        headers += ((b"www-authenticate", b"Bearer"),)
+    # A body that was not read would be taken for the next request.
+    close = err.status in (408, 413) or err.kind == "overloaded"
+    return Response(orjson.dumps(content), status=err.status, headers=headers, close=close)
+
+
+def _told(problem: Problem) -> Mapping[str, Any]:
+    return {"field": problem.field, "row": problem.row, "reason": problem.reason}

@@ -1,0 +1,76 @@
+"""What can be wrong with a request, and which answer that makes. Knows no transport."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+MOST_PROBLEMS = 50  # in one answer
+RETRY = 1.0  # seconds after which a caller who was sent away may come again
+
+
+class Problem(NamedTuple):
+    """One violation. `field` and `row` are None where it concerns the whole request."""
+
+    field: str | None
+    row: int | None
+    reason: str
+
+
+class RequestRefused(Exception):
+    """The request gets no prediction. `status` is the HTTP status; `kind` the label of the error metric."""
+
+    status = 400
+    kind = "invalid"
+
+    def __init__(
+        self,
+        problems: Sequence[Problem] | str,
+        *,
+        status: int | None = None,
+        kind: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        listed = [Problem(None, None, problems)] if isinstance(problems, str) else list(problems)
+        super().__init__("; ".join(_told(problem) for problem in listed[:MOST_PROBLEMS]))
+        self.problems = listed[:MOST_PROBLEMS]
+        self.omitted = max(0, len(listed) - MOST_PROBLEMS)
+        self.status = status or self.status
+        self.kind = kind or self.kind
+        self.retry_after = retry_after
+
+
+class InvalidInput(RequestRefused):
+    """The rows break the model's contract."""
+
+    status = 422
+
+
+class NotFound(RequestRefused):
+    status = 404
+    kind = "not_found"
+
+
+class Overloaded(RequestRefused):
+    """The queue is full. The caller may come again."""
+
+    status = 429
+    kind = "overloaded"
+
+
+class Unavailable(RequestRefused):
+    """Nothing that could answer is there."""
+
+    status = 503
+    kind = "unavailable"
+
+
+class TooLate(RequestRefused):
+    """The deadline passed before the answer."""
+
+    status = 504
+    kind = "deadline"
+
+
+def _told(problem: Problem) -> str:
+    where = [problem.field] if problem.field else []
+    where += [f"row {problem.row}"] if problem.row is not None else []
+    return f"{', '.join(where)}: {problem.reason}" if where else problem.reason

@@ -1,0 +1,40 @@
+"""The BentoML service: builds, serves, probes and makes containers as any other; our application stands in front.
+
+`bentoml serve serving.service:Endpoint`, or a Bento built from it. BentoML's own request path is slow (see
+infra/adr), so the worker hands its server an application that answers our routes itself and passes on the rest.
+"""
+
+from typing import Any
+
+import bentoml
+
+from serving.app import Endpoint as Application
+from serving.config import keep_quiet, read_settings
+from serving.worker import Worker
+
+keep_quiet()
+_settings = read_settings()
+
+
+class FrontedService(bentoml.Service):
+    """A service whose application is ours, with BentoML's behind it."""
+
+    def to_asgi(self, is_main: bool = True) -> Any:
+        inner = super().to_asgi(is_main=is_main)
+        return Application(inner, Worker(_settings)) if is_main else inner
+
+
+class _Models:
+    """Serves every model that has a release: predictions, explanations, feedback, Open Inference Protocol."""
+
+
+Endpoint = FrontedService(
+    name="endpoint",
+    inner=_Models,
+    config={
+        "workers": _settings.workers,
+        "traffic": {"timeout": 60},
+        "metrics": {"enabled": True},
+        "logging": {"access": {"enabled": False}},
+    },
+)

@@ -1,0 +1,84 @@
+"""Jobs, schedules and retries of a declared model."""
+
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from mlops_assets.automation.jobs import TRAINING_TAG
+from mlops_assets.domain.names import DATA_STAGES, TRAINING_STAGES
+from mlops_assets.stages import common
+from mlops_assets.stages.common import asset_key, retried_on_infrastructure
+from tests.daily import MODEL, attributes, bench, definitions_of
+
+
+def declared(tmp_path, **instead) -> dg.Definitions:
+    return definitions_of(bench(tmp_path / "home", tmp_path / "source", **instead))
+
+
+def test_a_model_has_a_job_for_its_data_its_training_and_its_promotion(tmp_path):
+    jobs: dict[str, Any] = {job.name: job for job in declared(tmp_path).jobs or ()}
+    assert set(jobs) == {f"{MODEL}_data", f"{MODEL}_train", f"{MODEL}_promote"}
+    graph = declared(tmp_path).resolve_asset_graph()
+    for name, stages in ((f"{MODEL}_data", DATA_STAGES), (f"{MODEL}_train", TRAINING_STAGES)):
+        assert jobs[name].selection.resolve(graph) == {asset_key(MODEL, stage) for stage in stages}
+
+
+def test_only_training_runs_bear_the_tag_that_lets_one_at_a_time_go(tmp_path):
+    tags = {job.name: job.tags or {} for job in declared(tmp_path).jobs or ()}
+    assert tags[f"{MODEL}_train"][TRAINING_TAG] == MODEL
+    assert TRAINING_TAG not in tags[f"{MODEL}_data"]
+    assert TRAINING_TAG not in tags[f"{MODEL}_promote"]
+
+
+@pytest.mark.parametrize(
+    ("instead", "names"),
+    [
+        ({}, set()),  # a model of the past: its clock is moved by hand
+        ({"replay": None}, {f"{MODEL}_new_partition"}),
+        ({"retraining": {"schedule": "0 5 * * 1"}}, {f"{MODEL}_training"}),
+        ({"replay": None, "retraining": {"schedule": "0 5 * * 1"}}, {f"{MODEL}_new_partition", f"{MODEL}_training"}),
+        ({"replay": None, "partitions": {"every": "none"}}, set()),
+    ],
+)
+def test_schedules_stand_only_where_they_are_declared_and_wait_for_a_person(tmp_path, instead, names):
+    schedules = {each.name: each for each in declared(tmp_path, **instead).schedules or ()}
+    assert set(schedules) == names
+    assert not any(
+        getattr(each, "default_status", None) is dg.DefaultScheduleStatus.RUNNING for each in schedules.values()
+    )
+
+
+@pytest.mark.parametrize(("device", "pool"), [("cpu", None), ("auto", "gpu"), ("cuda", "gpu")])
+def test_training_waits_for_a_slot_of_the_gpu_pool_unless_it_runs_on_the_cpu(tmp_path, device, pool):
+    definitions = declared(tmp_path, training={**attributes(tmp_path)["training"], "device": device})
+    node = definitions.resolve_assets_def(asset_key(MODEL, TRAINING_STAGES[1]))
+    assert node.op.pool == pool
+
+
+def attempts(error: Exception, monkeypatch, fails: int = 99) -> tuple[bool, list[float]]:
+    """Run an asset that raises `error` at its first tries; whether it ended well, and the waits between tries."""
+    monkeypatch.setattr(common, "FIRST_WAIT", 0.01)
+    tries = []
+
+    @dg.asset
+    def shaky() -> None:
+        with retried_on_infrastructure():
+            tries.append(1)
+            if len(tries) <= fails:
+                raise error
+
+    result = dg.materialize([shaky], raise_on_error=False)
+    retries = [event for event in result.all_events if event.is_step_up_for_retry]
+    return result.success, [event.step_retry_data.seconds_to_wait or 0 for event in retries]
+
+
+@pytest.mark.parametrize("error", [ConnectionRefusedError("no server"), TimeoutError("too slow")])
+def test_a_server_that_cannot_be_reached_is_tried_again_later_and_later(error, monkeypatch):
+    assert attempts(error, monkeypatch) == (False, [0.01, 0.02, 0.04])
+    assert attempts(error, monkeypatch, fails=2) == (True, [0.01, 0.02])
+
+
+@pytest.mark.parametrize("error", [ValueError("wrong"), FileNotFoundError("gone"), OSError(28, "disk is full")])
+def test_a_mistake_is_not_tried_again(error, monkeypatch):
+    assert attempts(error, monkeypatch) == (False, [])

@@ -1,0 +1,45 @@
+"""What "now" is: wall time, or where a replay stands."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from mlops_assets.resources.clock import Clock
+from tests.specs import START, model_spec
+
+LIVE, PAST = model_spec(), model_spec(replay=START)
+
+
+@pytest.fixture
+def clock(tmp_path) -> Clock:
+    return Clock(folder=str(tmp_path / "clock"))
+
+
+def test_a_live_model_has_wall_time(clock):
+    before = datetime.now(UTC)
+    assert before <= clock.now(LIVE) <= datetime.now(UTC)
+
+
+def test_a_replay_begins_where_it_is_declared_and_stands_where_it_was_moved(clock):
+    assert clock.now(PAST) == START
+    clock.move(PAST, START + timedelta(days=2))
+    assert clock.now(PAST) == START + timedelta(days=2)
+    assert Clock(folder=clock.folder).now(PAST) == START + timedelta(days=2)  # a new process sees the same
+
+
+def test_models_have_clocks_of_their_own(clock):
+    clock.move(PAST, START + timedelta(days=2))
+    assert clock.now(replace(PAST, model="other")) == START
+
+
+def test_time_only_goes_forward(clock):
+    clock.move(PAST, START + timedelta(days=2))
+    with pytest.raises(ValueError, match="it cannot go back to 2024-01-02"):
+        clock.move(PAST, START + timedelta(days=1))
+    assert clock.now(PAST) == START + timedelta(days=2)
+
+
+def test_wall_time_cannot_be_moved(clock):
+    with pytest.raises(ValueError, match="declare `replay:` to move its clock"):
+        clock.move(LIVE, START)

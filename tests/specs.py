@@ -1,0 +1,149 @@
+"""A small `ModelSpec` for tests: one daily feed, one label. Keywords replace what a test is about."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from mlops_assets.domain.spec import (
+    Every,
+    ExpectationSpec,
+    FairnessSpec,
+    FeatureSpec,
+    FeedSpec,
+    GateSpec,
+    Kind,
+    ModelSpec,
+    NetworkSpec,
+    PartitionSpec,
+    Precision,
+    Promotion,
+    RetrainingSpec,
+    SearchSpec,
+    ServingSpec,
+    SourceSpec,
+    TargetSpec,
+    TrainingSpec,
+    ValidationSpec,
+)
+
+START = datetime(2024, 1, 1, tzinfo=UTC)
+
+
+def feed_spec(name: str = "events", **changes: Any) -> FeedSpec:
+    feed = FeedSpec(
+        name=name,
+        path=f"{name}.parquet",
+        separator=",",
+        query=None,
+        connection=None,
+        time=("at",),
+        order=None,
+        arrived=None,
+        timezone="UTC",
+        key=("id",),
+        missing=(),
+    )
+    return replace(feed, **changes)
+
+
+def expectation(column: str | tuple[str, ...], feed: str = "events", **changes: Any) -> ExpectationSpec:
+    columns = (column,) if isinstance(column, str) else column
+    plain = ExpectationSpec(
+        feed=feed,
+        columns=columns,
+        type=None,
+        nulls=None,
+        between=None,
+        among=None,
+        matches=None,
+        unique=False,
+        drift=None,
+        severity="error",
+    )
+    return replace(plain, **changes)
+
+
+def validation_spec(*expectations: ExpectationSpec, **changes: Any) -> ValidationSpec:
+    validation = ValidationSpec(
+        expectations=expectations,
+        quarantine_at_most=0.5,
+        volume=(0.0, 100.0),
+        recent=7,
+        freshness=None,
+        future=timedelta(hours=1),
+    )
+    return replace(validation, **changes)
+
+
+def source_spec(*feeds: FeedSpec, python: str | None = None) -> SourceSpec:
+    feeds = feeds or (feed_spec(),)
+    return SourceSpec(python=python, examples=feeds[0].name, feeds={feed.name: feed for feed in feeds})
+
+
+def model_spec(**changes: Any) -> ModelSpec:
+    """A tiny daily binary model; keyword arguments replace whole parts."""
+    spec = ModelSpec(
+        model="tiny",
+        owner="team@example.com",
+        purpose="tests",
+        limits="tests only",
+        ethics="none",
+        replay=None,
+        source=source_spec(),
+        partitions=PartitionSpec(every=Every.DAY, start=START, end=None),
+        target=TargetSpec(
+            column="label",
+            kind=Kind.BINARY,
+            feed="events",
+            positive="1",
+            known_after=timedelta(0),
+            transform="none",
+        ),
+        validation=validation_spec(),
+        features=FeatureSpec(
+            service=None, version=1, columns=("x", "c"), exclude=(), categories=(), entity=(), ttl=None
+        ),
+        network=NetworkSpec(type="tabular", width=16, depth=1, dropout=0.0, embedding=4, bins=8, options={}),
+        training=TrainingSpec(
+            window=None,
+            validation=0.2,
+            test=0.2,
+            gap=timedelta(0),
+            group=None,
+            epochs=2,
+            batch_size=64,
+            learning_rate=0.01,
+            weight_decay=0.0,
+            patience=2,
+            class_weights=False,
+            calibrate=False,
+            device="cpu",
+            precision="fp32",
+            compile=False,
+            seed=0,
+        ),
+        search=SearchSpec(trials=0, sample=1.0, epochs=1, timeout=None, space={}),
+        slices=(),
+        fairness=FairnessSpec(attributes=(), demographic_parity=None, equalised_odds=None, minimum=100),
+        gates=GateSpec(
+            metric="auc",
+            confidence=0.95,
+            guard_loss=0.02,
+            baselines=(),
+            baseline_margin=0.0,
+            anchor="first",
+            anchor_loss=0.02,
+            floor=None,
+            ceiling=None,
+            calibration=None,
+            robustness=None,
+            minimum_rows=10,
+        ),
+        serving=ServingSpec(
+            precisions=(Precision.FP32,), parity=1e-4, latency_ms=50.0, provider="cpu", out_of_range="flag"
+        ),
+        promotion=Promotion.AUTOMATIC,
+        retraining=RetrainingSpec(schedule=None),
+        declared="0" * 12,
+    )
+    return replace(spec, **changes)

@@ -1,0 +1,150 @@
+"""The declaration: what YAML becomes, what is refused, and that every field is described."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import yaml
+from pydantic import BaseModel
+
+from mlops_assets import schema
+from mlops_assets.domain.declaration import DeclarationError
+from mlops_assets.domain.spec import Every, Kind, Precision
+from mlops_assets.lifecycle import ModelLifecycle
+
+MINIMAL = {
+    "name": "m",
+    "owner": "team:t",
+    "purpose": "p",
+    "source": {"path": "data.csv", "time": "t"},
+    "target": {"column": "y", "kind": "binary", "positive": True},
+}
+ROOT = Path("/project")
+
+
+def declared(**changes) -> ModelLifecycle:
+    return ModelLifecycle.resolve_from_dict({**MINIMAL, **changes})
+
+
+def test_a_minimal_declaration_is_complete():
+    spec = declared().spec(ROOT)
+    assert spec.source.examples == spec.target.feed == "rows"
+    assert spec.source.feeds["rows"].path == "/project/data.csv"
+    assert spec.source.feeds["rows"].time == ("t",)
+    assert spec.partitions.every is Every.NONE
+    assert spec.target.positive == "true"
+    assert spec.gates.metric == "auc"
+    assert spec.serving.precisions == (Precision.FP32, Precision.FP16, Precision.INT8)
+
+
+@pytest.mark.parametrize(("kind", "metric"), [("binary", "auc"), ("multiclass", "accuracy"), ("regression", "r2")])
+def test_the_metric_follows_the_kind(kind, metric):
+    target = {"column": "y", "kind": kind, **({"positive": 1} if kind == "binary" else {})}
+    assert declared(target=target).spec(ROOT).gates.metric == metric
+
+
+def test_the_gap_is_at_least_what_a_label_takes():
+    target = {**MINIMAL["target"], "known_after": "36h"}
+    assert declared(target=target).spec(ROOT).training.gap == timedelta(hours=36)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("90s", timedelta(seconds=90)), ("1.5h", timedelta(minutes=90)), ("2w", timedelta(days=14))],
+)
+def test_durations(text, expected):
+    assert schema.duration(text) == expected
+
+
+@pytest.mark.parametrize("value", ["2024-01-01", datetime(2024, 1, 1), "2024-01-01T01:00:00+01:00"])
+def test_moments_are_utc(value):
+    assert schema.moment(value) == datetime(2024, 1, 1, tzinfo=UTC)
+
+
+def test_one_feed_or_several():
+    feeds = {
+        "a": {"path": "a.csv", "time": "t"},
+        "b": {"path": "s3://bucket/b", "key": ["id"], "time": ["day", "hour"]},
+    }
+    spec = declared(source={"examples": "a", "feeds": feeds}).spec(ROOT)
+    assert spec.source.feeds["b"].path == "s3://bucket/b"
+    assert spec.source.feeds["b"].time == ("day", "hour")
+
+
+def test_expectations_name_their_feed_and_columns():
+    expectations = [{"column": "x", "among": [1, True, "a"]}, {"columns": ["x", "z"], "unique": True}]
+    first, second = declared(validation={"expectations": expectations}).spec(ROOT).validation.expectations
+    assert (first.feed, first.columns, first.among) == ("rows", ("x",), ("1", "true", "a"))
+    assert second.columns == ("x", "z")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"modle": "x"}, "modle"),
+        ({"target": {"column": "y", "kind": "binry"}}, "binry|kind"),
+        ({"training": {"window": "3 days"}}, "window"),
+        ({"training": {"epochs": 0}}, "epochs"),
+        ({"name": "Has Spaces"}, "name"),
+        ({"fairness": {"demographic_parity": 7}}, "demographic_parity"),
+    ],
+)
+def test_a_wrong_field_is_named(changes, message):
+    with pytest.raises(Exception, match=message):
+        declared(**changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "messages"),
+    [
+        ({"source": {"time": "t"}}, ["either path or query"]),
+        ({"source": {"path": "a", "query": "select 1", "connection": "c"}}, ["either path or query"]),
+        ({"source": {"query": "select 1"}}, ["connection"]),
+        ({"source": {"path": "a", "time": "t", "order": "row"}}, ["exclude each other"]),
+        ({"source": {"feeds": {"a": {"path": "a"}, "b": {"path": "b"}}}}, ["source.examples"]),
+        ({"target": {"column": "y", "kind": "binary"}}, ["which value counts as 1"]),
+        ({"target": {"column": "y", "kind": "multiclass", "positive": 1}}, ["means nothing for multiclass"]),
+        (
+            {"target": {"column": "y", "kind": "binary", "positive": 1, "transform": "log1p"}},
+            ["target.transform"],
+        ),
+        ({"target": {"column": "y", "kind": "binary", "positive": 1, "feed": "z"}}, ["none of the feeds"]),
+        ({"partitions": {"every": "day"}}, ["partitions.start"]),
+        ({"partitions": {"every": "day", "start": "2024-02-01", "end": "2024-01-01"}}, ["partitions.end"]),
+        ({"training": {"gap": "1h"}, "target": {**MINIMAL["target"], "known_after": "2h"}}, ["training.gap"]),
+        ({"gates": {"metric": "r2", "anchor": "oldest"}}, ["does not fit binary", "neither first nor"]),
+        (
+            {"features": {"columns": ["y", "x"], "exclude": ["x"]}},
+            ["y is the target", "both used and excluded"],
+        ),
+        ({"features": {"service": "s", "columns": ["x"]}}, ["drop columns"]),
+        ({"validation": {"expectations": [{"feed": "z"}]}}, ["is no feed", "needs column"]),
+    ],
+)
+def test_contradictions_are_all_reported(changes, messages):
+    with pytest.raises(DeclarationError) as error:
+        declared(**changes).spec(ROOT)
+    assert all(message in str(error.value) for message in messages)
+
+
+def parts(model: type[BaseModel], seen: set[type[BaseModel]]) -> set[type[BaseModel]]:
+    seen.add(model)
+    for name in ("Feed", "Dimension", "Expectation", "Slice"):
+        seen.add(getattr(schema, name))
+    return seen | {c for c in vars(schema).values() if isinstance(c, type) and issubclass(c, schema._Part)}
+
+
+def test_every_field_is_described():
+    undescribed = [
+        f"{model.__name__}.{name}"
+        for model in parts(ModelLifecycle, set())
+        for name, field in model.model_fields.items()
+        if not field.description
+    ]
+    assert undescribed == []
+
+
+def test_the_starter_is_a_valid_declaration():
+    text = (Path(schema.__file__).parent / "starter.yaml").read_text()
+    spec = ModelLifecycle.resolve_from_dict(yaml.safe_load(text)["attributes"]).spec(ROOT)
+    assert spec.target.kind is Kind.BINARY
