@@ -6,6 +6,7 @@ from typing import Any
 
 import dagster as dg
 
+from mlops_assets.domain.names import SNAPSHOT
 from mlops_assets.domain.spec import Every, ModelSpec
 from mlops_assets.resources.clock import Clock
 from mlops_assets.resources.sources import Sources
@@ -32,13 +33,13 @@ def new_data(spec: ModelSpec, data: Any) -> dg.SensorDefinition:
         now = clock.now(spec)
         if context.cursor is None:
             return dg.SensorResult(skip_reason="First look: what arrives from now on counts.", cursor=now.isoformat())
-        since = datetime.fromisoformat(context.cursor)
+        since, waiting = _read(context.cursor)
         source = sources.open(spec)
-        changed = frozenset[str]().union(*(source.changed(feed, since, now) for feed in spec.source.feeds))
-        asked = list(requests(spec, changed, since))
-        if not asked:
-            return dg.SkipReason(f"No rows arrived since {since:%F %T}.")
-        return dg.SensorResult(run_requests=asked, cursor=now.isoformat())
+        changed = waiting.union(*(source.changed(feed, since, now) for feed in spec.source.feeds))
+        asked, open_still = list(requests(spec, changed, since)), still_open(spec, changed)
+        if not asked and open_still == waiting:
+            return dg.SkipReason(f"No rows arrived since {since:%F %T} in a partition that is over.")
+        return dg.SensorResult(run_requests=asked, cursor=_written(now, open_still))
 
     return sensor
 
@@ -51,8 +52,29 @@ def requests(spec: ModelSpec, changed: frozenset[str], since: datetime) -> Itera
         if changed:
             yield dg.RunRequest(run_key=cause)
         return
-    for first, last in ranges(definition.get_partition_keys(), changed):
+    keys = definition.get_partition_keys()
+    if SNAPSHOT in changed and keys:  # a feed without time: every run reads it, the latest partition's too
+        changed = changed | {keys[-1]}
+    for first, last in ranges(keys, changed):
         yield dg.RunRequest(run_key=f"{cause}:{first}:{last}", tags=dict(zip(_RANGE, (first, last), strict=True)))
+
+
+def still_open(spec: ModelSpec, changed: frozenset[str]) -> frozenset[str]:
+    """Partitions with new rows that are not over: they are asked for once they are."""
+    definition = partitions_of(spec)
+    if definition is None:
+        return frozenset()
+    keys = definition.get_partition_keys()
+    return frozenset(name for name in changed if name != SNAPSHOT and (not keys or name > keys[-1]))
+
+
+def _read(cursor: str) -> tuple[datetime, frozenset[str]]:
+    moment, _, waiting = cursor.partition("|")
+    return datetime.fromisoformat(moment), frozenset(waiting.split(",")) - {""}
+
+
+def _written(now: datetime, waiting: frozenset[str]) -> str:
+    return f"{now.isoformat()}|{','.join(sorted(waiting))}" if waiting else now.isoformat()
 
 
 def ranges(keys: Sequence[str], wanted: frozenset[str]) -> Iterator[tuple[str, str]]:

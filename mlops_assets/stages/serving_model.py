@@ -14,7 +14,7 @@ from mlops_assets.resources.lake import Lake
 from mlops_assets.resources.records import RecordIO
 from mlops_assets.resources.surroundings import git_commit
 from mlops_assets.resources.workspace import Workspace
-from mlops_assets.stages.common import PROJECT, asset_key, stage_asset
+from mlops_assets.stages.common import PROJECT, asset_key, retried_on_infrastructure, stage_asset
 from mlops_assets.stages.metadata import table
 
 if TYPE_CHECKING:
@@ -52,7 +52,8 @@ def serving_model(spec: ModelSpec) -> dg.AssetsDefinition:
         if before is not None and before.recipe == recipe and bundles.path(before.bundle).is_dir():
             record = before
         else:
-            record = _assemble(spec, training_set, trained_model, lake, bundles, workspace, commit, recipe)
+            with retried_on_infrastructure():
+                record = _assemble(spec, training_set, trained_model, lake, bundles, workspace, commit, recipe)
         return dg.MaterializeResult(
             value=record, metadata=_metadata(record, bundles), data_version=dg.DataVersion(record.bundle[:16])
         )

@@ -7,9 +7,11 @@ import pytest
 
 from mlops_assets.automation.jobs import TRAINING_TAG
 from mlops_assets.domain.names import DATA_STAGES, TRAINING_STAGES
+from mlops_assets.resources.sources import Sources
 from mlops_assets.stages import common
 from mlops_assets.stages.common import asset_key, retried_on_infrastructure
-from tests.daily import MODEL, attributes, bench, definitions_of
+from mlops_assets.stages.raw_data import raw_data
+from tests.daily import MODEL, attributes, bench, definitions_of, told
 
 
 def declared(tmp_path, **instead) -> dg.Definitions:
@@ -82,3 +84,27 @@ def test_a_server_that_cannot_be_reached_is_tried_again_later_and_later(error, m
 @pytest.mark.parametrize("error", [ValueError("wrong"), FileNotFoundError("gone"), OSError(28, "disk is full")])
 def test_a_mistake_is_not_tried_again(error, monkeypatch):
     assert attempts(error, monkeypatch) == (False, [])
+
+
+@pytest.mark.parametrize(
+    ("source", "retries", "named"),
+    [
+        ({"query": "select 1", "connection": "away", "time": "at"}, 3, "database 'away' cannot be reached"),
+        ({"path": "/nowhere/at/all", "time": "at"}, 0, "no file at /nowhere/at/all"),
+    ],
+)
+def test_a_stage_tries_again_where_its_source_is_away_and_not_where_it_is_wrong(
+    tmp_path, monkeypatch, source, retries, named
+):
+    monkeypatch.setattr(common, "FIRST_WAIT", 0.01)
+    made = bench(tmp_path / "home", tmp_path, source=source)
+    away = Sources(databases={"away": "postgresql+psycopg2://nobody@127.0.0.1:9/none"})  # port 9: nothing listens
+    result = dg.materialize(
+        [raw_data(made.spec)],
+        resources={**made.resources, "sources": away},
+        partition_key="2024-01-01",
+        raise_on_error=False,
+    )
+    assert len([event for event in result.all_events if event.is_step_up_for_retry]) == retries
+    assert not result.success
+    assert named in told(result)

@@ -8,8 +8,9 @@ import dagster as dg
 import pyarrow as pa
 import pytest
 
-from mlops_assets.automation.sensors import ranges, requests
+from mlops_assets.automation.sensors import ranges, requests, still_open
 from mlops_assets.domain.names import SNAPSHOT
+from mlops_assets.stages.common import partitions_of
 from tests.daily import AFTER, BEFORE, MODEL, START, attributes, bench, definitions_of, write_days
 from tests.declared import RANGE, Bench, specified
 
@@ -110,6 +111,27 @@ def test_a_model_without_partitions_is_asked_for_whole(tmp_path):
     (asked,) = requests(spec, frozenset({SNAPSHOT}), START)
     assert asked.run_key == f"data:{MODEL}:{START.isoformat()}"
     assert list(requests(spec, frozenset(), START)) == []
+
+
+def test_a_feed_without_time_that_changed_brings_the_latest_partition_again(made):
+    (asked,) = requests(made.spec, frozenset({SNAPSHOT}), START)
+    last = partitions_of(made.spec).get_partition_keys()[-1]
+    assert spans([asked]) == [(last, last)]
+
+
+def test_rows_of_a_day_that_is_not_over_wait_for_its_end(tmp_path):
+    """A run for an old day must not make the sensor forget what arrived for today."""
+    write_days(tmp_path / "source", days=range(1))
+    made = bench(
+        tmp_path / "home", tmp_path / "source", replay=None, partitions={"every": "day", "start": START.date()}
+    )
+    today = f"{datetime.now(UTC):%F}"
+    assert still_open(made.spec, frozenset({today, "2024-01-01", SNAPSHOT})) == {today}
+    before = f"{(datetime.now(UTC) - HOUR).isoformat()}|2024-01-03"
+    asked, cursor, _ = look(made, before)
+    assert ("2024-01-03", "2024-01-03") in spans(asked) or ("2024-01-01", "2024-01-03") in spans(asked)
+    assert cursor is not None
+    assert "2024-01-03" not in cursor
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """A whole evaluation, from scores to verdicts; the worked example of `domain.report`."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from mlops_assets.domain.comparison import Contenders, Opponent, worst_differenc
 from mlops_assets.domain.evidence import FairnessReport
 from mlops_assets.domain.gates import Gate, judge
 from mlops_assets.domain.report import EvaluationReport, HeldOut, build_report
-from mlops_assets.domain.report_text import markdown, sections, table
+from mlops_assets.domain.report_text import cell, markdown, sections, table
 from mlops_assets.domain.spec import Kind, ModelSpec, SliceSpec
 from mlops_assets.domain.verdict import Outcome
 from tests.domain.evaluated import SERVED, columns, predict, rows
@@ -168,3 +169,7 @@ def test_worst_differences_by_slice() -> None:
     found = worst_differences(trained, served, {"a": np.array([True, False, True]), "none": np.zeros(3, bool)})
     assert found == pytest.approx({"all rows": 0.05, "a": 0.0}, abs=1e-6)
     assert np.isnan(worst_differences(trained, np.array([0.1, np.nan, 0.3]), {})["all rows"])
+
+
+def test_a_moment_in_a_table_is_short() -> None:
+    assert cell(datetime(2013, 6, 27, 12, 25, tzinfo=UTC)) == "2013-06-27 12:25"
