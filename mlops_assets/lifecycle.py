@@ -10,7 +10,7 @@ from pydantic import Field
 
 from mlops_assets import schema
 from mlops_assets.automation import jobs, promotion, schedules, sensors
-from mlops_assets.automation.conditions import automated
+from mlops_assets.automation.conditions import automated, automation_sensor
 from mlops_assets.domain import spec as records
 from mlops_assets.domain.declaration import DeclarationError, check
 from mlops_assets.domain.spec import Kind, ModelSpec, Promotion
@@ -125,5 +125,5 @@ def lifecycle_of(spec: ModelSpec) -> dg.Definitions:
         assets=[stage(spec) for stage in STAGES],
         jobs=[data, training, promotion.promotion_job(spec)],
         schedules=schedules.schedules_of(spec, data=data, training=training),
-        sensors=sensors.sensors_of(spec, data=data),
+        sensors=[*sensors.sensors_of(spec, data=data), automation_sensor(spec)],
     ).map_asset_specs(func=automated)

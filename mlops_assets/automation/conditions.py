@@ -2,7 +2,8 @@
 
 import dagster as dg
 
-from mlops_assets.domain.names import Stage
+from mlops_assets.domain.names import MODEL_TAG, TRAINING_TAG, Stage
+from mlops_assets.domain.spec import ModelSpec
 
 
 def upstream_updated_and_passed() -> dg.AutomationCondition:
@@ -27,11 +28,12 @@ def automated(spec: dg.AssetSpec) -> dg.AssetSpec:
     return spec.replace_attributes(automation_condition=upstream_updated_and_passed())
 
 
-def automation_sensor() -> dg.AutomationConditionSensorDefinition:
-    """Evaluates the conditions of every asset."""
+def automation_sensor(spec: ModelSpec) -> dg.AutomationConditionSensorDefinition:
+    """Evaluates the conditions of a model's assets. Its runs take their turn with the model's trainings."""
     return dg.AutomationConditionSensorDefinition(
-        name="lifecycle_automation",
-        target=dg.AssetSelection.all(),
+        name=f"{spec.model}_automation",
+        target=dg.AssetSelection.groups(spec.model),
         default_status=dg.DefaultSensorStatus.RUNNING,
+        run_tags={MODEL_TAG: spec.model, TRAINING_TAG: spec.model},
         description="Runs a stage when its inputs are new and passed their checks.",
     )

@@ -4,11 +4,9 @@ from typing import Any
 
 import dagster as dg
 
-from mlops_assets.domain.names import DATA_STAGES, TRAINING_STAGES, Stage
+from mlops_assets.domain.names import DATA_STAGES, MODEL_TAG, TRAINING_STAGES, TRAINING_TAG, Stage
 from mlops_assets.domain.spec import ModelSpec
 from mlops_assets.stages.common import asset_key
-
-TRAINING_TAG = "mlops/training"  # dagster.yaml lets one run at a time have the same value
 
 
 def data_job_name(model: str) -> str:
@@ -25,7 +23,7 @@ def data_job(spec: ModelSpec) -> Any:
         name=data_job_name(spec.model),
         selection=_assets(spec, DATA_STAGES),
         description=f"Brings the data of {spec.model} up to date: raw, validated, features.",
-        tags={"mlops/model": spec.model},
+        tags={MODEL_TAG: spec.model},
     )
 
 
@@ -35,7 +33,7 @@ def train_job(spec: ModelSpec) -> Any:
         name=train_job_name(spec.model),
         selection=_assets(spec, TRAINING_STAGES),
         description=f"Trains {spec.model} on the features there are, judges it, and registers it if it passes.",
-        tags={"mlops/model": spec.model, TRAINING_TAG: spec.model},
+        tags={MODEL_TAG: spec.model, TRAINING_TAG: spec.model},
     )
 
 

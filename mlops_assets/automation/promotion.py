@@ -3,6 +3,7 @@
 import dagster as dg
 from pydantic import Field
 
+from mlops_assets.domain.names import MODEL_TAG
 from mlops_assets.domain.spec import ModelSpec
 from mlops_assets.resources.clock import Clock
 from mlops_assets.resources.ledger import Ledger
@@ -49,7 +50,7 @@ def promotion_job(spec: ModelSpec) -> dg.JobDefinition:
     @dg.job(
         name=promote_job_name(spec.model),
         description=f"Promotes a registered version of {spec.model}; asks for version, approver and reason.",
-        tags={"mlops/model": spec.model},
+        tags={MODEL_TAG: spec.model},
     )
     def job() -> None:
         promote()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from mlops_assets.domain.columns import ColumnKind, change, kind_of
 from mlops_assets.domain.data_checks import listed
-from mlops_assets.domain.names import CREATED_TIME, EVENT_TIME, ROW_KEY
+from mlops_assets.domain.names import CREATED_TIME, EVENT_TIME, RAW_LABEL, REASONS, ROW_KEY
 from mlops_assets.domain.spec import ExpectationSpec, FeedSpec, ModelSpec
 from mlops_assets.domain.times import POSITION
 from mlops_assets.domain.verdict import Outcome, Verdict
@@ -76,7 +76,7 @@ def _against_declaration(spec: ModelSpec, observed: Observed) -> Iterable[str]:
     for name, needed_by in needed_columns(spec, feed).items():
         if name not in observed.columns:
             yield f"{place}: no column {name!r}, which is {needed_by}"
-    reserved = [EVENT_TIME, CREATED_TIME] + ([] if feed.key else [ROW_KEY])
+    reserved = [EVENT_TIME, CREATED_TIME, RAW_LABEL, REASONS] + ([] if feed.key else [ROW_KEY])
     for name in reserved:
         if name in observed.columns and name not in (*feed.time, feed.arrived, feed.order):
             yield f"{place}: column {name!r} has a reserved name: rename it, or declare it as time or key"

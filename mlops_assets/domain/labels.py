@@ -7,10 +7,9 @@ from datetime import datetime
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlops_assets.domain.names import CREATED_TIME, EVENT_TIME, LABEL
+from mlops_assets.domain.names import CREATED_TIME, EVENT_TIME, LABEL, RAW_LABEL
 from mlops_assets.domain.spec import Kind
 
-_RAW_LABEL = "_outcome"
 OTHER = "other"
 
 
@@ -42,8 +41,8 @@ def attach(
     """
     ripe = examples.filter(pc.less_equal(examples[EVENT_TIME], _moment(ripe_by)))
     known = outcomes.filter(pc.less_equal(outcomes[CREATED_TIME], _moment(known_by)))
-    known = known.select([*keys, column]).rename_columns([*keys, _RAW_LABEL])
-    known = known.filter(pc.is_valid(known[_RAW_LABEL]))
+    known = known.select([*keys, column]).rename_columns([*keys, RAW_LABEL])
+    known = known.filter(pc.is_valid(known[RAW_LABEL]))
     if len(known) != len(known.group_by(list(keys)).aggregate([])):
         raise LabelError(
             f"{column}: several outcomes for one {', '.join(keys)}; declare `key` so that repeats are quarantined"
@@ -60,15 +59,16 @@ def beside(rows: pa.Table, column: str, *, known_by: datetime, ripe_by: datetime
         pc.less_equal(rows[CREATED_TIME], _moment(known_by)),
     )
     ripe = rows.filter(moments)
-    named = ripe.append_column(_RAW_LABEL, ripe[column])
-    known = named.filter(pc.is_valid(named[_RAW_LABEL]))
+    named = ripe.append_column(RAW_LABEL, ripe[column])
+    known = named.filter(pc.is_valid(named[RAW_LABEL]))
     return known, {"label not ripe": len(rows) - len(ripe), "label missing": len(ripe) - len(known)}
 
 
 def encode(rows: pa.Table, *, kind: Kind, positive: str | None, column: str) -> tuple[pa.Table, tuple[str, ...]]:
     """Replace the outcome by `label`: 0/1, a class index, or the number itself; with the text of each class."""
-    outcome = rows[_RAW_LABEL]
-    bare = rows.drop_columns([_RAW_LABEL])
+    outcome = rows[RAW_LABEL]
+    # the label's name may also be that of a column that is no feature
+    bare = rows.drop_columns([name for name in (RAW_LABEL, LABEL) if name in rows.column_names])
     if kind is Kind.REGRESSION:
         return bare.append_column(LABEL, _as_numbers(outcome, column)), ()
     text = pc.cast(outcome, pa.string())

@@ -49,9 +49,12 @@ class Alias(StrEnum):
     ARCHIVED = "archived"
 
 
+MODEL_TAG = "mlops/model"  # of runs and assets
+TRAINING_TAG = "mlops/training"  # dagster.yaml lets one run at a time have the same value
 SNAPSHOT = "all"  # the only partition of a table without partitions
 EVENT_TIME = "event_timestamp"  # of a feature row
 CREATED_TIME = "created_timestamp"  # when a feature row became known
 ROW_KEY = "row_id"  # the key of a row that has none of its own
 LABEL = "label"  # the target in a training set, as number
+RAW_LABEL = "_outcome"  # the target beside it, as it came
 REASONS = "quarantine_reasons"

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from mlops_assets.domain.names import CREATED_TIME, EVENT_TIME, ROW_KEY
+from mlops_assets.domain.names import CREATED_TIME, EVENT_TIME, LABEL, ROW_KEY
 from mlops_assets.domain.spec import ModelSpec
 
 _FIT = (
@@ -31,10 +31,10 @@ def feature_columns(spec: ModelSpec, types: Mapping[str, str]) -> tuple[str, ...
         raise FeatureError(f"features: {examples} has no rows yet, so its columns are not known: bring data first")
     if problems := list(_problems(declared, spec.features.exclude, types)):
         raise FeatureError(f"features: {'; '.join(problems)}. The columns of {examples}: {', '.join(types)}")
-    if declared:
-        return declared
     excluded = {*spec.features.exclude, *_special(spec)}
-    fit = tuple(name for name, kind in types.items() if name not in excluded and kind.startswith(_FIT))
+    fit = declared or tuple(name for name, kind in types.items() if name not in excluded and kind.startswith(_FIT))
+    if LABEL in fit:
+        raise FeatureError(f"features: a column called {LABEL!r} cannot be one: put it under `exclude`, or rename it")
     if not fit:
         raise FeatureError(f"features: no column of {examples} is left to be one; they are {', '.join(types)}")
     return fit

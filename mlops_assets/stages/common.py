@@ -8,7 +8,7 @@ from typing import Any
 import dagster as dg
 
 from mlops_assets.domain.check_texts import ASKS
-from mlops_assets.domain.names import SNAPSHOT, Stage
+from mlops_assets.domain.names import MODEL_TAG, SNAPSHOT, Stage
 from mlops_assets.domain.spec import Every, ModelSpec
 from mlops_assets.domain.verdict import Outcome, Verdict
 
@@ -30,7 +30,7 @@ def stage_asset(
         group_name=spec.model,
         owners=[spec.owner],
         kinds=set(kinds),
-        tags={"mlops/model": spec.model, "mlops/stage": stage.value},
+        tags={MODEL_TAG: spec.model, "mlops/stage": stage.value},
         **arguments,
     )
 

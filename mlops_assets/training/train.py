@@ -9,6 +9,7 @@ import dataclasses
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +44,6 @@ from mlops_assets.training.store import (
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
 
-FORMAT = 2  # raise it when a change of this package makes other weights from the same inputs
 _LEAST_SAMPLE = 4_000  # rows of a trial, where there are as many
 _MOST_VALIDATION = 20_000  # rows a trial is judged on
 
@@ -93,8 +93,14 @@ def train(
 
 def run_name(training_set: TrainingSet, declared: Declared, metric: Metric) -> str:
     """Digest of everything that decides the weights."""
-    record = {"format": FORMAT, "training_set": training_set.digest, "metric": metric.name}
+    record = {"code": _code(), "training_set": training_set.digest, "metric": metric.name}
     return digest_of(canonical_json({**record, "declared": dataclasses.asdict(declared)}))[:16]
+
+
+@cache
+def _code() -> str:
+    """Digest of this package: other code is another training."""
+    return digest_of(*(file.read_bytes() for file in sorted(Path(__file__).parent.glob("*.py"))))
 
 
 def _layout(rows: Rows, training_set: TrainingSet, network: NetworkSpec, transform: str) -> Layout:

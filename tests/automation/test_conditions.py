@@ -4,8 +4,9 @@ import dagster as dg
 import pytest
 
 from mlops_assets.automation.conditions import automated, automation_sensor, upstream_updated_and_passed
-from mlops_assets.domain.names import Stage
+from mlops_assets.domain.names import TRAINING_TAG, Stage
 from mlops_assets.stages.common import asset_key
+from tests.specs import model_spec
 
 
 def chain(condition: dg.AutomationCondition, passes: bool) -> list[dg.AssetsDefinition]:
@@ -58,6 +59,7 @@ def test_each_stage_follows_its_inputs_save_where_a_run_begins(stage):
     assert (condition.get_label() if condition else None) == (None if launched else "upstream_updated_and_passed")
 
 
-def test_one_running_sensor_evaluates_all_of_them():
-    sensor = automation_sensor()
-    assert (sensor.name, sensor.default_status) == ("lifecycle_automation", dg.DefaultSensorStatus.RUNNING)
+def test_a_running_sensor_of_each_model_lets_its_runs_take_their_turn():
+    sensor = automation_sensor(model_spec(model="m"))
+    assert (sensor.name, sensor.default_status) == ("m_automation", dg.DefaultSensorStatus.RUNNING)
+    assert sensor.run_tags[TRAINING_TAG] == "m"

@@ -115,7 +115,9 @@ def test_a_model_without_partitions_is_asked_for_whole(tmp_path):
 
 def test_a_feed_without_time_that_changed_brings_the_latest_partition_again(made):
     (asked,) = requests(made.spec, frozenset({SNAPSHOT}), START)
-    last = partitions_of(made.spec).get_partition_keys()[-1]
+    definition = partitions_of(made.spec)
+    assert definition is not None
+    last = definition.get_partition_keys()[-1]
     assert spans([asked]) == [(last, last)]
 
 

@@ -40,10 +40,10 @@ GAIN, SHORTFALL = 0.02, 0.01
 
 
 def opened(home: str) -> Flow:
-    """The year's data, from raw rows to features."""
+    """The data of the year, from raw rows to features."""
     spec = dataclasses.replace(declaration(DECLARATION), replay=END)
     flow = Flow(spec, home)
-    asked = windows(Every.DAY, days("2013-01-01", "2014-01-01"))
+    asked = windows(Every.DAY, days("2013-01-01", "2013-12-30"))  # where the weather ends
     flow.raw_data(asked)
     flow.validated_data(asked)
     flow.features(asked)

@@ -116,7 +116,8 @@ def test_good_evidence_passes_every_gate_in_order() -> None:
         (Gate.BASELINES, {"baselines": {"linear": around(-0.01, 0.009)}}, FAIL, "simpler model"),
         (Gate.BASELINES, {"baselines": {}}, ERROR, "linear is declared"),
         (Gate.CALIBRATION, {"calibration": around(0.0, 0.049)}, PASS, "limit 0.05"),
-        (Gate.CALIBRATION, {"calibration": around(0.04, 0.051)}, OPEN, "limit 0.05"),
+        (Gate.CALIBRATION, {"calibration": around(0.04, 0.059)}, PASS, "cannot prove"),
+        (Gate.CALIBRATION, {"calibration": around(0.042, 0.06)}, OPEN, "gates.calibration"),
         (Gate.CALIBRATION, {"calibration": around(0.051, 0.07)}, FAIL, "training.calibrate"),
         (Gate.CALIBRATION, {"calibration": None}, ERROR, "was not measured"),
         (Gate.FAIRNESS, {"fairness": apart(0.01, 0.09)}, PASS, "within its limit"),
@@ -202,3 +203,18 @@ def test_floor_and_ceiling_of_a_loss_are_turned_round(
 def test_every_verdict_carries_its_numbers() -> None:
     judged = verdict(Gate.CHAMPION, champion=against(-0.02, -0.01))
     assert judged.numbers == pytest.approx({"estimate": -0.015, "low": -0.02, "high": -0.01, "limit": 0.0})
+
+
+@pytest.mark.parametrize(
+    ("name", "gain", "outcome", "told"),
+    [
+        ("constant", around(0.001, 0.02), PASS, "shown"),
+        ("constant", around(-0.001, 0.02), OPEN, "not shown either way"),
+        ("linear", around(-0.01, 0.02), PASS, "neither is shown to be ahead"),
+        ("linear", around(0.0, 0.0), PASS, "the simpler model"),
+        ("linear", around(-0.02, -0.001), FAIL, "what linear does is enough"),
+    ],
+)
+def test_without_a_margin_the_constant_is_beaten_and_no_other_baseline_is_ahead(name, gain, outcome, told) -> None:
+    judged = verdict(Gate.BASELINES, {"baselines": (name,), "baseline_margin": None}, baselines={name: gain})
+    assert (judged.outcome, told in judged.reason) == (outcome, True), judged.reason
