@@ -75,6 +75,7 @@ class Feed(_Part):
         "Relative paths start at the project's root.",
     )
     separator: str = Field(default=",", min_length=1, max_length=1, description="Between the fields of a CSV.")
+    decimal: Literal[".", ","] = Field(default=".", description="Decimal mark of the numbers in a CSV.")
     query: str | None = Field(default=None, description="A SQL SELECT instead of a path.")
     connection: str | None = Field(
         default=None,

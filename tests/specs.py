@@ -34,6 +34,7 @@ def feed_spec(name: str = "events", **changes: Any) -> FeedSpec:
         name=name,
         path=f"{name}.parquet",
         separator=",",
+        decimal=".",
         query=None,
         connection=None,
         time=("at",),

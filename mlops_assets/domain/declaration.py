@@ -56,6 +56,8 @@ def _feed_problems(feed: FeedSpec, *, python: bool) -> Iterator[str]:
         yield f"{where}.connection: name the database that the query goes to"
     if feed.time and feed.order is not None:
         yield f"{where}: time and order exclude each other"
+    if feed.separator == feed.decimal:
+        yield f"{where}.separator: {feed.separator!r} is the decimal mark too; a CSV needs another, such as ;"
     if len(feed.time) > 2:
         yield f"{where}.time: at most a date column and an hour column"
 

@@ -147,7 +147,7 @@ def _baseline(gate: Gate, name: str, margin: float | None, gain: Interval | None
     """Without a declared margin only the constant has to be beaten; where nobody is ahead the reason says so."""
     if gain is None:
         return Verdict(gate, Outcome.ERROR, f"baseline {name} is declared and has no scores on the test rows.", {})
-    remedy = f"what {name} does is enough; improve features or network, serve the simpler model, or drop it there."
+    remedy = f"what {name} does is enough; improve features or network, or serve the simpler model (gates.baselines)."
     judged = placed(gate, f"gain over {name} {gain}", gain, margin or 0.0, remedy, prefix=f"{name}_")
     if margin is not None or name == _NO_MODEL or judged.outcome is not Outcome.INCONCLUSIVE:
         return judged

@@ -11,6 +11,8 @@ from mlops_assets.domain.names import CREATED_TIME, EVENT_TIME, LABEL, RAW_LABEL
 from mlops_assets.domain.spec import Kind
 
 OTHER = "other"
+_MANY_CLASSES = 50  # more have to have two rows each, on average
+_LARGEST = 1e30  # of a number to predict; beyond it training overflows
 
 
 class LabelError(ValueError):
@@ -78,6 +80,11 @@ def encode(rows: pa.Table, *, kind: Kind, positive: str | None, column: str) -> 
             f"{column}: every one of {len(rows):,} rows is {values[0] if values else 'absent'!r}; "
             "there is nothing to learn"
         )
+    if kind is Kind.MULTICLASS and len(values) > max(_MANY_CLASSES, len(rows) // 2):
+        raise LabelError(
+            f"{column}: {len(values):,} different values in {len(rows):,} rows are too many classes to learn; "
+            "is it a number to predict (kind: regression), or the wrong column?"
+        )
     if kind is Kind.MULTICLASS:
         index = pc.index_in(text, value_set=pa.array(values))
         return bare.append_column(LABEL, pc.cast(index, pa.int64())), tuple(values)
@@ -93,9 +100,10 @@ def _as_numbers(outcome: pa.ChunkedArray, column: str) -> pa.ChunkedArray:
         numbers = pc.cast(outcome, pa.float64())
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as err:
         raise LabelError(f"{column}: a regression needs numbers, this is {outcome.type}: {err}") from err
-    if not pc.all(pc.is_finite(numbers)).as_py():
+    if not pc.all(pc.less(pc.abs(numbers), _LARGEST)).as_py():
         raise LabelError(
-            f"{column}: holds infinite or undefined numbers; expect `between` bounds on it to quarantine them"
+            f"{column}: holds undefined, infinite or absurd numbers (largest allowed: {_LARGEST:g}); "
+            "expect `between` bounds on it to quarantine them"
         )
     return numbers
 

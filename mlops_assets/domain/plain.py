@@ -33,7 +33,7 @@ def feature_columns(spec: ModelSpec, types: Mapping[str, str]) -> tuple[str, ...
         raise FeatureError(f"features: {'; '.join(problems)}. The columns of {examples}: {', '.join(types)}")
     excluded = {*spec.features.exclude, *_special(spec)}
     fit = declared or tuple(name for name, kind in types.items() if name not in excluded and kind.startswith(_FIT))
-    if LABEL in fit:
+    if LABEL in fit:  # the training set's own name for the target
         raise FeatureError(f"features: a column called {LABEL!r} cannot be one: put it under `exclude`, or rename it")
     if not fit:
         raise FeatureError(f"features: no column of {examples} is left to be one; they are {', '.join(types)}")

@@ -48,6 +48,7 @@ class FeedSpec:
     name: str
     path: str | None  # file, folder, glob or fsspec URL of Parquet or CSV
     separator: str
+    decimal: str  # mark in the numbers of a CSV
     query: str | None  # SQL; `connection` names the database it goes to
     connection: str | None
     time: tuple[str, ...]  # the event's time: one column, or a date column and an hour column

@@ -44,8 +44,11 @@ def split_by_time(
         raise SplitError("there are no rows to split: is any partition materialised, and are its labels known?")
     ordered = np.sort(times)
     test_begins = ordered[min(round(len(times) * (1 - test)), len(times) - 1)]
-    validation_begins = ordered[round(len(times) * (1 - test - validation))]
     pause = int(gap / timedelta(microseconds=1))
+    # the gaps are taken from the training rows alone: a long one must not swallow the validation rows
+    open_rows = ordered[: np.searchsorted(ordered, test_begins - pause)]
+    wanted = round(len(times) * (1 - test)) - round(len(times) * (1 - test - validation))
+    validation_begins = open_rows[max(len(open_rows) - wanted, 0)] if len(open_rows) else test_begins
     part = np.full(len(times), _LEFT_OUT, dtype=np.int8)
     part[times < validation_begins - pause] = 0
     part[(times >= validation_begins) & (times < test_begins - pause)] = 1

@@ -123,7 +123,9 @@ def _csv(files: "AbstractFileSystem", path: str, feed: FeedSpec) -> "pa.Table":
         rows = csv.read_csv(
             io.BytesIO(cast(bytes, stream.read())),
             parse_options=csv.ParseOptions(delimiter=feed.separator, newlines_in_values=True),
-            convert_options=csv.ConvertOptions(null_values=marks, strings_can_be_null=False),
+            convert_options=csv.ConvertOptions(
+                null_values=marks, strings_can_be_null=False, decimal_point=feed.decimal
+            ),
         )
     foreign = [field.name for field in rows.schema if pa.types.is_binary(field.type)]
     if foreign:

@@ -17,7 +17,7 @@ from mlops_assets.domain.plain import FeatureError, feature_columns, feature_key
 from mlops_assets.domain.records import Snapshot
 from mlops_assets.domain.spec import Every, ModelSpec
 from mlops_assets.domain.verdict import Outcome, Verdict
-from mlops_assets.resources.features import FeatureStore
+from mlops_assets.resources.features import FeatureStore, UnknownServiceError, service_name
 from mlops_assets.resources.lake import Lake, Table
 
 _NUMBER = "double"
@@ -46,7 +46,7 @@ def derive(spec: ModelSpec, asked: Sequence[Window], lake: Lake, store: FeatureS
         since = {view: _BEGINNING if how.static else start for view, how in hows.items()}
         service = store.apply(spec, {}, {})
     else:
-        columns, keys = _declared(spec, examples)
+        columns, keys = _declared(spec, examples, store)
         service = store.apply(spec, columns, keys)
         views = {service: _write_columns(spec, service, columns, keys, examples, asked, lake, now)}
         since = {service: start}
@@ -150,7 +150,7 @@ def by_partition(rows: pa.Table, asked: Sequence[Window]) -> Iterator[tuple[Wind
         yield window, rows.slice(first, last - first)
 
 
-def _declared(spec: ModelSpec, examples: Table) -> tuple[dict[str, str], dict[str, str]]:
+def _declared(spec: ModelSpec, examples: Table, store: FeatureStore) -> tuple[dict[str, str], dict[str, str]]:
     """Feature columns and keys with their types, over all partitions there are."""
     types: dict[str, str] = {}
     for snapshot in examples.snapshots().values():
@@ -160,8 +160,17 @@ def _declared(spec: ModelSpec, examples: Table) -> tuple[dict[str, str], dict[st
         raise FeatureError(
             f"features.entity: {', '.join(missing)} not among the columns of {spec.source.examples}: {', '.join(types)}"
         )
-    features = {name: _feature_type(types[name]) for name in columns}
+    features = {name: _feature_type(types[name]) for name in _as_applied(spec, columns, store)}
     return features, {name: _key_type(spec, types[name]) for name in keys}
+
+
+def _as_applied(spec: ModelSpec, columns: Sequence[str], store: FeatureStore) -> Sequence[str]:
+    """Where no columns are declared, one that the source adds later waits for the next `features.version`."""
+    try:
+        applied = store.inputs(service_name(spec))
+    except UnknownServiceError:
+        return columns
+    return applied if not spec.features.columns and set(applied) <= set(columns) else columns
 
 
 def _feature_type(kind: str) -> str:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -73,10 +73,11 @@ def join(spec: ModelSpec, lake: Lake, store: FeatureStore, now: datetime) -> Joi
     inputs = inputs_of(frame, names, spec.features.categories)
     wanted = {part.column for part in spec.slices} | set(spec.fairness.attributes)
     context = tuple(sorted(name for name in wanted if name not in inputs.names))
-    if missing := [name for name in context if name not in frame.column_names]:
+    named = {*context, *filter(None, [spec.training.group])}
+    if missing := sorted(name for name in named if name not in frame.column_names):
         raise LookupError(
-            f"{spec.model}: slices or fairness name {', '.join(missing)}: no example or feature has it; "
-            f"there are {', '.join(frame.column_names)}"
+            f"{spec.model}: slices, fairness or training.group name {', '.join(missing)}: no example or feature has "
+            f"it; there are {', '.join(frame.column_names)}"
         )
     keys = tuple(dict.fromkeys(key for view in store.views(service) for key in view.keys))
     return Joined(frame, service, inputs, labelled.classes, keys, context, labelled.left_out, _origin(spec, lake), now)
@@ -115,15 +116,38 @@ def _recipes(spec: ModelSpec, store: FeatureStore, service: str) -> list[Recipe]
 
 
 def _labelled(spec: ModelSpec, lake: Lake, now: datetime) -> Labelled:
-    examples = lake.table(spec.model, Layer.VALIDATED, spec.source.examples).read()
+    ready, waiting = _with_features(spec, lake)
+    examples = lake.table(spec.model, Layer.VALIDATED, spec.source.examples).read(ready)
     if not len(examples):
         raise LookupError(
-            f"{spec.model}: no validated rows. Launch {spec.model}_data (raw_data, validated_data and features) first."
+            f"{spec.model}: no validated rows with features ({waiting:,} without). Launch {spec.model}_data "
+            "(raw_data, validated_data and features) first."
         )
     outcomes = examples
     if spec.target.feed != spec.source.examples:
         outcomes = lake.table(spec.model, Layer.VALIDATED, spec.target.feed).read()
-    return labelled_examples(spec, examples, outcomes, now=now)
+    labelled = labelled_examples(spec, examples, outcomes, now=now)
+    return replace(labelled, left_out={"features not made": waiting, **labelled.left_out})
+
+
+def _with_features(spec: ModelSpec, lake: Lake) -> tuple[list[str], int]:
+    """The partitions of examples that features were made of, and how many rows the others have.
+
+    Without this, rows of a partition that a check has stopped would be learnt from with every feature missing.
+    """
+    examples = lake.table(spec.model, Layer.VALIDATED, spec.source.examples).snapshots()
+    hows = views_of(spec.model) if spec.features.service else {}
+    views = [name for name, how in hows.items() if not how.static] if hows else [service_name(spec)]
+    made = [lake.table(spec.model, Layer.FEATURES, view).snapshots() for view in views]
+
+    def stands(name: str, digest: str) -> bool:
+        if spec.features.service:
+            return all(name in snapshots for snapshots in made)
+        source = f"{Layer.VALIDATED}/{spec.source.examples}/{name}"
+        return all(name in snapshots and snapshots[name].inputs.get(source) == digest for snapshots in made)
+
+    ready = [name for name, snapshot in examples.items() if stands(name, snapshot.digest)]
+    return ready, sum(snapshot.rows for name, snapshot in examples.items() if name not in ready)
 
 
 def _without_features(rows: pa.Table, names: tuple[str, ...], spec: ModelSpec) -> pa.Table:

@@ -1,15 +1,17 @@
 """validated_data: rows that hold what is declared. A broken schema stops everything downstream."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 from pydantic import Field
 
-from mlops_assets.domain.data_checks import ONLY_WARNS, SCHEMA, vital_checks
+from mlops_assets.domain.data_checks import ONLY_WARNS, QUARANTINE, SCHEMA, vital_checks
 from mlops_assets.domain.names import Stage
 from mlops_assets.domain.partitions import Window, windows
 from mlops_assets.domain.spec import ModelSpec
+from mlops_assets.domain.verdict import Verdict
 from mlops_assets.resources.clock import Clock
 from mlops_assets.resources.lake import Lake
 from mlops_assets.stages.common import asset_key, check_result, check_spec, partition_keys, partitions_of, stage_asset
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
     from mlops_assets.stages.feed_validation import Line, Outcome
 
+_CAUSES = 3  # told in the check; all of them stand in the table
 _HEAD = "| feed | column | expectation | severity | rows failing | share |\n|---|---|---|---|---:|---:|\n"
 
 
@@ -89,7 +92,18 @@ def _judged(
     frame = vitals_frame([each.vitals for each in outcomes], spec.validation, now)
     limits = limits_of(spec.validation, frame)
     verdicts = judge_vitals(frame, limits, judge_between(frame, limits), spec.validation)
+    verdicts = [_with_causes(each, outcomes) if each.name == QUARANTINE else each for each in verdicts]
     return frame, [check_result(verdict, blocking=verdict.name not in ONLY_WARNS) for verdict in verdicts]
+
+
+def _with_causes(verdict: Verdict, outcomes: "Sequence[Outcome]") -> Verdict:
+    """What most of the refused rows have in common: who reads a log sees no table."""
+    lines = [line for each in outcomes for line in each.lines if line.failing and line.severity == "error"]
+    most = sorted(lines, key=lambda line: -line.failing)[:_CAUSES]
+    if verdict.passed or not most:
+        return verdict
+    told = "; ".join(f"{line.feed}.{line.column} {line.expectation} ({line.failing:,} rows)" for line in most)
+    return replace(verdict, reason=f"{verdict.reason} Most often: {told}.")
 
 
 def _whole(outcomes: "Sequence[Outcome]", frame: "pd.DataFrame", asked: Sequence[Window]) -> dict[str, Any]:

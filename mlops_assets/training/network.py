@@ -138,8 +138,16 @@ def build(layout: Layout, spec: NetworkSpec) -> Model:
     if spec.type == TABULAR:
         network: nn.Module = TabularNetwork(layout, spec.width, spec.depth, spec.dropout, spec.embedding)
     else:
-        network = _own(spec.type)(layout, **spec.options)
+        network = _made(_own(spec.type), layout, spec)
     return Model(layout, network)
+
+
+def _made(kind: type[nn.Module], layout: Layout, spec: NetworkSpec) -> nn.Module:
+    try:
+        return kind(layout, **spec.options)
+    except TypeError as err:
+        given = ", ".join(sorted(spec.options)) or "none"
+        raise TypeError(f"network.type {spec.type!r} cannot be made with network.options ({given}): {err}") from err
 
 
 def _own(name: str) -> type[nn.Module]:

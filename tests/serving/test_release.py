@@ -232,7 +232,7 @@ def _write_many(path, salt):
 def test_writers_race_and_readers_see_whole_files_with_rising_generations(tmp_path):
     path = tmp_path / "m.json"
     write_release(path, replace(RELEASE, generation=1, salt="a"))
-    start = multiprocessing.get_context("spawn")
+    start = multiprocessing.get_context("fork")
     writers = [start.Process(target=_write_many, args=(path, salt)) for salt in ("a", "b")]
     for writer in writers:
         writer.start()
