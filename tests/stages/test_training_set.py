@@ -100,13 +100,15 @@ def test_too_few_rows_say_what_was_left_out_and_what_to_change(tmp_path):
 def test_a_slice_of_a_column_that_is_not_there_is_named(shop: Shop, tmp_path):
     made = shop.copy(shop.with_data, tmp_path, slices=[{"column": "branch"}])
     text = told(made.materialize(Stage.TRAINING_SET))
-    assert "slices or fairness name branch" in text
+    assert "slices, fairness or training.group name branch" in text
     assert "there are" in text
 
 
 def test_without_data_it_names_the_job_to_launch(tmp_path):
     made = few_days(tmp_path, run=False)
-    assert f"no validated rows. Launch {MODEL}_data " in told(made.materialize(Stage.TRAINING_SET))
+    text = told(made.materialize(Stage.TRAINING_SET))
+    assert "no validated rows with features" in text
+    assert f"Launch {MODEL}_data " in text
 
 
 VIEWS = """
