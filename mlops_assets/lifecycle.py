@@ -66,6 +66,9 @@ class ModelLifecycle(dg.Component, dg.Resolvable, dg.Model):
         default=Promotion.AUTOMATIC,
         description="automatic: a version that passes becomes champion. manual: a person says so.",
     )
+    rollout: schema.Rollout = Field(
+        default_factory=schema.Rollout, description="How a new version gets its traffic, and what takes it back."
+    )
     retraining: schema.Retraining = Field(
         default_factory=schema.Retraining, description="When it is trained again without a person."
     )
@@ -100,6 +103,7 @@ class ModelLifecycle(dg.Component, dg.Resolvable, dg.Model):
                 fairness=schema.record(records.FairnessSpec, self.fairness),
                 gates=self._gates(metric),
                 serving=schema.record(records.ServingSpec, self.serving),
+                rollout=schema.rollout_record(self.rollout),
                 retraining=schema.record(records.RetrainingSpec, self.retraining),
                 declared=hashlib.sha256(self.model_dump_json().encode()).hexdigest(),
             )

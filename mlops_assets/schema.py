@@ -12,7 +12,9 @@ from typing import Annotated, Any, Literal, TypeVar
 import dagster as dg
 from pydantic import BaseModel, Field
 
+from mlops_assets.domain import rollout_policy as rollouts
 from mlops_assets.domain import spec as records
+from mlops_assets.domain.rollout_policy import Strategy
 from mlops_assets.domain.spec import Every, Kind, Precision
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -340,6 +342,84 @@ class Serving(_Part):
     )
 
 
+class Replay(_Part):
+    """Logged requests through a candidate before it gets any traffic."""
+
+    requests: int = Field(default=2000, ge=0, description="The latest so many rows. 0: no replay.")
+    window: Duration = Field(default=timedelta(days=7), description="How old they may be.")
+    minimum: int = Field(default=200, ge=1, description="Rows under which nothing is concluded.")
+    agreement: Share = Field(
+        default=0.3,
+        description="Least rank correlation of both versions' scores; for classes the least share of equal answers.",
+    )
+    calibration: Share = Field(
+        default=0.05, description="The most the candidate's calibration error may lie above the champion's."
+    )
+    errors: Share = Field(default=0.001, description="Largest share of rows that only the champion can answer.")
+
+
+class Experiment(_Part):
+    """An A/B test between champion and challenger. For strategy ab_test."""
+
+    share: float = Field(default=0.5, gt=0, lt=1, description="Of the challenger.")
+    metric: Literal["loss", "reward"] = Field(
+        default="loss", description="loss: the model's own, from outcomes. reward: what feedback brings."
+    )
+    worth: float = Field(default=0.01, gt=0, description="The smallest difference worth having, in its units.")
+    alpha: float = Field(default=0.05, gt=0, lt=0.5, description="Chance of naming a false difference, at all looks.")
+    minimum: int = Field(default=500, ge=2, description="People in each arm before anything is concluded.")
+    longest: int = Field(default=100_000, ge=3, description="People in all arms, after which the champion stays.")
+
+
+class Bandit(_Part):
+    """How traffic follows rewards. For strategies epsilon_greedy and thompson."""
+
+    epsilon: Share = Field(default=0.1, description="Share of requests that explore (epsilon_greedy).")
+    floor: Share = Field(default=0.05, description="The least share each arm keeps.")
+    reward: Literal["binary", "numeric"] = Field(default="binary", description="What feedback brings.")
+
+
+class Rollout(_Part):
+    """How a version that passed its gates gets its traffic, and what takes it back."""
+
+    strategy: Strategy = Field(
+        default=Strategy.CANARY,
+        description="blue_green, canary, shadow, ab_test, epsilon_greedy or thompson. The first version takes all.",
+    )
+    steps: list[SomeShare] = Field(default=[0.05, 0.1, 0.25, 0.5, 1.0], description="The canary's share, rising to 1.")
+    alpha: float = Field(
+        default=0.05, description="Chance of a wrong rollback in a whole rollout, and of one wrong step forward."
+    )
+    split_alpha: float = Field(default=0.001, description="Chance of a false alarm about the split, in one step.")
+    minimum_requests: int = Field(default=500, description="Answered by the canary in a step before it may advance.")
+    minimum_time: Duration = Field(default=timedelta(minutes=10), description="The least time of a step.")
+    patience: Duration = Field(
+        default=timedelta(days=3), description="Time of an inconclusive step before it freezes for a person."
+    )
+    blind_patience: Duration = Field(
+        default=timedelta(minutes=30), description="Time without measurement before the canary is rolled back."
+    )
+    error_margin: float = Field(default=0.01, description="How many more errors are harmless, as share of requests.")
+    slow_margin: float = Field(default=0.02, description="How many more answers above serving.latency_ms are harmless.")
+    slow_at_most: float = Field(default=0.05, description="Share of answers above it; 0.05 holds the p95.")
+    metric_margin: float = Field(
+        default=0.02,
+        description="How much more loss per row is harmless: squared error, of the probability for classes.",
+    )
+    minimum_labels: int = Field(default=500, description="Outcomes on each arm before the loss is judged.")
+    needs_feedback: bool = Field(default=False, description="Hold a step until there are so many outcomes.")
+    replay: Replay = Field(default_factory=Replay, description="Logged requests through it before any traffic.")
+    experiment: Experiment = Field(default_factory=Experiment, description="For strategy ab_test.")
+    bandit: Bandit = Field(default_factory=Bandit, description="For epsilon_greedy and thompson.")
+    shadow_share: SomeShare = Field(default=1.0, description="Share of requests that a shadow gets a copy of.")
+    error_share: SomeShare = Field(
+        default=0.5, description="Of recent requests, above which the endpoint stops asking a version for a while."
+    )
+    default: dict[str, Any] | None = Field(
+        default=None, description="The answer when every version fails, marked as such. Default: an error."
+    )
+
+
 class Retraining(_Part):
     """When it is trained again without a person."""
 
@@ -353,6 +433,18 @@ def record(cls: type[Record], part: BaseModel, **instead: Any) -> Record:
     names = [field.name for field in fields(cls)]  # type: ignore[arg-type]  # only dataclasses are passed
     values = {name: instead.get(name, getattr(part, name, None)) for name in names}
     return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+
+
+def rollout_record(rollout: Rollout) -> rollouts.RolloutSpec:
+    """The rollout with its policies; what contradicts itself in one is said at once."""
+    return record(
+        rollouts.RolloutSpec,
+        rollout,
+        policy=record(rollouts.RolloutPolicy, rollout),
+        replay=record(rollouts.ReplayPolicy, rollout.replay),
+        experiment=record(rollouts.ExperimentSpec, rollout.experiment),
+        bandit=record(rollouts.BanditSpec, rollout.bandit),
+    )
 
 
 def feed_record(name: str, feed: Feed, root: str) -> records.FeedSpec:

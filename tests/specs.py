@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from mlops_assets import schema
 from mlops_assets.domain.spec import (
     Every,
     ExpectationSpec,
@@ -27,6 +28,8 @@ from mlops_assets.domain.spec import (
 )
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
+ROLLOUT = schema.rollout_record(schema.Rollout())  # what a declaration without `rollout` gets
+STANDARD = ROLLOUT.policy
 
 
 def feed_spec(name: str = "events", **changes: Any) -> FeedSpec:
@@ -144,6 +147,7 @@ def model_spec(**changes: Any) -> ModelSpec:
             precisions=(Precision.FP32,), parity=1e-4, latency_ms=50.0, provider="cpu", out_of_range="flag"
         ),
         promotion=Promotion.AUTOMATIC,
+        rollout=ROLLOUT,
         retraining=RetrainingSpec(schedule=None),
         declared="0" * 12,
     )

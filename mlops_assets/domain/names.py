@@ -14,6 +14,9 @@ class Stage(StrEnum):
     SERVING_MODEL = "serving_model"
     EVALUATION = "evaluation"
     REGISTERED_VERSION = "registered_version"
+    DEPLOYED_ENDPOINT = "deployed_endpoint"
+    BATCH_PREDICTIONS = "batch_predictions"
+    PREDICTIONS = "predictions"
 
 
 DATA_STAGES = (Stage.RAW_DATA, Stage.VALIDATED_DATA, Stage.FEATURES)
@@ -36,6 +39,8 @@ class Layer(StrEnum):
     TRAINING_SETS = "training_sets"
     MODELS = "models"
     EVALUATIONS = "evaluations"
+    PREDICTIONS = "predictions"
+    BATCH_PREDICTIONS = "batch_predictions"
     RECORDS = "records"
 
 

@@ -24,9 +24,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
-from itertools import pairwise
 
 from mlops_assets.domain import rollout_signals as signals
+from mlops_assets.domain.rollout_policy import RolloutPolicy
 from mlops_assets.domain.rollout_signals import Levels, Signal, Watched
 from mlops_assets.domain.verdict import Outcome, Verdict, worst
 
@@ -39,27 +39,6 @@ class Action(StrEnum):
     HOLD = "hold"
     ROLL_BACK = "roll_back"
     FREEZE = "freeze"
-
-
-@dataclass(frozen=True)
-class RolloutPolicy:
-    steps: tuple[float, ...]  # the canary's share, rising to 1
-    alpha: float  # of a wrong rollback over the whole rollout; of one wrong step forward
-    split_alpha: float  # of a false alarm about the split, in one step
-    minimum_requests: int  # answered by the canary in a step before it may advance
-    minimum_time: timedelta  # of a step
-    patience: timedelta  # of an inconclusive step before a person is asked
-    blind_patience: timedelta  # without measurement before it is rolled back
-    error_margin: float  # how many more errors are harmless, as share of requests
-    slow_margin: float  # likewise answers above the latency budget
-    slow_at_most: float  # share of answers above the budget; 0.05 says that p95 is within it
-    metric_margin: float  # how much more loss per row is harmless
-    minimum_labels: int  # on each arm before the metric is judged; for losses in [0, 1] 10 / metric_margin or more
-    needs_feedback: bool  # without that many labels a step holds; else it goes on without the metric
-
-    def __post_init__(self) -> None:
-        if problems := list(_policy_problems(self)):
-            raise ValueError("; ".join(f"rollout.{text}" for text in problems))
 
 
 @dataclass(frozen=True)
@@ -185,35 +164,3 @@ def _reason(action: Action, outcome: Outcome, evidence: StepEvidence, verdicts: 
     if action is Action.ROLL_BACK and outcome is Outcome.ERROR:
         return f"Not measured for {evidence.blind}, nobody can see what it does. {told}"
     return told
-
-
-def _policy_problems(policy: RolloutPolicy) -> Iterator[str]:
-    rising = (0.0, *policy.steps)
-    if len(rising) < 3 or rising[-1] != 1 or any(a >= b for a, b in pairwise(rising)):
-        yield f"steps {policy.steps} have to rise from above 0 to 1, with a step before it"
-    for name in ("alpha", "split_alpha"):
-        if not 0 < getattr(policy, name) < 0.5:
-            yield f"{name} {getattr(policy, name)} has to lie between 0 and 0.5"
-    for name in ("error_margin", "slow_margin", "slow_at_most", "metric_margin"):
-        if not getattr(policy, name) > 0:
-            yield f"{name} {getattr(policy, name)} has to be above 0: no amount of data proves equality"
-    for name in ("minimum_requests", "minimum_labels"):
-        if getattr(policy, name) < 1:
-            yield f"{name} {getattr(policy, name)} has to be at least 1"
-
-
-STANDARD = RolloutPolicy(
-    steps=(0.05, 0.1, 0.25, 0.5, 1.0),
-    alpha=0.05,
-    split_alpha=0.001,
-    minimum_requests=500,
-    minimum_time=timedelta(minutes=10),
-    patience=timedelta(days=3),
-    blind_patience=timedelta(minutes=30),
-    error_margin=0.01,
-    slow_margin=0.02,
-    slow_at_most=0.05,
-    metric_margin=0.02,
-    minimum_labels=500,
-    needs_feedback=False,
-)

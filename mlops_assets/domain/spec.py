@@ -10,6 +10,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
+from mlops_assets.domain.rollout_policy import RolloutSpec
+
 
 class Kind(StrEnum):
     """What the target is."""
@@ -248,5 +250,6 @@ class ModelSpec:
     gates: GateSpec
     serving: ServingSpec
     promotion: Promotion
+    rollout: RolloutSpec
     retraining: RetrainingSpec
     declared: str  # digest of the YAML this came from

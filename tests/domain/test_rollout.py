@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mlops_assets.domain.rollout import STANDARD, Action, RolloutPolicy, StepEvidence, judge_step, levels
+from mlops_assets.domain.rollout import Action, StepEvidence, judge_step, levels
+from mlops_assets.domain.rollout_policy import RolloutPolicy
 from mlops_assets.domain.rollout_signals import Signal, Watched
 from mlops_assets.domain.sequential import Sample
 from mlops_assets.domain.verdict import Outcome
+from tests.specs import STANDARD
 
 NOTHING = Sample(0, 0.0, 0.0)
 

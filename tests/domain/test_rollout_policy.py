@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from mlops_assets.domain.rollout import STANDARD
+from tests.specs import STANDARD
 
 
 @pytest.mark.parametrize(

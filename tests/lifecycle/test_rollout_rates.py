@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 
 from mlops_assets.domain import sequential
-from mlops_assets.domain.rollout import STANDARD, Action, StepEvidence, judge_step
+from mlops_assets.domain.rollout import Action, StepEvidence, judge_step
 from mlops_assets.domain.rollout_signals import Watched
 from mlops_assets.domain.sequential import Sample
+from tests.specs import STANDARD
 
 pytestmark = pytest.mark.simulation
 ALPHA = STANDARD.alpha
