@@ -10,10 +10,14 @@ export LISTEN ?= 127.0.0.1
 export UI_PORT ?= 3000
 export MLFLOW_PORT ?= 5000
 export ENDPOINT_PORT ?= 3001
+export ENDPOINT_GRPC_PORT ?= 3002
 export CODE_PORT ?= 4266
+# The day on which the example's first start happens, where it is not the one in its YAML: make run REPLAY=2013-02-01
+export REPLAY ?=
 # Where links between the two lead.
 export MLOPS_DAGSTER_URL ?= http://localhost:$(UI_PORT)
 export MLOPS_MLFLOW_URL ?= http://localhost:$(MLFLOW_PORT)
+export MLOPS_ENDPOINT_URL ?= http://localhost:$(ENDPOINT_PORT)
 include infra/run/quiet.env
 export $(shell sed -n 's/^\([A-Z_]*\)=.*/\1/p' infra/run/quiet.env)
 
@@ -23,17 +27,24 @@ READY := .venv/.made-from-lock
 INSTANCE := $(DAGSTER_HOME)/dagster.yaml
 WORKERS ?= auto
 TESTS ?= tests
+SCENARIO ?= year
+PACE ?= 0
+DEMO ?=
 
-.PHONY: help run test check format simulate bench coverage shell lock clean
+.PHONY: help run demo test check format simulate bench coverage shell lock clean
 
 help: ## what can be made
 	@echo "make <word> [VARIABLE=value]"
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
 	@echo "Variables: UI_PORT=$(UI_PORT) MLFLOW_PORT=$(MLFLOW_PORT) CODE_PORT=$(CODE_PORT) LISTEN=$(LISTEN)"
+	@echo "           ENDPOINT_PORT=$(ENDPOINT_PORT) ENDPOINT_GRPC_PORT=$(ENDPOINT_GRPC_PORT)"
 	@echo "           MLOPS_HOME=$(MLOPS_HOME) PYTHON=<a Python 3.11 to 3.13>"
 
-run: $(READY) $(INSTANCE) ## start everything: Dagster on 3000, MLflow on 5000; Ctrl-C stops it
+run: $(READY) $(INSTANCE) ## start everything: Dagster on 3000, MLflow on 5000, the endpoint on 3001; Ctrl-C stops it
 	@exec $(BIN)/python -m infra.run
+
+demo: $(READY) $(INSTANCE) ## replay the year against a running `make run` (SCENARIO=faults, PACE=seconds a day, DEMO=--help)
+	@exec $(BIN)/python -W ignore::DeprecationWarning -u -m infra.demo $(SCENARIO) --pace $(PACE) $(DEMO)
 
 test: check ## everything that must hold: `make check`, then the tests
 	@$(BIN)/python -m pytest -n $(WORKERS) -m "not simulation" $(TESTS)

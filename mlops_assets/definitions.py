@@ -6,6 +6,7 @@ from typing import Any
 
 import dagster as dg
 
+from mlops_assets.automation.alerts import alert_sensors
 from mlops_assets.defs.resources import resources
 
 ROOT = Path(__file__).parent.parent
@@ -17,6 +18,7 @@ def build_definitions(*, root: Path = ROOT, instead: Mapping[str, Any] | None = 
         dg.load_from_defs_folder(path_within_project=root),
         dg.Definitions(
             resources={**resources(), **(instead or {})},
+            sensors=alert_sensors(),
             # A model's stages form a chain, so a run gains nothing from a process per step but pays seconds for each.
             executor=dg.in_process_executor,
         ),

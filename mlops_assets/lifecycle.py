@@ -9,8 +9,11 @@ from dagster.components.scaffold.scaffold import Scaffolder, ScaffoldRequest, sc
 from pydantic import Field
 
 from mlops_assets import schema
-from mlops_assets.automation import jobs, promotion, schedules, sensors
+from mlops_assets.automation import jobs, retraining, schedules, sensors, watching
 from mlops_assets.automation.conditions import automated, automation_sensor
+from mlops_assets.automation.deployment import deployment_jobs
+from mlops_assets.automation.recovering import rollback_sensor
+from mlops_assets.automation.rollout import rollout_sensor
 from mlops_assets.domain import spec as records
 from mlops_assets.domain.declaration import DeclarationError, check
 from mlops_assets.domain.spec import Kind, ModelSpec, Promotion
@@ -35,7 +38,7 @@ class LifecycleScaffolder(Scaffolder):
 
 @scaffold_with(LifecycleScaffolder)
 class ModelLifecycle(dg.Component, dg.Resolvable, dg.Model):
-    """A model from its data to a registered version, declared in one file."""
+    """A model from its data to answers in production, declared in one file."""
 
     name: str = Field(
         pattern=r"^[a-z][a-z0-9_]*$", description="Name of the model: its assets, jobs and versions bear it."
@@ -68,6 +71,9 @@ class ModelLifecycle(dg.Component, dg.Resolvable, dg.Model):
     )
     rollout: schema.Rollout = Field(
         default_factory=schema.Rollout, description="How a new version gets its traffic, and what takes it back."
+    )
+    monitoring: schema.Monitoring = Field(
+        default_factory=schema.Monitoring, description="What is watched of live answers, and when it counts."
     )
     retraining: schema.Retraining = Field(
         default_factory=schema.Retraining, description="When it is trained again without a person."
@@ -104,7 +110,8 @@ class ModelLifecycle(dg.Component, dg.Resolvable, dg.Model):
                 gates=self._gates(metric),
                 serving=schema.record(records.ServingSpec, self.serving),
                 rollout=schema.rollout_record(self.rollout),
-                retraining=schema.record(records.RetrainingSpec, self.retraining),
+                monitoring=schema.monitoring_record(self.monitoring),
+                retraining=schema.retraining_record(self.retraining),
                 declared=hashlib.sha256(self.model_dump_json().encode()).hexdigest(),
             )
         )
@@ -125,9 +132,21 @@ class ModelLifecycle(dg.Component, dg.Resolvable, dg.Model):
 def lifecycle_of(spec: ModelSpec) -> dg.Definitions:
     """Assets, checks, jobs, schedules and sensors of one model."""
     data, training = jobs.data_job(spec), jobs.train_job(spec)
+    release = deployment_jobs(spec)
+    predictions, batch = jobs.predictions_job(spec), jobs.batch_job(spec)
+    watch = watching.watch_job(spec)
+    decision, wish, pause = retraining.decision_job(spec), retraining.person_job(spec), retraining.pause_job(spec)
     return dg.Definitions(
         assets=[stage(spec) for stage in STAGES],
-        jobs=[data, training, promotion.promotion_job(spec)],
-        schedules=schedules.schedules_of(spec, data=data, training=training),
-        sensors=[*sensors.sensors_of(spec, data=data), automation_sensor(spec)],
+        jobs=[data, training, predictions, batch, watch, decision, wish, pause, *release.values()],
+        schedules=schedules.schedules_of(spec, data=data, decision=decision),
+        sensors=[
+            *sensors.sensors_of(spec, data=data),
+            automation_sensor(spec),
+            rollout_sensor(spec, release["rollout_step"]),
+            watching.watch_sensor(spec, watch),
+            rollback_sensor(spec, release["rollback"]),
+            *retraining.cause_sensors(spec, decision),
+            retraining.launch_sensor(spec, training),
+        ],
     ).map_asset_specs(func=automated)

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import dagster as dg
 from pydantic import BaseModel, Field
 
+from mlops_assets.domain import monitoring_policy as policies
 from mlops_assets.domain import rollout_policy as rollouts
 from mlops_assets.domain import spec as records
 from mlops_assets.domain.rollout_policy import Strategy
@@ -55,6 +56,7 @@ OptionalDuration = Annotated[
         model_field_type=_Text | None,
     ),
 ]
+Moment = Annotated[datetime, dg.Resolver(lambda _, value: moment(value), model_field_type=datetime | date | str)]
 OptionalMoment = Annotated[
     datetime | None,
     dg.Resolver(
@@ -336,9 +338,19 @@ class Serving(_Part):
         description="Largest difference of a score (in units of the target's spread for regression).",
     )
     latency_ms: float = Field(default=50, gt=0, description="Budget for one row, at the median.")
-    provider: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="cuda: not ready without a GPU.")
+    provider: Literal["auto", "cpu", "cuda", "tensorrt"] = Field(
+        default="auto", description="auto: cuda where there is a GPU. cuda, tensorrt: not ready without."
+    )
     out_of_range: Literal["reject", "clip", "flag"] = Field(
         default="flag", description="What happens to a number outside what training saw."
+    )
+    since: Moment = Field(
+        default=datetime(2026, 1, 1, tzinfo=UTC),
+        description="The first day of predictions, where neither partitions nor a replay say.",
+    )
+    log_retention: Duration = Field(
+        default=timedelta(days=30),
+        description="How long the prediction log is kept once its rows are in the lake.",
     )
 
 
@@ -420,11 +432,75 @@ class Rollout(_Part):
     )
 
 
+class Drift(_Part):
+    """When a day of live rows has drifted, and when that is an alarm."""
+
+    alpha: float = Field(default=0.01, description="Chance of any false finding in a day, over all its tests (Holm).")
+    ks: float = Field(default=0.1, description="Least Kolmogorov-Smirnov distance of a number that matters.")
+    psi: float = Field(default=0.2, description="Least stability index that matters, less what chance gives.")
+    psi_rows: int = Field(default=1000, description="Rows under which the stability index says nothing.")
+    cramers_v: float = Field(default=0.1, description="Least Cramer's V of a category that matters, less chance.")
+    null_share: float = Field(default=0.05, description="Least change of the share of missing values that matters.")
+    out_of_range: float = Field(
+        default=0.02, description="Least growth of the share of numbers outside the training range that matters."
+    )
+    unseen: float = Field(default=0.02, description="Least growth of the share of categories training did not see.")
+    together: float = Field(
+        default=0.6, description="Least held-out AUC of a classifier that tells live rows from training rows."
+    )
+    minimum_rows: int = Field(default=500, description="Rows of a day under which nothing is concluded.")
+    needed: int = Field(default=2, description="Days that drifted, the latest among them ...")
+    of_last: int = Field(default=3, description="... out of so many, make an alarm.")
+
+
+class Quality(_Part):
+    """When quality has fallen, and how far labels and estimates are believed."""
+
+    fall: float = Field(default=0.05, description="Fall that matters, as part of the score at evaluation.")
+    confidence: float = Field(default=0.975, description="With which a fall has to be shown.")
+    maturity: float = Field(default=0.9, description="Share of the labels that will come which have to be there.")
+    minimum_rows: int = Field(default=500, description="Labelled rows under which no quality is told.")
+    trust_windows: int = Field(default=5, description="Days with estimate and outcome before an estimate is believed.")
+    roll_back_within: Duration = Field(
+        default=timedelta(days=14),
+        description="After a promotion, how long live answers that are proven worse than those before take it back. "
+        "0: never.",
+    )
+
+
+class Monitoring(_Part):
+    """What is watched of live answers, day by day."""
+
+    drift: Drift = Field(default_factory=Drift, description="Live rows against those of training.")
+    quality: Quality = Field(default_factory=Quality, description="Answers against what came of them.")
+    costs: dict[str, float] = Field(
+        default={},
+        description="What an answer is worth in your own unit, by answer/outcome, such as {yes/no: -5, no/yes: -50}. "
+        "Default: no business metric.",
+    )
+
+
 class Retraining(_Part):
     """When it is trained again without a person."""
 
     schedule: str | None = Field(
         default=None, description="Cron of regular training in UTC, such as 0 5 * * 1. Default: none."
+    )
+    causes: list[Literal["quality", "drift", "data_volume", "staleness", "schedule"]] = Field(
+        default=["quality", "drift", "data_volume", "staleness", "schedule"],
+        description="What may start a training by itself. A person always may.",
+    )
+    new_rows: int = Field(default=10_000, description="Labelled rows since training that are enough to train again.")
+    least_rows: int = Field(
+        default=1_000, description="Labelled rows since training without which there is nothing new to learn."
+    )
+    age_warning: Duration = Field(default=timedelta(days=30), description="Age of the champion that is told.")
+    age_critical: Duration = Field(default=timedelta(days=60), description="Age that asks for a training.")
+    cooldown: Duration = Field(default=timedelta(days=7), description="From the start of one run to the next.")
+    runs_at_most: int = Field(default=4, description="Runs in each period.")
+    period: Duration = Field(default=timedelta(days=30), description="Over which runs and their cost are counted.")
+    cost_at_most: Positive | None = Field(
+        default=None, description="Hours of training in each period. Default: no limit."
     )
 
 
@@ -445,6 +521,20 @@ def rollout_record(rollout: Rollout) -> rollouts.RolloutSpec:
         experiment=record(rollouts.ExperimentSpec, rollout.experiment),
         bandit=record(rollouts.BanditSpec, rollout.bandit),
     )
+
+
+def monitoring_record(monitoring: Monitoring) -> records.MonitoringSpec:
+    return record(
+        records.MonitoringSpec,
+        monitoring,
+        drift=record(policies.DriftPolicy, monitoring.drift),
+        quality=record(policies.QualityPolicy, monitoring.quality),
+    )
+
+
+def retraining_record(retraining: Retraining) -> records.RetrainingSpec:
+    causes = tuple(policies.Cause(cause) for cause in retraining.causes)
+    return record(records.RetrainingSpec, retraining, policy=record(policies.RetrainPolicy, retraining, causes=causes))
 
 
 def feed_record(name: str, feed: Feed, root: str) -> records.FeedSpec:

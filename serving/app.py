@@ -43,7 +43,7 @@ async def ready(context: Context, request: Request) -> Response:
     """503 while a model that has a release is not served, and while the worker drains."""
     told = {"ready": context.ready, "draining": context.draining}
     troubles = {name: trouble.reason for name, trouble in context.models.troubles.items()}
-    return json_response(told | {"troubles": troubles}, status=200 if context.ready else 503)
+    return json_response(told | {"troubles": troubles | context.shut}, status=200 if context.ready else 503)
 
 
 async def metrics(context: Context, request: Request) -> Response:
@@ -73,6 +73,7 @@ ROUTES = (
     _route("GET", "/v2/health/live", oip.live, open=True),
     _route("GET", "/v2/health/ready", oip.ready, open=True),
     _route("GET", "/v2/models/stats", oip.statistics),
+    _route("POST", "/v2/repository/index", oip.repository),
     _route("POST", "/v2/models/{}/infer", oip.infer),
     _route("POST", "/v2/models/{}/versions/{}/infer", oip.infer),
     _route("GET", "/v2/models/{}/ready", oip.model_ready),
@@ -108,6 +109,8 @@ class Endpoint:
             return
         context: Context = self._worker.context
         request = Request(scope, receive, found.params)
+        if context.arrived is not None:
+            context.arrived(request.headers.get(b"traceparent"), request.headers.get(b"tracestate"))
         try:
             response = await _answer(context, request, found)
         except Gone:
@@ -171,6 +174,8 @@ async def _answer(context: Context, request: Request, found: Found) -> Response:
     try:
         if not route.open:
             context.tokens.check(request.headers.get(b"authorization"))
+        if route.method == "POST":
+            request.began = context.pressure.arrived(request.began)
         return await route.handler(context, request)
     except RequestRefused as err:
         return refusal(err)

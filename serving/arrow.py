@@ -6,6 +6,7 @@ import pyarrow as pa
 from serving.answer import Answer, labels
 from serving.http import ARROW, Response
 from serving.problems import RequestRefused
+from serving.segments import STREAM_END
 
 
 def read_table(body: bytes) -> pa.Table:
@@ -33,10 +34,7 @@ def write_answer(answer: Answer) -> Response:
         "notes": "; ".join(answer.notes),
     }
     batch = pa.record_batch(columns).replace_schema_metadata(stamp)
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, batch.schema) as writer:
-        writer.write_batch(batch)
-    return Response(sink.getvalue().to_pybytes(), type=ARROW)
+    return Response(b"".join((batch.schema.serialize(), batch.serialize(), STREAM_END)), type=ARROW)
 
 
 def _columns(answer: Answer) -> dict[str, pa.Array]:

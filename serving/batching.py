@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from serving.problems import TooLate
+from serving.problems import RETRY, Overloaded, TooLate
 from serving.rows import Packed
 
 _INLINE = 1e-3  # seconds that a call may hold up the event loop
@@ -42,9 +42,17 @@ class Batcher:
         self._waiting: list[_Waiting] = []
         self._scheduled = False
         self._running = False
+        self._rows = 0  # that wait or are being scored
+        self._pace = 0.0  # seconds of one row, in the last call outside the event loop
 
     def submit(self, packed: Packed, until: float) -> "asyncio.Future[np.ndarray]":
-        """The answer, or TooLate where `until` passes before these rows have their turn."""
+        """The answer, or TooLate where `until` passes before these rows have their turn.
+
+        Overloaded at once where so many rows wait that it would surely pass.
+        """
+        if self._rows and self._clock() + self._rows * self._pace > until:
+            raise Overloaded(f"{self._rows} rows wait already", retry_after=RETRY)
+        self._rows += len(packed.numbers)
         loop = asyncio.get_running_loop()
         done: asyncio.Future[np.ndarray] = loop.create_future()
         self._waiting.append(_Waiting(packed, until, done))
@@ -62,11 +70,12 @@ class Batcher:
         self._observe(rows)
         if self._seconds(rows) <= _INLINE:
             _deliver(batch, score_each(self._score, [w.packed for w in batch]))
+            self._rows -= rows
             self._again(loop)
             return
-        self._running = True
+        self._running, began = True, self._clock()
         task = loop.run_in_executor(self._executor, score_each, self._score, [w.packed for w in batch])
-        task.add_done_callback(lambda ended: self._ended(loop, batch, ended))
+        task.add_done_callback(lambda ended: self._ended(loop, batch, rows, began, ended))
 
     def _take(self) -> list[_Waiting]:
         """As many as fit into one call; those that nobody waits for any more fall away."""
@@ -74,6 +83,7 @@ class Batcher:
         for waiting in self._waiting:
             if waiting.until < now and not waiting.done.done():
                 waiting.done.set_exception(TooLate("the deadline passed while the request waited"))
+        self._rows -= sum(len(waiting.packed.numbers) for waiting in self._waiting if waiting.done.done())
         self._waiting = [waiting for waiting in self._waiting if not waiting.done.done()]
         for waiting in self._waiting:
             rows += len(waiting.packed.numbers)
@@ -87,9 +97,13 @@ class Batcher:
         self,
         loop: asyncio.AbstractEventLoop,
         batch: list[_Waiting],
+        rows: int,
+        began: float,
         ended: "asyncio.Future[list[np.ndarray | Exception]]",
     ) -> None:
         self._running = False
+        self._rows -= rows
+        self._pace = (self._clock() - began) / rows
         _deliver(batch, ended.result())
         self._again(loop)
 

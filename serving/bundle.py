@@ -39,7 +39,11 @@ MODEL, CONTRACT, PROFILE, GOLDEN, CARD = (
 )
 FILES = (MODEL, CONTRACT, PROFILE, GOLDEN, CARD)
 MANIFEST = "manifest.json"
-PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+PROVIDERS = {  # each falls back on those before it, for what it cannot run
+    "cpu": "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "tensorrt": "TensorrtExecutionProvider",
+}
 
 
 class CorruptBundleError(ValueError):
@@ -88,11 +92,14 @@ def open_bundle(path: Path) -> "Bundle":
 
 
 def open_session(model: bytes, provider: str, *, threads: int) -> "ort.InferenceSession":
-    """An onnxruntime session on `cpu`, `cuda`, or `auto`: cuda where it starts. Never silently on another."""
+    """An onnxruntime session on `cpu`, `cuda`, `tensorrt`, or `auto`: cuda where it starts. Never silently on another.
+
+    TensorRT builds its engine for minutes, so only who asks for it gets it.
+    """
     import onnxruntime as ort
 
     if provider not in (*PROVIDERS, "auto"):
-        raise ValueError(f"provider is {provider!r}; it has to be auto, cpu or cuda")
+        raise ValueError(f"provider is {provider!r}; it has to be auto, {', '.join(PROVIDERS)}")
     if provider == "auto" and not _has_nvidia_driver():
         provider = "cpu"  # onnxruntime would try, and report the attempt as an error
     if provider != "cpu" and hasattr(ort, "preload_dlls"):
@@ -100,12 +107,14 @@ def open_session(model: bytes, provider: str, *, threads: int) -> "ort.Inference
     options = ort.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.log_severity_level = 3 if provider == "cpu" else 4  # a CUDA that does not start is reported below
-    wanted = ["CPUExecutionProvider"] if provider == "cpu" else list(reversed(PROVIDERS.values()))
-    session = ort.InferenceSession(model, options, providers=wanted)
-    if provider == "cuda" and PROVIDERS["cuda"] not in session.get_providers():
+    names = list(PROVIDERS)
+    able = names[: names.index("cuda" if provider == "auto" else provider) + 1]
+    session = ort.InferenceSession(model, options, providers=[PROVIDERS[name] for name in reversed(able)])
+    if provider != "auto" and PROVIDERS[provider] not in session.get_providers():
+        needs = "a GPU with CUDA 13 and cuDNN 9" + (" and TensorRT 10" if provider == "tensorrt" else "")
         raise ProviderError(
-            f"provider cuda was asked for, but onnxruntime started {', '.join(session.get_providers())}."
-            " Run where a GPU with CUDA 13 and cuDNN 9 is visible, or set serving.provider to auto or cpu."
+            f"provider {provider} was asked for, but onnxruntime started {', '.join(session.get_providers())}."
+            f" Run where {needs} is visible, or set serving.provider to auto or cpu."
         )
     return session
 
@@ -127,8 +136,8 @@ class Session:
 
     @property
     def provider(self) -> str:
-        """The provider that really runs: cpu or cuda."""
-        return "cuda" if PROVIDERS["cuda"] in self.raw.get_providers() else "cpu"
+        """The provider that really runs: cpu, cuda or tensorrt."""
+        return next(name for name in reversed(PROVIDERS) if PROVIDERS[name] in self.raw.get_providers())
 
     def predict(self, numbers: np.ndarray, categories: np.ndarray) -> np.ndarray:
         """Packed rows → probability [n], probabilities [n, k] or value [n]."""

@@ -11,13 +11,18 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from serving.release import Provider
+from serving.trace_settings import Traces, read_traces
 
 BAKED = Path(__file__).resolve().parent.parent / "baked"  # where a Bento carries <digest>/ and VERSION
+ENVIRONMENT: Mapping[str, str] = os.environ
 _MEGABYTE = 1_000_000
 
 
 class WrongSettings(ValueError):
     """Settings that cannot be used; the message lists all of them."""
+
+
+_SQLITE = "sqlite:///"
 
 
 @dataclass(frozen=True)
@@ -27,7 +32,7 @@ class Settings:
     bundles: Path  # folder of bundles, each named by its digest
     baked: Path | None  # the one bundle that a Bento carries
     baked_version: str
-    registry: str  # Feast's, as SQL URL; empty: rows bring their features
+    registry: str  # Feast's, as SQL URL
     online_store: Mapping[str, Any]  # Feast's settings of it
     clocks: Path  # folder of the clocks of models that live in the past
     tokens: Path | None  # file of hashed bearer tokens; none: anybody may ask
@@ -46,13 +51,22 @@ class Settings:
     buffer: int  # bytes of predictions that wait for the disk
     segment: int  # bytes after which a segment of the log is closed
     drain: float  # seconds in which callers move on after SIGTERM
-    metrics: Path | None  # folder that the workers of one service share
+    grpc_host: str
+    grpc_port: int  # 0: no gRPC
+    traces: Traces | None  # none: nobody collects traces
+    metrics: Path  # folder in which the workers of one service tell each other what they counted
     seed: int | None  # of exploration and samples; none: by chance
+
+    @property
+    def has_features(self) -> bool:
+        """False while there is no registry yet: rows bring their features."""
+        file = self.registry.removeprefix(_SQLITE)
+        return file == self.registry or Path(file).exists()
 
 
 def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
     """The settings that an environment gives."""
-    asked = _Asked(environment)
+    asked = Asked(environment)
     home = asked.path("MLOPS_HOME") or Path(".mlops").resolve()
     holder = asked.path("ENDPOINT_BAKED") or BAKED
     settings = Settings(
@@ -61,7 +75,7 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         bundles=asked.path("ENDPOINT_BUNDLES") or home / "bundles",
         baked=_bundle_in(holder),
         baked_version=environment.get("ENDPOINT_BAKED_VERSION", "") or _version_in(holder),
-        registry=environment.get("MLOPS_FEATURE_REGISTRY", "") or _registry(home),
+        registry=environment.get("MLOPS_FEATURE_REGISTRY", "") or f"{_SQLITE}{home}/feast/registry.db",
         online_store=asked.one("MLOPS_ONLINE_STORE", _online_store, _sqlite(home / "feast" / "online.db")),
         clocks=home / "clock",
         tokens=asked.path("ENDPOINT_TOKENS"),
@@ -80,7 +94,10 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         buffer=int(_MEGABYTE * asked.number("ENDPOINT_BUFFER_MB", 64, 0.001, 10_000)),
         segment=int(_MEGABYTE * asked.number("ENDPOINT_SEGMENT_MB", 64, 0.001, 10_000)),
         drain=asked.number("ENDPOINT_DRAIN_SECONDS", 1.0, 0, 3_600),
-        metrics=asked.path("PROMETHEUS_MULTIPROC_DIR"),
+        grpc_host=environment.get("ENDPOINT_GRPC_HOST", "") or "127.0.0.1",
+        grpc_port=asked.port("ENDPOINT_GRPC_PORT", 3002),
+        traces=read_traces(asked),
+        metrics=asked.path("ENDPOINT_METRICS") or home / "run" / "endpoint",
         seed=asked.whole("ENDPOINT_SEED", None, 0, 2**63),
     )
     asked.check()
@@ -107,19 +124,14 @@ def _version_in(holder: Path) -> str:
     return file.read_text(encoding="utf-8").strip() if file.is_file() else "baked"
 
 
-def _registry(home: Path) -> str:
-    file = home / "feast" / "registry.db"
-    return f"sqlite:///{file}" if file.exists() else ""
-
-
 def _sqlite(path: Path) -> Mapping[str, Any]:
     return {"type": "sqlite", "path": str(path)}
 
 
 def _online_store(url: str) -> Mapping[str, Any]:
     """Feast's settings for sqlite:///path, redis://… or rediss://…"""
-    if url.startswith("sqlite:///"):
-        return _sqlite(Path(url.removeprefix("sqlite:///")))
+    if url.startswith(_SQLITE):
+        return _sqlite(Path(url.removeprefix(_SQLITE)))
     parts = urlsplit(url)
     if parts.scheme not in ("redis", "rediss") or not parts.hostname:
         raise ValueError(url)
@@ -137,7 +149,7 @@ def _switch(text: str) -> bool:
     return {"on": True, "off": False}[text]
 
 
-class _Asked:
+class Asked:
     """Reads variables and collects what is wrong with them."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
@@ -147,6 +159,16 @@ class _Asked:
     def check(self) -> None:
         if self._problems:
             raise WrongSettings("the endpoint cannot start: " + "; ".join(self._problems))
+
+    def text(self, *names: str) -> str:
+        """The first of these that is set."""
+        return next((text for name in names if (text := self._environment.get(name, "").strip())), "")
+
+    def wrong(self, problem: str) -> None:
+        self._problems.append(problem)
+
+    def refuse(self, problem: str) -> None:
+        self._problems.append(problem)
 
     def path(self, name: str) -> Path | None:
         text = self._environment.get(name, "")
@@ -160,6 +182,10 @@ class _Asked:
             shown = "" if "://" in text else f"={text!r}"  # a URL may hold a secret
             self._problems.append(f"{name}{shown} is none of {_choices(convert)}")
             return default
+
+    def port(self, name: str, default: int) -> int:
+        """0 or off: none."""
+        return 0 if self.text(name) == "off" else self.whole(name, default, 0, 65_535)
 
     def whole(self, name: str, default: int | None, low: int, high: int) -> Any:
         return self._within(name, int, default, low, high, "whole number")

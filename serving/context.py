@@ -1,6 +1,8 @@
 """What a door needs: the parts of one worker, put together by `worker.py`."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from serving.config import Settings
 from serving.engine import Engine
@@ -8,7 +10,18 @@ from serving.feedback import Feedback
 from serving.http import Budget
 from serving.metrics import Shared
 from serving.models import Models
+from serving.pressure import Pressure
 from serving.tokens import Tokens
+
+
+@dataclass
+class Door:
+    """A port of its own, besides the one that the server listens on."""
+
+    protocol: str
+    host: str
+    port: int
+    trouble: str | None = None  # why nobody can come in
 
 
 @dataclass
@@ -21,8 +34,16 @@ class Context:
     metrics: Shared
     tokens: Tokens
     budget: Budget
+    pressure: Pressure
     draining: bool  # SIGTERM came: callers should go elsewhere
+    doors: Sequence[Door] = ()
+    arrived: Callable[[Any, Any], None] | None = None  # takes a caller's traceparent and tracestate; none: no traces
 
     @property
     def ready(self) -> bool:
-        return self.models.ready and not self.draining
+        return self.models.ready and not self.draining and not self.shut
+
+    @property
+    def shut(self) -> dict[str, str]:
+        """Doors that should be open and are not: why."""
+        return {door.protocol: door.trouble for door in self.doors if door.trouble}

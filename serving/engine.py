@@ -8,6 +8,7 @@ import asyncio
 import itertools
 import time
 from collections.abc import Callable
+from concurrent.futures import CancelledError, Future
 from random import Random
 from typing import Any, Protocol
 
@@ -52,7 +53,8 @@ class Engine:
         threads: int,
         rewards: Callable[[Release], BanditState | None] = lambda release: None,
         clock: Callable[[], float] = time.perf_counter,
-        wall: Callable[[], float] = time.time,
+        now: Callable[[str], float] = lambda model: time.time(),
+        ladder: Callable[..., Ladder] = Ladder,
     ) -> None:
         self.models, self.meters, self._log = models, meters, log
         self.features: Features | None = None  # none: rows bring their features
@@ -60,10 +62,12 @@ class Engine:
         self._prefix = f"{worker}-"
         self._places, self._deadline = Places(queue), deadline
         self._draw, self._rewards = draw, rewards
-        self._clock, self._wall = clock, wall
-        self._ladder = Ladder(places=self._places, cache=cache, threads=threads, clock=clock)
-        self._shadows = Shadows(log)
+        self._clock, self._now = clock, now
+        self._ladder = ladder(places=self._places, cache=cache, threads=threads, clock=clock)
+        self._shadows = Shadows(log, self._completed_from_thread)
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._looking_up: Future[Given] | None = None  # of the shadows' thread
+        self._closing = False
 
     @property
     def waiting(self) -> int:
@@ -79,17 +83,21 @@ class Engine:
         deadline: float | None = None,
         version: str | None = None,
         began: float | None = None,
+        name: str | None = None,
     ) -> Answer:
         """The answer for these rows.
 
         `key` decides the arm (without one: the entity keys, without those each request for itself); `version` asks for
-        one version instead. `deadline` and `began` are seconds, on this engine's clock.
+        one version instead. `deadline` and `began` are seconds, on this engine's clock. `name` is for a request that
+        may come twice: its id begins with it, and is the same each time.
         """
+        if self._closing:
+            raise Unavailable("this worker stops", retry_after=RETRY)
         began = self._clock() if began is None else began
         until = began + (self._deadline if deadline is None else deadline)
         served = self.served(model)
         given = NamedRows(rows) if isinstance(rows, list) else rows
-        number = f"{self._prefix}{next(self._numbers):x}-"
+        number = f"{name}-" if name else f"{self._prefix}{next(self._numbers):x}-"
         try:
             standing, key = self._choose(served, given, key, version, number)
             return await self._answer(served, standing, given, key, number + standing.tail, began, until)
@@ -106,7 +114,17 @@ class Engine:
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
 
+    async def leave(self) -> None:
+        """Refuse what comes now, wait for what is under way: whoever gets an answer stands in the log."""
+        self._closing = True
+        until = self._clock() + self._deadline
+        while self.waiting and self._clock() < until:
+            await asyncio.sleep(0.01)
+
     def close(self) -> None:
+        self._closing = True
+        if self._looking_up:
+            self._looking_up.cancel()
         self._shadows.close()
         self._ladder.close()
 
@@ -137,7 +155,7 @@ class Engine:
         choice = served.route(key, self._rewards(served.release), self._draw)
         if choice.shadow is not None:
             shadow = served.arms[choice.shadow.name]
-            self._shadows.offer(Copy(served, shadow, given, number + shadow.tail, key, self._wall()))
+            self._shadows.offer(Copy(served, shadow, given, number + shadow.tail, key, self._now(served.release.model)))
         return served.arms[choice.arm.name], key
 
     async def _answer(
@@ -173,6 +191,15 @@ class Engine:
             return (await self._looked_up(given, loaded, self._clock() + self._deadline))[0]
         return given
 
+    def _completed_from_thread(self, given: Given, loaded: Loaded) -> Given:
+        """`completed` for the shadows' thread; CancelledError once the engine closes, as its loop may wait for it."""
+        if self._loop is None or not given.lacks_fields(loaded.reader):
+            return given
+        if self._closing:
+            raise CancelledError
+        self._looking_up = asyncio.run_coroutine_threadsafe(self.completed(given, loaded), self._loop)
+        return self._looking_up.result()
+
     async def _looked_up(self, given: Given, loaded: Loaded, until: float) -> tuple[Given, tuple[str, ...]]:
         assert self.features is not None
         try:
@@ -206,7 +233,7 @@ class Engine:
             meter.count("degraded", "model" if gave is None or _is_fallback(why) else "features")
         if self._log:
             record = Record(
-                request_id, self._wall(), key, rows, standing, release.generation,
+                request_id, self._now(release.model), key, rows, standing, release.generation,
                 given.entities(contract.entity) if contract.entity else None,
                 packed, scores, latency, "; ".join(why) if why else "",
             )  # fmt: skip

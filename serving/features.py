@@ -1,4 +1,4 @@
-"""Features from the online store, through Feast: the only file of `serving` that imports it.
+"""Features from the online store, through Feast: with `feature_read`, the only file of `serving` that imports it.
 
 Requests that arrive in one turn of the event loop share one lookup for each feature service. Values older than
 their view's TTL count as missing (Feast does not look). While the store is down, the values last seen stand in
@@ -11,7 +11,6 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,9 @@ import feast
 from feast.repo_config import RepoConfig
 
 from serving.breaker import Breaker
+from serving.clocks import Now
 from serving.feature_plan import Plan, View, read_plan
+from serving.feature_read import SECOND, Lookup
 from serving.given import Given, NamedRows
 from serving.loaded import Loaded
 from serving.meter import Meters
@@ -27,9 +28,9 @@ from serving.problems import InvalidInput, Problem, Unavailable
 
 _REMEMBERED = 200_000  # values of views by key that stand in while the store is down
 _SHARE, _PAUSE = 0.5, 0.5  # of the breaker
+_REDIS = ",socket_connect_timeout=0.5,socket_timeout=0.5,retry=null"
 
 Row = Mapping[str, Any]
-Now = Callable[[str], float]
 
 
 def open_features(registry: str, online_store: Mapping[str, Any], meters: Meters, now: Now) -> "OnlineFeatures":
@@ -40,7 +41,7 @@ def open_features(registry: str, online_store: Mapping[str, Any], meters: Meters
             project="mlops_assets",
             provider="local",
             registry={"registry_type": "sql", "path": registry},  # type: ignore[arg-type]
-            online_store=dict(online_store),
+            online_store=_impatient(online_store),
             offline_store={"type": "file"},
             entity_key_serialization_version=3,
         )
@@ -48,6 +49,14 @@ def open_features(registry: str, online_store: Mapping[str, Any], meters: Meters
 
     path = online_store.get("path")
     return OnlineFeatures(opened, Path(path) if path else None, meters, now)
+
+
+def _impatient(online_store: Mapping[str, Any]) -> dict[str, Any]:
+    """A Redis that hangs would be waited for for ever, one that is down for seconds; last known values stand in."""
+    settings = dict(online_store)
+    if settings["type"] == "redis":
+        settings["connection_string"] += _REDIS
+    return settings
 
 
 class OnlineFeatures:
@@ -58,6 +67,7 @@ class OnlineFeatures:
         self._store: feast.FeatureStore | None = None
         self._inode: int | None = None
         self._plans: dict[str, Plan] = {}
+        self._lookups: dict[str, Lookup] = {}  # of the open store
         self._known: OrderedDict[tuple[str, ...], tuple[dict[str, Any], float]] = OrderedDict()
         self._breaker = Breaker(share=_SHARE, pause=_PAUSE)
         self._waiting: dict[str, list[tuple[Sequence[Row], asyncio.Future[Any]]]] = {}
@@ -98,7 +108,9 @@ class OnlineFeatures:
         task.add_done_callback(lambda ended: self._ended(service, model, batch, ended))
 
     def _ended(self, service: str, model: str, batch: list[Any], ended: "asyncio.Future[list[Any]]") -> None:
-        for (_, done), answer in zip(batch, ended.result(), strict=True):
+        failed = ended.exception()
+        answers = [self._unavailable(failed)] * len(batch) if failed else ended.result()
+        for (_, done), answer in zip(batch, answers, strict=True):
             if done.done():
                 continue
             if isinstance(answer, Exception):
@@ -147,9 +159,7 @@ class OnlineFeatures:
             return err, [], ()
 
     def _looked_up(self, plan: Plan, asked: Sequence[Row], now: float) -> tuple[list[dict[str, Any]], list[float]]:
-        store = self._reopened()
-        service = store.get_feature_service(plan.service, allow_cache=True)
-        found = store.get_online_features(service, plan.with_every_key(asked)).to_dict(include_event_timestamps=True)
+        found = self._lookup(plan.service)(plan.with_every_key(asked))
         self.lookups += 1
         rows: list[dict[str, Any]] = [{} for _ in asked]
         ages = [0.0] * len(asked)
@@ -158,7 +168,7 @@ class OnlineFeatures:
                 row[name] = value
         for view in plan.views:
             columns = {name: found[name] for name in view.features}
-            seconds = found[f"{view.features[0]}__ts"]
+            seconds = found[f"{view.features[0]}{SECOND}"]
             for index, (row, keys) in enumerate(zip(rows, asked, strict=True)):
                 values = {name: column[index] for name, column in columns.items()}
                 self._remember(view, keys, values, seconds[index])
@@ -197,6 +207,12 @@ class OnlineFeatures:
             self._plans[service] = read_plan(self._reopened(), service)
         return self._plans[service]
 
+    def _lookup(self, service: str) -> Lookup:
+        store = self._reopened()
+        if service not in self._lookups:
+            self._lookups[service] = Lookup(store, service)
+        return self._lookups[service]
+
     def _reopened(self) -> feast.FeatureStore:
         """The store; opened anew after a failure, and where its file is another one now."""
         if self._file:
@@ -205,20 +221,9 @@ class OnlineFeatures:
                 self._store, self._inode = None, inode
         if self._store is None:
             self._store = self._opened()
+            self._lookups = {}
         return self._store
 
-    def _unavailable(self, err: Exception) -> Unavailable:
+    def _unavailable(self, err: BaseException) -> Unavailable:
         self._store = None
         return Unavailable(f"features: {type(err).__name__}: {err}"[:300], kind="features", retry_after=1.0)
-
-
-def model_clock(folder: Path) -> Now:
-    """Wall time, or for a model that lives in the past the moment its replay has reached."""
-
-    def now(model: str) -> float:
-        try:
-            return datetime.fromisoformat((folder / f"{model}.txt").read_text()).astimezone(UTC).timestamp()
-        except FileNotFoundError:
-            return time.time()
-
-    return now

@@ -1,7 +1,7 @@
 """Outcomes that callers report: into the feedback log, and to the bandits.
 
-A row of the log: request id, row, time, outcome as JSON text, arm. What an outcome means for the model is judged
-elsewhere; here it is only kept. Bandits take `reward`, or an outcome that is a number or true/false.
+A row of the log: request id, row, time (the model's), outcome as JSON text, arm. What an outcome means for the model
+is judged elsewhere; here it is only kept. Bandits take `reward`, or an outcome that is a number or true/false.
 """
 
 import json
@@ -60,7 +60,9 @@ class Feedback:
         most_rows: int,
         segment: int,
         clock: Callable[[], float] = time.time,
+        model_now: Callable[[str], float] = lambda model: time.time(),
     ) -> None:
+        self._model_now = model_now
         self._root, self._worker, self._bandits, self._meters = root, worker, bandits, meters
         self._most_rows, self._segment, self._clock = most_rows, segment, clock
         self._waiting: deque[Outcome] = deque()
@@ -78,7 +80,8 @@ class Feedback:
         problems = [problem for index, item in enumerate(items) for problem in _problems(index, item)]
         if problems:
             raise InvalidInput(problems)
-        model, now = served.release.model, self._clock()
+        model = served.release.model
+        now = self._model_now(model)
         for item in items:
             row, reward = item.get("row", 0), _reward(item)
             arm = arm_of(served, item["request_id"])

@@ -10,7 +10,7 @@ from feature_repo.transforms.encoding import MISSING, pack_table, text_of
 from serving.problems import InvalidInput, Problem
 from serving.rows import Packed, Reader
 
-_PLAIN = (pa.float64(), pa.float32())
+_FLOATS = (pa.float64(), pa.float32())
 
 
 class Given(Protocol):
@@ -105,6 +105,36 @@ class Columns:
         return [dict(zip(names, row, strict=True)) for row in zip(*values, strict=True)]
 
 
+class Matrix:
+    """Tensors of plain numbers, the most of them: one row of `values` for each name."""
+
+    __slots__ = ("names", "values")
+
+    def __init__(self, names: tuple[str, ...], values: np.ndarray) -> None:
+        self.names, self.values = names, values
+
+    def pack(self, reader: Reader) -> Packed:
+        if self.names != reader.numbers or reader.categories:
+            return self.columns().pack(reader)
+        numbers = self.values.T
+        reader.check_count(len(numbers))
+        if reader.whole:
+            _check_whole(reader, numbers)
+        return reader.checked(numbers, np.empty((len(numbers), 0), dtype=object))
+
+    def columns(self) -> Columns:
+        return Columns(dict(zip(self.names, self.values, strict=True)), self.values.shape[1])
+
+    def entities(self, names: Sequence[str]) -> Mapping[str, list[Any]] | None:
+        return self.columns().entities(names)
+
+    def lacks_fields(self, reader: Reader) -> bool:
+        return not reader.fields.keys() <= set(self.names)
+
+    def as_rows(self) -> list[dict[str, Any]]:
+        return self.columns().as_rows()
+
+
 class TableRows:
     """An Arrow table."""
 
@@ -116,10 +146,11 @@ class TableRows:
     def pack(self, reader: Reader) -> Packed:
         reader.check_count(self.table.num_rows)
         names, fields = self.table.column_names, reader.fields
-        allowed = fields.keys() | set(reader.contract.entity)
+        allowed, there = fields.keys() | set(reader.contract.entity), set(names)
         problems = [Problem(n[:100], None, "is no field of this model") for n in names if n not in allowed]
-        problems += [Problem(n[:100], None, "stands twice") for n in set(names) if names.count(n) > 1]
-        problems += [Problem(n, None, "is missing") for n in fields if n not in names]
+        if len(there) < len(names):
+            problems += [Problem(n[:100], None, "stands twice") for n in there if names.count(n) > 1]
+        problems += [Problem(n, None, "is missing") for n in fields if n not in there]
         if problems:
             raise InvalidInput(problems)
         try:
@@ -132,19 +163,24 @@ class TableRows:
         return reader.checked(numbers, words)
 
     def _packed(self, reader: Reader) -> tuple[np.ndarray, np.ndarray]:
-        """As `pack_table` does it; plain floating-point columns, the most of a bulk, by the shortest way."""
-        places = {name: place for place, name in enumerate(self.table.column_names)}
-        numbers, others = np.empty((self.table.num_rows, len(reader.numbers))), []
-        for position, name in enumerate(reader.numbers):
-            column = self.table.column(places[name])
-            if column.type in _PLAIN and not column.null_count:
-                numbers[:, position] = column.to_numpy()
-            else:
-                others.append(position)
-        names = [reader.numbers[position] for position in others]
-        rest = self.table.select([places[name] for name in (*names, *reader.categories)])
-        numbers[:, others], words = pack_table(rest, names, reader.categories)
-        return numbers, words
+        """As `pack_table` does it; the numbers in one call where Arrow can."""
+        numbers = self._numbers(reader.numbers)
+        if numbers is None:
+            return pack_table(self.table, reader.numbers, reader.categories)
+        if not reader.categories:
+            return numbers, np.empty((len(numbers), 0), dtype=object)
+        return numbers, pack_table(self.table, (), reader.categories)[1]
+
+    def _numbers(self, names: tuple[str, ...]) -> np.ndarray | None:
+        """Floating-point columns, perhaps with whole numbers and nulls among them; None where there are others."""
+        batches = self.table.select(names).to_batches()
+        if len(batches) != 1:
+            return None
+        try:
+            tensor = batches[0].to_tensor(null_to_nan=True, row_major=False)
+        except pa.ArrowException:
+            return None
+        return tensor.to_numpy().astype(np.float64, copy=False) if tensor.type in _FLOATS else None
 
     def entities(self, names: Sequence[str]) -> Mapping[str, list[Any]] | None:
         if not names or not all(name in self.table.column_names for name in names):

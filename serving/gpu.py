@@ -11,9 +11,11 @@ def usage() -> Mapping[str, float]:
     if library is None:
         return {}
     try:
+        memory = library.nvmlDeviceGetMemoryInfo(handle)
         return {
             "gpu_utilisation": library.nvmlDeviceGetUtilizationRates(handle).gpu / 100,
-            "gpu_memory_bytes": float(library.nvmlDeviceGetMemoryInfo(handle).used),
+            "gpu_memory_bytes": float(memory.used),
+            "gpu_memory_total_bytes": float(memory.total),
         }
     except library.NVMLError:
         return {}

@@ -20,7 +20,7 @@ Send = Callable[[Message], Awaitable[None]]
 
 JSON = b"application/json"
 ARROW = b"application/vnd.apache.arrow.stream"
-_SLOWEST = 20.0  # seconds in which a body has to arrive
+SLOWEST = 20.0  # seconds in which a body has to arrive
 Headers = tuple[tuple[bytes, bytes], ...]
 
 
@@ -46,23 +46,19 @@ class Request:
 
     async def body(self, most: int, budget: Budget) -> bytes:
         """The whole body, unpacked; refused before it is read where it says that it is too large."""
-        body = await self._raw(most, budget)
-        encoding = self.headers.get(b"content-encoding")
-        return body if encoding is None else _unpacked(body, encoding, most)
-
-    async def _raw(self, most: int, budget: Budget) -> bytes:
         said = self.headers.get(b"content-length")
         if said is not None and (len(said) > 15 or int(said) > most):
             raise too_large(most)
         message = await self._receive()
         if message["type"] == "http.disconnect":
             raise Gone
-        if not message.get("more_body"):
-            body = message.get("body", b"")
-            if len(body) > most:
-                raise too_large(most)
-            return body
-        return await self._rest(message["body"], int(said) if said else None, most, budget)
+        body = message.get("body", b"")
+        if message.get("more_body"):
+            body = await self._rest(body, int(said) if said else None, most, budget)
+        elif len(body) > most:
+            raise too_large(most)
+        encoding = self.headers.get(b"content-encoding")
+        return body if encoding is None else unpacked(body, encoding, most)
 
     async def _rest(self, first: bytes, said: int | None, most: int, budget: Budget) -> bytes:
         reserved = said if said is not None else len(first)
@@ -71,7 +67,7 @@ class Request:
         budget.left -= reserved
         parts, size = [first], len(first)
         try:
-            async with asyncio.timeout(_SLOWEST):
+            async with asyncio.timeout(SLOWEST):
                 while True:
                     message = await self._receive()
                     if message["type"] == "http.disconnect":
@@ -94,7 +90,7 @@ class Request:
                     if not message.get("more_body"):
                         return b"".join(parts)
         except TimeoutError as err:
-            raise RequestRefused(f"the body took longer than {_SLOWEST:g} s", status=408, kind="slow") from err
+            raise RequestRefused(f"the body took longer than {SLOWEST:g} s", status=408, kind="slow") from err
         finally:
             budget.left += reserved
 
@@ -136,7 +132,7 @@ def parse_json(body: bytes) -> Any:
         raise RequestRefused(f"the body is no JSON: {err}"[:300]) from err
 
 
-def _unpacked(body: bytes, encoding: bytes, most: int) -> bytes:
+def unpacked(body: bytes, encoding: bytes, most: int) -> bytes:
     """gzip or deflate, never more than a body may have: a few bytes can unpack to gigabytes."""
     name = encoding.strip().lower()
     if name == b"identity":
@@ -174,8 +170,8 @@ def refusal(err: RequestRefused) -> Response:
         headers = ((b"retry-after", b"%d" % max(1, round(err.retry_after))),)
     if err.status == 401:
         headers += ((b"www-authenticate", b"Bearer"),)
-    # A body that was not read would be taken for the next request.
-    close = err.status in (408, 413) or err.kind == "overloaded"
+    # Rather hang up than take in a large body that nobody reads.
+    close = err.status in (408, 413) or (err.status == 503 and err.kind == "overloaded")
     return Response(orjson.dumps(content), status=err.status, headers=headers, close=close)
 
 

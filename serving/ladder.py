@@ -56,7 +56,7 @@ class Ladder:
             return None
         try:
             scores = loaded.score(packed)
-            _check(scores, len(packed.numbers))
+            check(scores, len(packed.numbers))
         except Exception:  # noqa: BLE001 - the long way meets it again and writes down what it was
             return None
         standing.breaker.succeeded()
@@ -103,7 +103,7 @@ class Ladder:
                 scores = await self._batcher(step).submit(packed, until)
         else:
             scores = loaded.score(packed)
-        _check(scores, len(packed.numbers))
+        check(scores, len(packed.numbers))
         if cache_key and self._cache:
             self._cache.put(cache_key, scores)
         return scores
@@ -128,7 +128,7 @@ def _same_rows(step: Standing, standing: Standing) -> bool:
     return step is standing or step.loaded is standing.loaded or step.loaded.layout == standing.loaded.layout
 
 
-def _check(scores: np.ndarray, rows: int) -> None:
+def check(scores: np.ndarray, rows: int) -> None:
     """An answer that is no number is no answer."""
     if len(scores) != rows:
         raise ArithmeticError(f"{len(scores)} answers for {rows} rows")

@@ -7,6 +7,7 @@ One `Meter` for each model, version and arm. Numbers only ever rise (histograms,
 import threading
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
+from operator import itemgetter
 from typing import NamedTuple
 
 import numpy as np
@@ -94,7 +95,7 @@ class Meter:
             take = self._answers.popleft
             taken = [take() for _ in range(len(self._answers))]
             if taken:
-                seconds, rows, scores = zip(*taken, strict=True)
+                seconds, rows, scores = (list(map(itemgetter(place), taken)) for place in range(3))
                 self.latency.add(np.array(seconds))
                 self.rows.add(np.array(rows))
                 if sure := [probability for probability in scores if probability is not None]:
@@ -111,7 +112,7 @@ class Meters:
 
     def of(self, model: str, version: str, arm: str) -> Meter:
         labels = Labels(model, version, arm)
-        return self._meters.setdefault(labels, Meter(labels))
+        return self._meters.get(labels) or self._meters.setdefault(labels, Meter(labels))
 
     def __iter__(self) -> Iterator[Meter]:
         return iter(tuple(self._meters.values()))

@@ -6,6 +6,7 @@ worker counted stays (a counter never falls), what it measured right then goes w
 
 import json
 import os
+import shutil
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -30,21 +31,35 @@ _COUNTERS = {
     "cache": ("endpoint_cache", "Looks into the prediction cache."),
     "shadow_dropped": ("endpoint_shadow_dropped", "Copies for a shadow that were not scored."),
     "feedback": ("endpoint_feedback", "Outcomes that were reported."),
+    "stream": ("endpoint_stream_messages", "Messages of a stream, by what became of them."),
     "log_lost": ("endpoint_log_lost_rows", "Predictions that did not reach the log, by cause."),
 }
 _GAUGES = {
     "generation": "Generation of the release that is served.",
     "waiting": "Requests that wait for features or for their batch.",
     "ready": "1 where the worker takes traffic.",
+    "behind": "1 where the newest release of a model could not be taken up.",
     "loaded_unixtime": "When the served generation was taken up.",
     "circuit_open": "1 where a version is not asked because it failed.",
     "gpu_utilisation": "Share of the time that the GPU computes.",
     "gpu_memory_bytes": "Memory in use on the GPU.",
+    "gpu_memory_total_bytes": "Memory that the GPU has.",
     "workers": "Workers that answer.",
 }
 _LABELS = Labels._fields
 
 Gauges = Mapping[str, Mapping[Labels, float]]
+
+
+def own_folder(root: Path) -> Path:
+    """The folder of this service's workers, named by the process they all come from; those of services gone disappear.
+
+    BentoML's own folder is one for all services of a user: two endpoints on one machine would count as one.
+    """
+    for other in root.glob("[0-9]*"):
+        if not _alive(int(other.name)):
+            shutil.rmtree(other, ignore_errors=True)
+    return root / str(os.getppid())
 
 
 class Shared:

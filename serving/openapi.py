@@ -17,11 +17,12 @@ _TYPES = {"number": "number", "integer": "integer", "boolean": "boolean", "text"
 def document(models: Models) -> dict[str, Any]:
     """OpenAPI 3.1 for everything this worker answers."""
     paths: dict[str, Any] = {
-        "/releases": {"get": _get("What is served, from which bundles, on which provider")},
+        "/releases": {"get": _get("Open doors; what is served, from which bundles, on which provider")},
         "/livez": {"get": _get("Is the process alive?")},
         "/healthz": {"get": _get("Is the process alive?")},
         "/readyz": {"get": _get("Does it take traffic?", {"503": _error("It does not, and why")})},
         "/metrics": {"get": _get("Metrics for Prometheus", media="text/plain")},
+        "/v2/repository/index": {"post": _get("Open Inference Protocol: every version, and whether it answers")},
         "/v2": {"get": _get("Open Inference Protocol: server metadata")},
         "/v2/health/live": {"get": _get("Open Inference Protocol: liveness", media=None)},
         "/v2/health/ready": {"get": _get("Open Inference Protocol: readiness", media=None)},

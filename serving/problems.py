@@ -71,6 +71,6 @@ class TooLate(RequestRefused):
 
 
 def _told(problem: Problem) -> str:
-    where = [problem.field] if problem.field else []
+    where = [problem.field or "''"] if problem.field is not None else []
     where += [f"row {problem.row}"] if problem.row is not None else []
     return f"{', '.join(where)}: {problem.reason}" if where else problem.reason

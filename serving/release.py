@@ -46,6 +46,7 @@ class Provider(StrEnum):
     AUTO = "auto"
     CPU = "cpu"
     CUDA = "cuda"
+    TENSORRT = "tensorrt"
 
 
 class Reward(StrEnum):

@@ -1,13 +1,31 @@
-"""What `GET /releases` tells: each model's arms, versions, digests and providers, and what is in the way of more."""
+"""What `GET /releases` tells: the endpoint's doors, each model's arms, versions and providers, what is in the way."""
 
 from typing import Any
 
+from serving.context import Context
 from serving.models import Models, Served, Standing
 
+_REST = ("REST", "Open Inference Protocol v2 over REST")
 
-def told_releases(models: Models, worker: str) -> dict[str, Any]:
+
+def told_releases(context: Context, host: str | None, port: int | None) -> dict[str, Any]:
+    """`host` and `port` are where this was asked."""
+    models = context.models
     names = sorted({*models.served, *models.troubles})
-    return {"worker": worker, "ready": models.ready, "models": {name: _model(models, name) for name in names}}
+    return {
+        "worker": context.worker,
+        "ready": context.ready,
+        "doors": _doors(context, host, port),
+        "models": {name: _model(models, name) for name in names},
+    }
+
+
+def _doors(context: Context, host: str | None, port: int | None) -> list[dict[str, Any]]:
+    here = {"host": host, "port": port, "open": True}
+    told: list[dict[str, Any]] = [{"protocol": protocol, **here} for protocol in _REST]
+    for door in context.doors:
+        told.append({"protocol": door.protocol, "host": door.host, "port": door.port, "open": door.trouble is None})
+    return told
 
 
 def _model(models: Models, name: str) -> dict[str, Any]:

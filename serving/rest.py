@@ -26,7 +26,7 @@ async def predict(context: Context, request: Request) -> Response:
     model = request.params[0]
     body = await request.body(context.settings.body, context.budget)
     arrow = _is_arrow(request)
-    given, key = (TableRows(read_table(body)), None) if arrow else _named(parse_json(body))
+    given, key = (TableRows(read_table(body)), None) if arrow else read_named(parse_json(body))
     answer = await context.engine.infer(
         model,
         given,
@@ -34,10 +34,10 @@ async def predict(context: Context, request: Request) -> Response:
         deadline=header_deadline(request),
         began=request.began,
     )
-    return write_answer(answer) if arrow else Response(_json(answer))
+    return write_answer(answer) if arrow else Response(answer_json(answer))
 
 
-def _named(content: Any) -> tuple[Given, str | None]:
+def read_named(content: Any) -> tuple[Given, str | None]:
     if type(content) is not dict or type(rows := content.get("rows")) is not list:
         raise RequestRefused('the body is an object {"rows": [{field: value, …}, …]}', status=422)
     if len(content) == 1:
@@ -50,7 +50,7 @@ def _named(content: Any) -> tuple[Given, str | None]:
     return NamedRows(rows), key
 
 
-def _json(answer: Answer) -> bytes:
+def answer_json(answer: Answer) -> bytes:
     content: dict[str, Any] = {
         "request_id": answer.request_id,
         "model": answer.model,
@@ -87,7 +87,8 @@ async def feedback(context: Context, request: Request) -> Response:
 
 async def releases(context: Context, request: Request) -> Response:
     """What every model's release is on this worker, and what is wrong with a newer one."""
-    return json_response(told_releases(context.models, context.worker))
+    here = request.scope.get("server") or (None, None)
+    return json_response(told_releases(context, *here))
 
 
 async def card(context: Context, request: Request) -> Response:

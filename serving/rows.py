@@ -7,6 +7,7 @@ through and flagged: the graph has an answer for it.
 """
 
 import operator
+import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any, NamedTuple
@@ -55,6 +56,7 @@ class Reader:
         self._uniform = self._typed[0][1] if len(self._typed) == 1 else None
         self._all_text = all(self.fields[name].type == "text" for name in self.categories)
         self._limits = _limits(self.fields[name] for name in self.numbers)
+        self._row_bytes = struct.Struct(f"{len(self.numbers)}d").pack
         self._known = [frozenset((*self.fields[n].categories, "")) for n in self.categories]
         self._listed = [not self.fields[n].cut for n in self.categories]
 
@@ -72,16 +74,23 @@ class Reader:
 
     def checked(self, numbers: np.ndarray, words: np.ndarray) -> Packed:
         """Packed values held to ranges and vocabularies."""
-        low, high = self._limits
-        clipped = np.maximum(numbers, low)
-        np.minimum(clipped, high, out=clipped)
         notes: list[str] = []
-        if not _same(clipped, numbers):
-            numbers = self._outside(numbers, clipped, notes)
+        if not self._within(numbers):
+            clipped = numbers.clip(*self._limits)
+            if not _same(clipped, numbers):
+                numbers = self._outside(numbers, clipped, notes)
         for position, known in enumerate(self._known):
             if self._listed[position] and not known.issuperset(words[:, position]):
                 notes.append(f"{self.categories[position]}: a category that training did not see")
         return Packed(numbers, words, tuple(notes))
+
+    def _within(self, numbers: np.ndarray) -> bool:
+        """A short look at numbers that lie column by column: no does not mean that any is outside."""
+        if numbers.flags.c_contiguous:
+            return False
+        low, high = self._limits
+        least, most = np.fmin.reduce(numbers, axis=0), np.fmax.reduce(numbers, axis=0)
+        return bool((least >= low).all() and (most <= high).all())
 
     def check_lengths(self, words: np.ndarray) -> None:
         """Refuse texts that are no category but somebody's novel."""
@@ -123,9 +132,15 @@ class Reader:
     def _numbers(self, rows: Sequence[Mapping[str, Any]]) -> np.ndarray:
         width = len(self.numbers)
         if len(rows) == 1:
-            return np.array((self._number_row(rows[0]),), dtype=np.float64)
+            return self._one_row(self._number_row(rows[0]))
         flat = chain.from_iterable(map(self._number_row, rows))
         return np.fromiter(flat, np.float64, len(rows) * width).reshape(-1, width)
+
+    def _one_row(self, values: Sequence[Any]) -> np.ndarray:
+        try:
+            return np.ndarray((1, len(values)), np.float64, self._row_bytes(*values))
+        except struct.error:  # a null among them
+            return np.array((values,), dtype=np.float64)
 
     def _words(self, rows: Sequence[Mapping[str, Any]]) -> np.ndarray:
         if not self.categories:

@@ -4,8 +4,9 @@
                    <when>-<worker>-<number>.arrow         closed: complete, will never change
                    <when>-<worker>-<number>.arrow.cut     not one whole batch: nothing to read
 
-A segment is an Arrow IPC stream of one schema. Whoever was killed leaves an `.open` file with whole batches and
-perhaps a cut one; `close_orphans` keeps the whole ones. Appends survive the process, not a power cut.
+A segment is an Arrow IPC stream of one schema. Columns may be dictionaries, each batch with its own; who reads
+with `read_batches` sees plain ones. Whoever was killed leaves an `.open` file with whole batches and perhaps a cut
+one; `close_orphans` keeps the whole ones. Appends survive the process, not a power cut.
 """
 
 import fcntl
@@ -26,10 +27,11 @@ class Segment:
     def __init__(self, path: Path, schema: pa.Schema) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path, self.schema, self.size = path, schema, 0
+        self._packer = _Packer(schema)
         self._stream: BinaryIO = path.open("xb", buffering=0)
         fcntl.flock(self._stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         try:
-            self._append(schema.serialize())
+            self._append(memoryview(schema.serialize()))
         except OSError:
             self._stream.close()
             path.unlink(missing_ok=True)
@@ -37,7 +39,7 @@ class Segment:
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Append one batch, or leave the file as it was."""
-        self._append(batch.serialize())
+        self._append(self._packer.packed(batch))
 
     def close(self) -> None:
         """Complete the file and give it its final name; an empty one disappears."""
@@ -45,11 +47,11 @@ class Segment:
             if self.size <= _size_of(self.schema):
                 self.path.unlink(missing_ok=True)
                 return
-            self._append(pa.py_buffer(_END))
+            self._append(memoryview(STREAM_END))
             self.path.rename(self.path.with_name(self.path.name.removesuffix(OPEN) + CLOSED))
 
-    def _append(self, content: pa.Buffer) -> None:
-        rest = memoryview(content)
+    def _append(self, content: memoryview) -> None:
+        rest = content
         try:
             while rest:
                 rest = rest[self._stream.write(rest) :]
@@ -57,10 +59,32 @@ class Segment:
             self._stream.seek(self.size)
             self._stream.truncate()
             raise
-        self.size += content.size
+        self.size += len(content)
 
 
-_END = b"\xff\xff\xff\xff\x00\x00\x00\x00"  # how an IPC stream ends
+class _Packer:
+    """Batches as they stand in a stream: their dictionaries, then their columns. Always in the same memory."""
+
+    def __init__(self, schema: pa.Schema) -> None:
+        self._schema, self._before = schema, _size_of(schema)
+        self._memory = bytearray()
+
+    def packed(self, batch: pa.RecordBatch) -> memoryview:
+        """To be used up before the next one is packed."""
+        try:
+            end = self._pack(batch, pa.FixedSizeBufferWriter(pa.py_buffer(self._memory)))
+        except OSError:  # there is not room enough
+            self._memory = bytearray(self._pack(batch, pa.MockOutputStream()))
+            end = self._pack(batch, pa.FixedSizeBufferWriter(pa.py_buffer(self._memory)))
+        return memoryview(self._memory)[self._before : end]
+
+    def _pack(self, batch: pa.RecordBatch, sink: pa.NativeFile) -> int:
+        """A stream of its own, without its end; the schema at its begin is in the file already."""
+        pa.ipc.new_stream(sink, self._schema).write_batch(batch)
+        return sink.tell()
+
+
+STREAM_END = b"\xff\xff\xff\xff\x00\x00\x00\x00"  # how an IPC stream ends
 
 
 def _size_of(schema: pa.Schema) -> int:
@@ -107,14 +131,22 @@ def read_batches(path: Path) -> Iterator[pa.RecordBatch]:
     """The whole batches of a segment; a cut one at its end is left out."""
     with path.open("rb") as stream:
         try:
-            reader = pa.ipc.open_stream(stream)
-            yield from reader
+            for batch in pa.ipc.open_stream(stream):
+                yield plain(batch)
         except pa.ArrowInvalid:
             return  # nothing, or cut
         except OSError as err:
             if err.errno is not None:
                 raise
             return  # Arrow's own word for a body that ends too early
+
+
+def plain(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The batch with its dictionaries written out."""
+    if not any(pa.types.is_dictionary(kind) for kind in batch.schema.types):
+        return batch
+    columns = [c.dictionary_decode() if isinstance(c, pa.DictionaryArray) else c for c in batch.columns]
+    return pa.record_batch(columns, names=batch.schema.names)
 
 
 def close_orphans(root: Path) -> list[Path]:

@@ -4,9 +4,11 @@
 infra/adr), so the worker hands its server an application that answers our routes itself and passes on the rest.
 """
 
+import os
 from typing import Any
 
 import bentoml
+from uvicorn.config import HTTP_PROTOCOLS
 
 from serving.app import Endpoint as Application
 from serving.config import keep_quiet, read_settings
@@ -21,7 +23,8 @@ class FrontedService(bentoml.Service):
 
     def to_asgi(self, is_main: bool = True) -> Any:
         inner = super().to_asgi(is_main=is_main)
-        return Application(inner, Worker(_settings)) if is_main else inner
+        HTTP_PROTOCOLS["auto"] = "serving.connections:Connection"  # what BentoML asks uvicorn for
+        return Application(inner, Worker(_settings, parent=os.getppid())) if is_main else inner
 
 
 class _Models:

@@ -39,7 +39,7 @@ class Tensor(NamedTuple):
     values: np.ndarray | list[str]
 
 
-class _Wrong(ValueError):
+class Wrong(ValueError):
     """What is wrong with one tensor."""
 
 
@@ -51,12 +51,12 @@ def read_tensors(inputs: Any, binary: memoryview) -> list[Tensor]:
     for index, item in enumerate(inputs):
         name = item.get("name") if isinstance(item, dict) else None
         if not isinstance(name, str):
-            problems.append(Problem(None, None, f"inputs[{index}] is an object with name, shape and datatype"))
+            problems.append(Problem(f"inputs[{index}]", None, "is an object with name, shape and datatype"))
             continue
         try:
             tensor, binary = _tensor(name, item, binary)
             tensors.append(tensor)
-        except _Wrong as err:
+        except Wrong as err:
             problems.append(Problem(name[:100], None, str(err)))
         if name in names:
             problems.append(Problem(name[:100], None, "stands twice"))
@@ -68,23 +68,32 @@ def read_tensors(inputs: Any, binary: memoryview) -> list[Tensor]:
     return tensors
 
 
+def one_count(tensors: Sequence[Tensor]) -> int:
+    """The number of rows, which all tensors of a request share."""
+    counts = {tensor.shape[0] for tensor in tensors}
+    if len(counts) > 1:
+        raise InvalidInput([Problem(t.name[:100], None, f"has {t.shape[0]} rows") for t in tensors])
+    return counts.pop()
+
+
 def _tensor(name: str, item: Mapping[str, Any], binary: memoryview) -> tuple[Tensor, memoryview]:
     datatype, shape, parameters = item.get("datatype"), item.get("shape"), item.get("parameters")
     if not isinstance(datatype, str) or datatype not in TYPES:
-        raise _Wrong(f"datatype is one of {', '.join(TYPES)}")
-    if not isinstance(shape, list) or not _is_column(shape):
-        raise _Wrong("shape is [n] or [n, 1]")
+        raise Wrong(f"datatype is one of {', '.join(TYPES)}")
+    if not isinstance(shape, list) or not is_column(shape):
+        raise Wrong("shape is [n] or [n, 1]")
     if parameters is not None and not isinstance(parameters, dict):
-        raise _Wrong("parameters is an object")
+        raise Wrong("parameters is an object")
     size = parameters.get("binary_data_size") if parameters else None
     if size is None:
         return Tensor(name, datatype, shape, _from_json(item.get("data"), datatype, shape[0])), binary
     if type(size) is not int or not 0 <= size <= len(binary):
-        raise _Wrong(f"binary_data_size is {size!r}, {len(binary)} bytes are left")
+        raise Wrong(f"binary_data_size is {size!r}, {len(binary)} bytes are left")
     return Tensor(name, datatype, shape, from_bytes(binary[:size], datatype, shape[0])), binary[size:]
 
 
-def _is_column(shape: list[Any]) -> bool:
+def is_column(shape: Sequence[Any]) -> bool:
+    """[n] or [n, 1], with at least one row."""
     if not shape or type(shape[0]) is not int or not 0 < shape[0] < 2**31:
         return False
     return len(shape) == 1 or (len(shape) == 2 and shape[1] == 1 and type(shape[1]) is int)
@@ -92,37 +101,37 @@ def _is_column(shape: list[Any]) -> bool:
 
 def _from_json(data: Any, datatype: str, count: int) -> np.ndarray | list[str]:
     if not isinstance(data, list):
-        raise _Wrong("data is a list, or parameters say binary_data_size")
+        raise Wrong("data is a list, or parameters say binary_data_size")
     if data and isinstance(data[0], list):
         data = [value for row in data for value in (row if isinstance(row, list) else [row])]
     if len(data) != count:
-        raise _Wrong(f"shape says {count} values, data has {len(data)}")
+        raise Wrong(f"shape says {count} values, data has {len(data)}")
     types = set(map(type, data))
     if datatype == "BYTES":
         if types - {str, type(None)}:
-            raise _Wrong("BYTES are texts")
+            raise Wrong("BYTES are texts")
         return ["" if value is None else value for value in data]
     if wrong := types - _TAKES[datatype]:
-        raise _Wrong(f"{datatype} takes other values than {', '.join(sorted(kind.__name__ for kind in wrong))}")
+        raise Wrong(f"{datatype} takes other values than {', '.join(sorted(kind.__name__ for kind in wrong))}")
     try:
         return np.array(data, dtype=NUMERIC[datatype])
     except (OverflowError, ValueError) as err:
-        raise _Wrong(str(err)[:200]) from err
+        raise Wrong(str(err)[:200]) from err
 
 
-def from_bytes(content: memoryview, datatype: str, count: int) -> np.ndarray | list[str]:
+def from_bytes(content: memoryview | bytes, datatype: str, count: int) -> np.ndarray | list[str]:
     """Values of a binary tensor."""
     if datatype == "BYTES":
         return _texts(content, count)
     kind = NUMERIC[datatype]
     if len(content) != count * kind.itemsize:
-        raise _Wrong(f"{count} values of {datatype} are {count * kind.itemsize} bytes, not {len(content)}")
+        raise Wrong(f"{count} values of {datatype} are {count * kind.itemsize} bytes, not {len(content)}")
     if datatype == "BOOL":
         return np.frombuffer(content, dtype=np.uint8) != 0
     return np.frombuffer(content, dtype=kind)
 
 
-def _texts(content: memoryview, count: int) -> list[str]:
+def _texts(content: memoryview | bytes, count: int) -> list[str]:
     """Each text follows its length in four bytes."""
     texts, place, whole = [], 0, bytes(content)
     try:
@@ -130,12 +139,12 @@ def _texts(content: memoryview, count: int) -> list[str]:
             (length,) = struct.unpack_from("<I", whole, place)
             place += 4 + length
             if place > len(whole):
-                raise _Wrong("a text is longer than what is left")
+                raise Wrong("a text is longer than what is left")
             texts.append(whole[place - length : place].decode())
     except (struct.error, UnicodeDecodeError) as err:
-        raise _Wrong(f"BYTES are UTF-8 texts, each after its length: {err}") from err
+        raise Wrong(f"BYTES are UTF-8 texts, each after its length: {err}") from err
     if len(texts) != count:
-        raise _Wrong(f"shape says {count} values, there are {len(texts)}")
+        raise Wrong(f"shape says {count} values, there are {len(texts)}")
     return texts
 
 

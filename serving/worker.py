@@ -10,29 +10,33 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Mapping
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping
 from functools import partial
 from random import Random
 from types import FrameType
 from typing import Any
 
 from serving import gpu
+from serving.baked import baked_release
 from serving.bandits import Bandits
-from serving.bundle import open_bundle
+from serving.clocks import model_clock
 from serving.config import Settings
-from serving.context import Context
+from serving.connections import Sweep, stop_accepting
+from serving.context import Context, Door
 from serving.engine import Engine
 from serving.feedback import Feedback
-from serving.http import Budget
+from serving.http import SLOWEST, Budget
 from serving.loaded import load
 from serving.log import PredictionLog
 from serving.meter import Labels, Meters
-from serving.metrics import Gauges, Shared
+from serving.metrics import Gauges, Shared, own_folder
 from serving.models import Models
-from serving.release import Arm, Guards, Release, Role, Strategy
+from serving.pressure import Pressure
+from serving.release import Release
 from serving.tokens import Tokens
 
+GRPC = "Open Inference Protocol v2 over gRPC"
+_SWEEP = 1.0  # seconds between two looks at the connections
 _SWITCH = 0.0005  # seconds a thread may keep the interpreter from the event loop
 _log = logging.getLogger("serving.worker")
 
@@ -40,10 +44,15 @@ _log = logging.getLogger("serving.worker")
 class Worker:
     """Lives from the server's start-up to its shutdown."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, *, parent: int | None = None) -> None:
+        """`parent`: the process without which this one has no business; none: it stands alone."""
+        self._settings, self._parent = settings, parent
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
+        self._lost = 0  # rows of the log, when it was last written down on demand
+        self._doors: list[Any] = []
+        self._traces: Any = None
+        self._taken_up: dict[str, tuple[int, float]] = {}
         self.context = self._context(settings, secrets.token_hex(4))
 
     async def start(self) -> None:
@@ -61,15 +70,39 @@ class Worker:
             thread = threading.Thread(target=self._repeat, args=(work, seconds), name=name, daemon=True)
             thread.start()
             self._threads.append(thread)
+        if self._prediction_log:
+            self._prediction_log.start(self._settings.flush)
         self._drain_on_sigterm(loop)
+        await self._open_doors()
+        self._sweep(loop, Sweep(SLOWEST))
+        self.context.pressure.beat(loop)
         gc.collect()
         gc.freeze()  # what is there now stays: the collector need not look at it again
         gc.set_threshold(50_000, 20, 50)
 
     async def stop(self) -> None:
         """After the last request: write everything down."""
+        for door in self._doors:
+            await door.stop()
+        await self.context.engine.leave()
         self._stopping.set()
         await asyncio.to_thread(self._close)
+
+    async def _open_doors(self) -> None:
+        for told in self.context.doors:
+            from serving.grpc_door import GrpcDoor  # who wants none pays for none
+
+            self._doors.append(GrpcDoor(self.context, told))
+            await self._doors[-1].start()
+
+    def write_down(self) -> bool:
+        """Put the log's rows on disk now; False where some were lost since the last time."""
+        log = self._prediction_log
+        if log is None:
+            return True
+        log.flush()
+        lost, self._lost = self._lost, sum(log.lost.values())
+        return self._lost == lost
 
     def _close(self) -> None:
         for thread in self._threads:
@@ -81,10 +114,13 @@ class Worker:
         context.feedback.close()
         self._bandits.settle(self._releases())
         context.metrics.write()
+        if self._traces:
+            self._traces.shutdown()
 
     def _context(self, settings: Settings, worker: str) -> Context:
         self._meters = Meters()
         self._bandits = Bandits(settings.home / "rewards")
+        self._model_now = model_clock(settings.clocks)
         baked = baked_release(settings)
         models = Models(
             settings.releases,
@@ -95,7 +131,8 @@ class Worker:
             baked_path=settings.baked,
         )
         self._prediction_log = _prediction_log(settings, worker)
-        engine = Engine(
+        make, arrived = self._engine_kind(worker)
+        engine = make(
             models,
             worker=worker,
             meters=self._meters,
@@ -106,10 +143,11 @@ class Worker:
             cache=settings.cache,
             threads=settings.threads,
             rewards=self._bandits.state,
+            now=self._model_now,
         )
         feedback = Feedback(
             settings.home / "feedback", worker, self._bandits, self._meters,
-            most_rows=settings.rows, segment=settings.segment,
+            most_rows=settings.rows, segment=settings.segment, model_now=self._model_now,
         )  # fmt: skip
         return Context(
             worker=worker,
@@ -117,14 +155,34 @@ class Worker:
             models=models,
             engine=engine,
             feedback=feedback,
-            metrics=Shared(self._meters, self._gauges, settings.metrics, worker, os.getpid()),
+            metrics=Shared(self._meters, self._gauges, own_folder(settings.metrics), worker, os.getpid()),
             tokens=Tokens(settings.tokens),
             budget=Budget(settings.bodies),
+            pressure=Pressure(settings.deadline / 2),
             draining=False,
+            doors=[Door(GRPC, settings.grpc_host, settings.grpc_port)] if settings.grpc_port else [],
+            arrived=arrived,
         )
+
+    def _engine_kind(self, worker: str) -> tuple[Callable[..., Engine], Callable[[Any, Any], None] | None]:
+        """The plain engine, or the traced one. OpenTelemetry is imported only for that."""
+        if self._settings.traces is None:
+            return Engine, None
+        from serving.tracing import TracedEngine, arrived, open_provider
+
+        self._traces = open_provider(self._settings.traces, worker)
+        return partial(TracedEngine, tracer=self._traces.get_tracer("serving")), arrived
+
+    def _sweep(self, loop: asyncio.AbstractEventLoop, sweep: Sweep) -> None:
+        sweep(loop.time())
+        loop.call_later(_SWEEP, self._sweep, loop, sweep)
 
     def _look(self) -> None:
         """What the watching thread does each time."""
+        if self._parent and os.getppid() != self._parent:
+            self._parent = None
+            _log.error("the server that started this worker is gone; it makes room for the next one's")
+            os.kill(os.getpid(), signal.SIGTERM)
         if self.context.models.poll():
             self._open_features()
         self._bandits.settle(self._releases())
@@ -135,11 +193,10 @@ class Worker:
         settings, engine = self._settings, self.context.engine
         served = self.context.models.served.values()
         keyed = any(arm.loaded.contract.entity for model in served for arm in model.arms.values())
-        if keyed and settings.registry and engine.features is None:
-            from serving.features import model_clock, open_features
+        if keyed and engine.features is None and settings.has_features:
+            from serving.features import open_features
 
-            clock = model_clock(settings.clocks)
-            engine.features = open_features(settings.registry, settings.online_store, self._meters, clock)
+            engine.features = open_features(settings.registry, settings.online_store, self._meters, self._model_now)
 
     def _releases(self) -> list[Release]:
         return [served.release for served in self.context.models.served.values()]
@@ -147,7 +204,6 @@ class Worker:
     def _flush(self) -> None:
         """What the writing thread does each time."""
         if self._prediction_log:
-            self._prediction_log.flush()
             self._prediction_log.adopt()
         self.context.feedback.flush()
         self.context.feedback.adopt()
@@ -172,7 +228,12 @@ class Worker:
                 os.kill(os.getpid(), signal.SIGTERM)
                 return
             self.context.draining = True
-            loop.call_soon_threadsafe(loop.call_later, self._settings.drain, before, number, frame)
+            loop.call_soon_threadsafe(loop.call_later, self._settings.drain, leave, number, frame)
+
+        def leave(number: int, frame: FrameType | None) -> None:
+            stop_accepting()
+            if callable(before):
+                before(number, frame)
 
         signal.signal(signal.SIGTERM, handle)
 
@@ -185,7 +246,9 @@ class Worker:
             "workers": {whole: 1.0},
             **{name: {whole: value} for name, value in gpu.usage().items()},
         }
-        served = context.models.served
+        served, troubles = context.models.served, context.models.troubles
+        gauges["behind"] = {Labels(n, "", ""): float(n in troubles) for n in (*served, *troubles)}
+        gauges["loaded_unixtime"] = {Labels(n, "", ""): self._since(n, s.release.generation) for n, s in served.items()}
         gauges["generation"] = {Labels(n, "", ""): float(s.release.generation) for n, s in served.items()}
         gauges["circuit_open"] = {
             arm.meter.labels: float(arm.breaker.state != "closed") for s in served.values() for arm in s.arms.values()
@@ -193,33 +256,18 @@ class Worker:
         self._count_losses()
         return gauges
 
+    def _since(self, model: str, generation: int) -> float:
+        """When the generation was first seen to be served."""
+        if self._taken_up.get(model, (None, 0.0))[0] != generation:
+            self._taken_up[model] = (generation, time.time())
+        return self._taken_up[model][1]
+
     def _count_losses(self) -> None:
         counts = self._meters.of("", "", "").counts
         if self._prediction_log:
             for cause, rows in self._prediction_log.lost.items():
                 counts["log_lost", cause] = rows
         counts["log_lost", "feedback"] = self.context.feedback.lost
-
-
-def baked_release(settings: Settings) -> Release | None:
-    """A Bento's own bundle, as the release that holds while there is none for its model."""
-    if settings.baked is None:
-        return None
-    bundle = open_bundle(settings.baked)
-    arm = Arm("champion", settings.baked_version, bundle.digest, Role.CHAMPION, 1.0)
-    return Release(
-        model=bundle.contract.model,
-        generation=0,
-        strategy=Strategy.BLUE_GREEN,
-        arms=(arm,),
-        guards=Guards(latency_ms=100.0, error_share=0.5),
-        bandit=None,
-        fallback=None,
-        default=None,
-        provider=settings.provider,
-        salt="baked",
-        opened_at=datetime.fromtimestamp(0, UTC),
-    )
 
 
 def _prediction_log(settings: Settings, worker: str) -> PredictionLog | None:

@@ -19,6 +19,10 @@ _NEEDS = {
     "needs_redis": ("TEST_REDIS_URL names no Redis", lambda: "TEST_REDIS_URL" in os.environ),
     "needs_postgres": ("TEST_POSTGRES_URL names no PostgreSQL", lambda: "TEST_POSTGRES_URL" in os.environ),
     "needs_chromium": ("chromium is not on the path", lambda: shutil.which("chromium") is not None),
+    "needs_prometheus": (
+        "prometheus and promtool are not on the path",
+        lambda: shutil.which("prometheus") is not None and shutil.which("promtool") is not None,
+    ),
     "shared_data": (
         f"{SHARED_DATA} does not exist; MLOPS_SHARED_DATA names another place",
         SHARED_DATA.is_dir,

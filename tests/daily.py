@@ -21,7 +21,10 @@ import pytest
 from filelock import FileLock
 
 from mlops_assets.domain.names import DATA_STAGES, TRAINING_STAGES, Stage
+from mlops_assets.domain.releasing import begin
+from mlops_assets.domain.rollout_policy import Strategy
 from mlops_assets.lifecycle import lifecycle_of
+from mlops_assets.resources.deployment import Told
 from tests.declared import Bench, failed_checks, specified, why
 
 MODEL = "shop"
@@ -102,6 +105,20 @@ def trained(made: Bench) -> Bench:
     return made
 
 
+def crowned(made: Bench) -> Bench:
+    """The newest version as the champion with all the traffic, without a trial of its Bento."""
+    deployment = made.resources["deployment"]
+    number = deployment.challenger(MODEL)
+    version, now = deployment.version(MODEL, number), made.resources["clock"].now(made.spec)
+
+    def plan(state):
+        rollout = made.spec.rollout
+        return begin(MODEL, rollout, state, version, strategy=Strategy.BLUE_GREEN, bento="", now=now)
+
+    deployment.change(made.spec, plan, Told("gates", "first", {}), now)
+    return made
+
+
 @dataclass(frozen=True)
 class Shop:
     """States of the model that tests start from, each in a folder of its own. Tests work on copies."""
@@ -128,7 +145,7 @@ def shop_of(factory: pytest.TempPathFactory) -> Shop:
         if not shop.registered.exists():
             write_days(shop.source)
             data(bench(shop.with_data, shop.source))
-            made = trained(shop.copy(shop.with_data, base / "making"))
+            made = crowned(trained(shop.copy(shop.with_data, base / "making")))
             shutil.copytree(made.home, shop.registered)
             _move_tracking(shop.registered / "mlflow" / "mlflow.db", str(made.home), str(shop.registered))
     return shop

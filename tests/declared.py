@@ -37,11 +37,12 @@ class Bench:
     spec: ModelSpec
     home: Path
     instance: dg.DagsterInstance
+    endpoint: str = ""  # URL of a running one
 
     @property
     def resources(self) -> dict[str, Any]:
         plain = {name: value for name, value in os.environ.items() if not name.startswith(("MLOPS_", "MLFLOW_"))}
-        return resources({**plain, "MLOPS_HOME": str(self.home)})
+        return resources({**plain, "MLOPS_HOME": str(self.home), "MLOPS_ENDPOINT_URL": self.endpoint})
 
     def materialize(self, *stages: Stage, config: Any = None) -> dg.ExecuteInProcessResult:
         """Run these stages, over all partitions there are; failures are in the result, not raised."""

@@ -18,7 +18,6 @@ from mlops_assets.domain.spec import (
     PartitionSpec,
     Precision,
     Promotion,
-    RetrainingSpec,
     SearchSpec,
     ServingSpec,
     SourceSpec,
@@ -30,6 +29,8 @@ from mlops_assets.domain.spec import (
 START = datetime(2024, 1, 1, tzinfo=UTC)
 ROLLOUT = schema.rollout_record(schema.Rollout())  # what a declaration without `rollout` gets
 STANDARD = ROLLOUT.policy
+MONITORING = schema.monitoring_record(schema.Monitoring())
+RETRAINING = schema.retraining_record(schema.Retraining())
 
 
 def feed_spec(name: str = "events", **changes: Any) -> FeedSpec:
@@ -144,11 +145,18 @@ def model_spec(**changes: Any) -> ModelSpec:
             minimum_rows=10,
         ),
         serving=ServingSpec(
-            precisions=(Precision.FP32,), parity=1e-4, latency_ms=50.0, provider="cpu", out_of_range="flag"
+            precisions=(Precision.FP32,),
+            parity=1e-4,
+            latency_ms=50.0,
+            provider="cpu",
+            out_of_range="flag",
+            since=datetime(2026, 1, 1, tzinfo=UTC),
+            log_retention=timedelta(days=30),
         ),
         promotion=Promotion.AUTOMATIC,
         rollout=ROLLOUT,
-        retraining=RetrainingSpec(schedule=None),
+        monitoring=MONITORING,
+        retraining=RETRAINING,
         declared="0" * 12,
     )
     return replace(spec, **changes)

@@ -28,11 +28,12 @@ ENV PATH=/opt/venv/bin:$PATH \
     DO_NOT_TRACK=1 \
     FEAST_USAGE=False \
     MLOPS_HOME=/var/lib/endpoint \
+    ENDPOINT_GRPC_HOST=0.0.0.0 \
     ENDPOINT_WORKERS=2
 RUN mkdir -p /var/lib/endpoint && chown endpoint /var/lib/endpoint
 USER endpoint
 VOLUME /var/lib/endpoint
-EXPOSE 3001
+EXPOSE 3001 3002
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=3s --start-period=60s \
     CMD ["python3.12", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:3001/readyz', timeout=2)"]

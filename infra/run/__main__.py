@@ -18,7 +18,13 @@ from types import FrameType
 import psutil
 
 SERVICES = Path(__file__).with_name("services.conf")
-PORTS = {"UI_PORT": "Dagster's UI", "MLFLOW_PORT": "MLflow", "CODE_PORT": "the code server"}
+PORTS = {
+    "UI_PORT": "Dagster's UI",
+    "MLFLOW_PORT": "MLflow",
+    "CODE_PORT": "the code server",
+    "ENDPOINT_PORT": "the endpoint",
+    "ENDPOINT_GRPC_PORT": "the endpoint's gRPC",
+}
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _GRACE = 5.0
 

@@ -1,4 +1,4 @@
-"""Takes the example from nothing to a registered version while a person watches in Dagster.
+"""Takes the example from nothing to a live endpoint while a person watches in Dagster.
 
 Once: later starts only say that it is there. Launches the example's jobs; knows nothing of what they do.
 """
@@ -9,10 +9,9 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.error import URLError
-from urllib.parse import quote
 from urllib.request import urlopen
 
 import yaml
@@ -23,6 +22,19 @@ MODEL = "flight_delay"
 DECLARATION = Path(f"mlops_assets/defs/{MODEL}/defs.yaml")
 RANGE_START = "dagster/asset_partition_range_start"
 RANGE_END = "dagster/asset_partition_range_end"
+EXAMPLE = {
+    "rows": [
+        {
+            "origin": "JFK",
+            "carrier": "B6",
+            "tailnum": "N580JB",
+            "dest": "MIA",
+            "distance": 1089,
+            "scheduled_minutes": 186,
+            "scheduled_at": "2013-10-01T18:30:00Z",
+        }
+    ]
+}
 _PATIENCE = 180.0
 _LOOK_EVERY = 2.0
 
@@ -32,36 +44,49 @@ class RunFailed(Exception):
 
 
 @dataclass(frozen=True)
-class Mlflow:
-    """One MLflow server, by its address."""
+class Server:
+    """Anything that answers at an address."""
 
     url: str
+    health: str
+    name: str
 
     def wait(self, patience: float) -> None:
         deadline = time.monotonic() + patience
         while not self._healthy():
             if time.monotonic() > deadline:
-                raise TimeoutError(f"MLflow at {self.url} did not answer within {patience:.0f} s")
+                raise TimeoutError(f"{self.name} at {self.url} did not answer within {patience:.0f} s")
             time.sleep(1)
-
-    def latest_version(self, model: str) -> str | None:
-        """The highest version number of a registered model."""
-        query = quote(f"name='{model}'")
-        with urlopen(f"{self.url}/api/2.0/mlflow/model-versions/search?filter={query}", timeout=30) as answer:
-            versions = json.load(answer).get("model_versions", [])
-        return max((v["version"] for v in versions), key=int, default=None)
 
     def _healthy(self) -> bool:
         try:
-            with urlopen(f"{self.url}/health", timeout=5) as answer:
+            with urlopen(f"{self.url}{self.health}", timeout=5) as answer:
                 return answer.status == 200
         except (URLError, ConnectionError, TimeoutError):
             return False
 
 
+class Endpoint(Server):
+    """What answers requests."""
+
+    def version(self, model: str) -> str | None:
+        """The champion's semantic version; None where the model is not served."""
+        with urlopen(f"{self.url}/releases", timeout=30) as answer:
+            arms = json.load(answer)["models"].get(model, {}).get("arms", [])
+        return next((arm["version"] for arm in arms if arm["role"] == "champion"), None)
+
+
 def partitions_until_now(keys: Sequence[str], replay: datetime | None) -> Sequence[str]:
     """Daily partitions that are over: for data of the past, those before the moment its clock stands at."""
     return keys if replay is None else [key for key in keys if key < replay.strftime("%Y-%m-%d")]
+
+
+def clock_moment(clock: Path, begin: str) -> datetime | None:
+    """Where the model's clock stands; where it was never moved it is set to `begin`, unless that is empty."""
+    if not clock.exists() and begin:
+        clock.parent.mkdir(parents=True, exist_ok=True)
+        clock.write_text(datetime.fromisoformat(begin).replace(tzinfo=UTC).isoformat())
+    return datetime.fromisoformat(clock.read_text()) if clock.exists() else None
 
 
 def replay_moment(declaration: Path) -> datetime | None:
@@ -103,17 +128,22 @@ def tell(run: Run, told: set[str]) -> None:
             print(line)
 
 
-def what_next(dagster: Dagster, mlflow: Mlflow, version: str) -> str:
+def what_next(dagster: Dagster, mlflow: Server, endpoint: Endpoint, version: str) -> str:
     return f"""
-{MODEL} version {version} is registered.
+{MODEL} {version} is live.
+
+Ask it
+  curl {endpoint.url}/v1/models/{MODEL}/predict -H 'content-type: application/json' -d '{json.dumps(EXAMPLE)}'
 
 Open
   {dagster.url}/locations/{LOCATION}/asset-groups/{MODEL}
-      the assets, from raw data to the registered version
+      the assets, from raw data to the deployed endpoint
   {dagster.url}/runs
       what ran, with its logs
   {mlflow.url}/#/models/{MODEL}
       the versions, their runs, metrics and plots
+  {endpoint.url}/docs
+      what the endpoint can be asked
 
 Try next
   make shell
@@ -125,19 +155,22 @@ Try next
 Ctrl-C stops it all."""
 
 
-def bring_up(dagster: Dagster, mlflow: Mlflow) -> str:
-    """Data, then training, unless there is a version; returns its number."""
-    version = mlflow.latest_version(MODEL)
+def bring_up(dagster: Dagster, endpoint: Endpoint, now: datetime | None = None) -> str:
+    """Data, then training and release, unless the model is live; returns its version."""
+    version = endpoint.version(MODEL)
     if version is not None:
         return version
-    print(f"First start: {MODEL} from raw data to a registered version. Watch it at {dagster.url}/runs")
-    keys = partitions_until_now(dagster.partitions(f"{MODEL}_data"), replay_moment(DECLARATION))
+    print(f"First start: {MODEL} from raw data to a live endpoint. Watch it at {dagster.url}/runs")
+    moment = now or replay_moment(DECLARATION)
+    keys = partitions_until_now(dagster.partitions(f"{MODEL}_data"), moment)
     if not dagster.has_succeeded(f"{MODEL}_data", range_tags(keys)):
         carry_out(dagster, f"{MODEL}_data", range_tags(keys))
     carry_out(dagster, f"{MODEL}_train", {})
-    version = mlflow.latest_version(MODEL)
+    version = endpoint.version(MODEL)
     if version is None:
-        raise RunFailed(f"{MODEL}_train succeeded but MLflow at {mlflow.url} holds no version of {MODEL}")
+        raise RunFailed(
+            f"{MODEL}_train succeeded, but {endpoint.url} does not serve {MODEL}: see {endpoint.url}/releases"
+        )
     return version
 
 
@@ -148,14 +181,18 @@ def main() -> int:
 
     host = "127.0.0.1"
     dagster = Dagster(f"http://{host}:{os.environ['UI_PORT']}")
-    mlflow = Mlflow(f"http://{host}:{os.environ['MLFLOW_PORT']}")
+    mlflow = Server(f"http://{host}:{os.environ['MLFLOW_PORT']}", "/health", "MLflow")
+    endpoint = Endpoint(f"http://{host}:{os.environ['ENDPOINT_PORT']}", "/livez", "The endpoint")
     with DagsterInstance.get() as instance:
         for run_id in end_lost_runs(instance, session_began=float(os.environ["SESSION_BEGAN"])):
             print(f"run {run_id} was cut off by the end of the last session; it is marked as failed")
     try:
         mlflow.wait(_PATIENCE)
+        endpoint.wait(_PATIENCE)
         dagster.wait(_PATIENCE)
-        print(what_next(dagster, mlflow, bring_up(dagster, mlflow)))
+        clock = Path(os.environ["MLOPS_HOME"]) / "clock" / f"{MODEL}.txt"
+        now = clock_moment(clock, os.environ.get("REPLAY", ""))
+        print(what_next(dagster, mlflow, endpoint, bring_up(dagster, endpoint, now)))
     except (RunFailed, DagsterRefused, TimeoutError) as err:
         print(f"{err}\nAll else goes on running. Put it right, then `make run` again: it goes on from here.")
         return 1

@@ -18,6 +18,11 @@ def upstream_updated_and_passed() -> dg.AutomationCondition:
 _LAUNCHED = (
     Stage.RAW_DATA,
     Stage.TRAINING_SET,
+    Stage.BATCH_PREDICTIONS,
+    Stage.PREDICTIONS,
+    Stage.PERFORMANCE,
+    Stage.DRIFT_REPORT,
+    Stage.RETRAIN_DECISION,
 )  # by a job, a schedule or a sensor, never because something is new
 
 

@@ -4,17 +4,13 @@ from typing import Any
 
 import dagster as dg
 
-from mlops_assets.domain.names import DATA_STAGES, MODEL_TAG, TRAINING_STAGES, TRAINING_TAG, Stage
+from mlops_assets.domain.names import DATA_STAGES, MODEL_TAG, TRAINING_STAGES, TRAINING_TAG, Stage, training_job
 from mlops_assets.domain.spec import ModelSpec
 from mlops_assets.stages.common import asset_key
 
 
 def data_job_name(model: str) -> str:
     return f"{model}_data"
-
-
-def train_job_name(model: str) -> str:
-    return f"{model}_train"
 
 
 def data_job(spec: ModelSpec) -> Any:
@@ -27,12 +23,32 @@ def data_job(spec: ModelSpec) -> Any:
     )
 
 
-def train_job(spec: ModelSpec) -> Any:
-    """Training set to registered version."""
+def predictions_job(spec: ModelSpec) -> Any:
+    """The endpoint's log into the lake, for one day or a range of them."""
     return dg.define_asset_job(
-        name=train_job_name(spec.model),
-        selection=_assets(spec, TRAINING_STAGES),
-        description=f"Trains {spec.model} on the features there are, judges it, and registers it if it passes.",
+        name=f"{spec.model}_predictions",
+        selection=_assets(spec, (Stage.PREDICTIONS,)),
+        description=f"Brings what {spec.model} answered on a day, and what came of it, into the lake.",
+        tags={MODEL_TAG: spec.model},
+    )
+
+
+def batch_job(spec: ModelSpec) -> Any:
+    """The champion's answers for whole partitions."""
+    return dg.define_asset_job(
+        name=f"{spec.model}_batch",
+        selection=_assets(spec, (Stage.BATCH_PREDICTIONS,)),
+        description=f"Answers every example of {spec.model}'s partitions with the champion's bundle.",
+        tags={MODEL_TAG: spec.model},
+    )
+
+
+def train_job(spec: ModelSpec) -> Any:
+    """Training set to released version."""
+    return dg.define_asset_job(
+        name=training_job(spec.model),
+        selection=_assets(spec, (*TRAINING_STAGES, Stage.DEPLOYED_ENDPOINT)),
+        description=f"Trains {spec.model} on the features there are and judges it; registers and releases what passes.",
         tags={MODEL_TAG: spec.model, TRAINING_TAG: spec.model},
     )
 

@@ -13,7 +13,7 @@ from mlops_assets.resources.sources import Sources
 from mlops_assets.stages.common import partitions_of
 
 _INTERVAL = 300  # seconds
-_RANGE = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
+RANGE = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
 
 
 def sensors_of(spec: ModelSpec, *, data: Any) -> list[dg.SensorDefinition]:
@@ -56,7 +56,7 @@ def requests(spec: ModelSpec, changed: frozenset[str], since: datetime) -> Itera
     if SNAPSHOT in changed and keys:  # a feed without time: every run reads it, the latest partition's too
         changed = changed | {keys[-1]}
     for first, last in ranges(keys, changed):
-        yield dg.RunRequest(run_key=f"{cause}:{first}:{last}", tags=dict(zip(_RANGE, (first, last), strict=True)))
+        yield dg.RunRequest(run_key=f"{cause}:{first}:{last}", tags=dict(zip(RANGE, (first, last), strict=True)))
 
 
 def still_open(spec: ModelSpec, changed: frozenset[str]) -> frozenset[str]:

@@ -10,6 +10,12 @@
 | MLFLOW_TRACKING_URI | MLflow server or database | SQLite under `$MLOPS_HOME/mlflow` |
 | MLOPS_ARTIFACTS | root of MLflow's artefacts | `$MLOPS_HOME/mlflow/artifacts`; none where a server is named |
 | MLOPS_MLFLOW_URL, MLOPS_DAGSTER_URL | addresses of the two UIs, for links | port 5000 and 3000 of this machine |
+| MLOPS_ALERTS | where alerts go: Apprise URLs (`json://`, `slack://` …), separated by spaces | nobody |
+| MLOPS_PROMETHEUS_URL | Prometheus, whose firing alerts are told too | none |
+| MLOPS_ENDPOINT_URL | the live endpoint; empty: there is none | port 3001 of this machine |
+| MLOPS_ENDPOINT_TOKEN | bearer token for it | none |
+| MLOPS_RELEASES | folder of the release files that the endpoint watches | `$MLOPS_HOME/releases` |
+| MLOPS_BENTOS | store of Bentos | `$MLOPS_HOME/bentos` |
 | MLOPS_SQL_<NAME> | URL of the database that a feed calls `connection: <name>` | none |
 """
 
@@ -18,18 +24,30 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from dagster import EnvVar
+
+from mlops_assets.resources.alert_prometheus import Prometheus
+from mlops_assets.resources.alerts import Alerts
+from mlops_assets.resources.bento import Bentos
 from mlops_assets.resources.bundles import Bundles
 from mlops_assets.resources.clock import Clock
+from mlops_assets.resources.deployment import Deployment
+from mlops_assets.resources.endpoint import Endpoint
 from mlops_assets.resources.features import FeatureStore
 from mlops_assets.resources.lake import Lake
 from mlops_assets.resources.ledger import Ledger
+from mlops_assets.resources.monitoring_store import Monitoring
 from mlops_assets.resources.records import RecordIO
 from mlops_assets.resources.registry import Registry
 from mlops_assets.resources.sources import Sources
+from mlops_assets.resources.traffic import Traffic
 from mlops_assets.resources.workspace import Workspace
 
 PROJECT = Path(__file__).parents[2]
 _SQL = "MLOPS_SQL_"
+_PATIENCE = 60.0  # seconds until a released generation has to be live
+_ALERTS = "MLOPS_ALERTS"
+_TOKEN = "MLOPS_ENDPOINT_TOKEN"
 
 
 def resources(environment: Mapping[str, str] = os.environ) -> dict[str, Any]:
@@ -37,6 +55,12 @@ def resources(environment: Mapping[str, str] = os.environ) -> dict[str, Any]:
     home = Path(environment.get("MLOPS_HOME") or PROJECT / ".mlops").absolute()
     lake = environment.get("MLOPS_LAKE", str(home / "lake"))
     records = RecordIO(root=lake)
+    registry, ledger = _registry(environment, home), Ledger(folder=str(home / "ledger"))
+    endpoint = Endpoint(
+        url=environment.get("MLOPS_ENDPOINT_URL", "http://localhost:3001"),
+        token=_secret(environment, _TOKEN),
+        patience=_PATIENCE,
+    )
     return {
         "lake": Lake(root=lake),
         "sources": Sources(databases=_databases(environment)),
@@ -52,8 +76,20 @@ def resources(environment: Mapping[str, str] = os.environ) -> dict[str, Any]:
             online_store=environment.get("MLOPS_ONLINE_STORE", f"sqlite:///{home}/feast/online.db"),
             registry=environment.get("MLOPS_FEATURE_REGISTRY", f"sqlite:///{home}/feast/registry.db"),
         ),
-        "registry": _registry(environment, home),
-        "ledger": Ledger(folder=str(home / "ledger")),
+        "registry": registry,
+        "ledger": ledger,
+        "bentos": Bentos(home=environment.get("MLOPS_BENTOS", str(home / "bentos")), project=str(PROJECT)),
+        "endpoint": endpoint,
+        "deployment": Deployment(
+            folder=environment.get("MLOPS_RELEASES", str(home / "releases")),
+            ledger=ledger,
+            registry=registry,
+            endpoint=endpoint,
+        ),
+        "alerts": _alerts(environment, home),
+        "prometheus": Prometheus(url=environment.get("MLOPS_PROMETHEUS_URL", "")),
+        "traffic": Traffic(predictions=str(home / "predictions"), feedback=str(home / "feedback")),
+        "monitoring": Monitoring(root=lake),
         "records": records,
         "io_manager": records,
     }
@@ -67,8 +103,25 @@ def _registry(environment: Mapping[str, str], home: Path) -> Registry:
         artifact_root=environment.get("MLOPS_ARTIFACTS", str(home / "mlflow" / "artifacts") if uri == local else ""),
         lock_folder=str(home / "work" / "locks"),
         ui_url=environment.get("MLOPS_MLFLOW_URL", "http://localhost:5000"),
-        dagster_url=environment.get("MLOPS_DAGSTER_URL", "http://localhost:3000"),
+        dagster_url=_dagster_url(environment),
     )
+
+
+def _alerts(environment: Mapping[str, str], home: Path) -> Alerts:
+    return Alerts(
+        folder=str(home / "alerts"),
+        destinations=_secret(environment, _ALERTS),
+        dagster_url=_dagster_url(environment),
+    )
+
+
+def _secret(environment: Mapping[str, str], name: str) -> Any:
+    """As an EnvVar where it can be one: the UI shows its name instead of its value."""
+    return EnvVar(name) if environment is os.environ and name in environment else environment.get(name, "")
+
+
+def _dagster_url(environment: Mapping[str, str]) -> str:
+    return environment.get("MLOPS_DAGSTER_URL", "http://localhost:3000")
 
 
 def _databases(environment: Mapping[str, str]) -> dict[str, str]:

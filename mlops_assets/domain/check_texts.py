@@ -3,7 +3,11 @@
 from collections.abc import Mapping
 
 from mlops_assets.domain.data_checks import DISTRIBUTION, FRESHNESS, LEAKAGE, NULLS, ONLINE, QUARANTINE, SCHEMA, VOLUME
+from mlops_assets.domain.drift_checks import DRIFT_ALARM, INPUT_QUALITY
 from mlops_assets.domain.gates import Gate
+from mlops_assets.domain.performance_checks import LABELS_SOUND, QUALITY_HOLDS
+from mlops_assets.domain.serving_checks import ServingCheck
+from mlops_assets.domain.traffic_checks import KNOWN_VERSIONS, NO_REPEATED_ANSWERS, WHOLE_LOG
 
 ASKS: Mapping[str, str] = {
     "kept_rows": "Does the source still hold the rows it held before?",
@@ -17,6 +21,9 @@ ASKS: Mapping[str, str] = {
     NULLS: "Is the share of missing values within the declared one?",
     DISTRIBUTION: "Do the values look like those of the reference?",
     ONLINE: "Does the online store answer what the offline join gives at the same moment?",
+    KNOWN_VERSIONS: "Does the registry or the ledger know every version that answered?",
+    NO_REPEATED_ANSWERS: "Does each answer and each outcome stand once?",
+    WHOLE_LOG: "Is every row that the endpoint's log holds of the day in the files?",
     LEAKAGE: "Was every feature of an example known at its moment?",
     Gate.ROWS: "Are there enough test rows to judge on?",
     Gate.FLOOR: "Is the score surely above the declared floor?",
@@ -30,4 +37,13 @@ ASKS: Mapping[str, str] = {
     Gate.ROBUSTNESS: "Does the score hold when values are missing, extreme or unknown?",
     Gate.LATENCY: "Does one row get its answer within the declared time?",
     Gate.PARITY: "Does the graph that is served answer what the trained network answers?",
+    ServingCheck.GOLDEN: "Does the started Bento answer the golden requests as expected?",
+    ServingCheck.DOORS: "Do JSON and Arrow give the answers that the bundle gives in this process?",
+    ServingCheck.PROVIDER: "Did the provider run that was asked for?",
+    ServingCheck.LATENCY: "Does a whole request with one row keep the declared time?",
+    ServingCheck.REPLAY: "Does it answer logged requests as soundly as the version that answered them?",
+    DRIFT_ALARM: "Did too few of the last days drift from the training data to be an alarm?",
+    INPUT_QUALITY: "Are missing values, ranges, categories and columns of live rows those of the training data?",
+    QUALITY_HOLDS: "Has quality on ripe labels not fallen by more than declared?",
+    LABELS_SOUND: "Do labels come, of requests that were answered, and without contradicting each other?",
 }

@@ -1,4 +1,4 @@
-"""How far a partition's values lie from those before it: population stability index. Pure."""
+"""How far values lie from those before them: population stability index. Pure."""
 
 import numpy as np
 import pyarrow as pa
@@ -23,19 +23,18 @@ def stability(column: pa.ChunkedArray, partition: np.ndarray, partitions: int, r
     table = counts.reshape(partitions, width).astype(float)
     sums = np.vstack([np.zeros(width), np.cumsum(table, axis=0)])
     before = sums[:-1] - sums[np.maximum(np.arange(partitions) - recent, 0)]
-    return _psi(before, table)
+    sizes = np.minimum(before.sum(axis=1), table.sum(axis=1))
+    return np.where(sizes >= ENOUGH, psi(before, table), np.nan)
 
 
-def _psi(reference: np.ndarray, current: np.ndarray) -> np.ndarray:
-    """(partitions, bins) twice → (partitions,)"""
-    sizes = np.minimum(reference.sum(axis=1), current.sum(axis=1))
+def psi(reference: np.ndarray, current: np.ndarray) -> np.ndarray:
+    """Counts (..., bins) twice → (...,)"""
     expected, actual = (np.maximum(_shares(counts), _FLOOR) for counts in (reference, current))
-    index = ((actual - expected) * np.log(actual / expected)).sum(axis=1)
-    return np.where(sizes >= ENOUGH, index, np.nan)
+    return ((actual - expected) * np.log(actual / expected)).sum(axis=-1)
 
 
 def _shares(counts: np.ndarray) -> np.ndarray:
-    return counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    return counts / np.maximum(counts.sum(axis=-1, keepdims=True), 1)
 
 
 def _bins(column: pa.ChunkedArray) -> np.ndarray:

@@ -123,14 +123,13 @@ def champion_at(entries: Iterable[Entry], moment: datetime) -> Entry | None:
 
 
 def who_served(entries: Sequence[Entry], moment: datetime) -> Entry | None:
-    """The entry that says which version answered at that moment.
+    """The entry that says which versions answered at that moment: the latest that holds a release.
 
-    From the first release on, releases and rollbacks decide; before it, the champion did.
+    Before the first release, the champion answered. What has no generation, such as a new champion that is not yet
+    released, changes nothing for users.
     """
-    released = _latest(entries, moment, (Action.RELEASE,))
-    if released is None:
-        return champion_at(entries, moment)
-    return _latest(entries, moment, (Action.RELEASE, Action.ROLLBACK, Action.OVERRIDE))
+    released = [entry for entry in entries if "generation" in entry.details and entry.time <= moment]
+    return max(released, key=lambda entry: entry.sequence) if released else champion_at(entries, moment)
 
 
 def _latest(entries: Iterable[Entry], moment: datetime, actions: tuple[Action, ...]) -> Entry | None:

@@ -129,6 +129,13 @@ def _no_probability(labels: Array, scores: Array) -> list[str]:
     return [] if low >= 0 and high <= 1 else [f"scores from {low:.4g} to {high:.4g} are no probabilities"]
 
 
+def _no_positive(labels: Array, scores: Array) -> list[str]:
+    problems = _no_probability(labels, scores)
+    if not problems and scores.ndim == 1 and not ((labels == 1) | (decisions(scores) == 1)).any():
+        return [f"none of {len(labels)} rows is positive or was called so"]
+    return problems
+
+
 def _no_spread(labels: Array, scores: Array) -> list[str]:
     return [f"all {len(labels)} labels are {labels[0]:g}"] if np.ptp(labels) == 0 else []
 
@@ -164,7 +171,7 @@ METRICS = {
             lambda y, s: Ratio((decisions(s) == y).astype(np.float64)),
             _no_probability,
         ),
-        Metric("f1", "F1", _CLASSES, True, _UNIT, _f1, _no_probability),
+        Metric("f1", "F1", _CLASSES, True, _UNIT, _f1, _no_positive),
         Metric("log_loss", "log loss", _CLASSES, False, _OPEN, _log_loss, _no_probability),
         Metric("brier", "Brier score", _CLASSES, False, _OPEN, _brier, _no_probability),
         Metric("ece", "calibration error", _CLASSES, False, _UNIT, _calibration, _no_probability),

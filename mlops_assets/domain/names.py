@@ -17,6 +17,9 @@ class Stage(StrEnum):
     DEPLOYED_ENDPOINT = "deployed_endpoint"
     BATCH_PREDICTIONS = "batch_predictions"
     PREDICTIONS = "predictions"
+    PERFORMANCE = "performance"
+    DRIFT_REPORT = "drift_report"
+    RETRAIN_DECISION = "retrain_decision"
 
 
 DATA_STAGES = (Stage.RAW_DATA, Stage.VALIDATED_DATA, Stage.FEATURES)
@@ -41,6 +44,7 @@ class Layer(StrEnum):
     EVALUATIONS = "evaluations"
     PREDICTIONS = "predictions"
     BATCH_PREDICTIONS = "batch_predictions"
+    MONITORING = "monitoring"
     RECORDS = "records"
 
 
@@ -56,6 +60,8 @@ class Alias(StrEnum):
 
 MODEL_TAG = "mlops/model"  # of runs and assets
 TRAINING_TAG = "mlops/training"  # dagster.yaml lets one run at a time have the same value
+CAUSE_TAG = "mlops/cause"  # of a run that was asked for: one cause, one run
+MODEL_TIME_TAG = "mlops/model_time"  # of a training: when it was decided on, in the model's time
 SNAPSHOT = "all"  # the only partition of a table without partitions
 EVENT_TIME = "event_timestamp"  # of a feature row
 CREATED_TIME = "created_timestamp"  # when a feature row became known
@@ -63,3 +69,18 @@ ROW_KEY = "row_id"  # the key of a row that has none of its own
 LABEL = "label"  # the target in a training set, as number
 RAW_LABEL = "_outcome"  # the target beside it, as it came
 REASONS = "quarantine_reasons"
+
+
+def training_job(model: str) -> str:
+    """The job that trains; its runs are what cooldown and budget count."""
+    return f"{model}_train"
+
+
+def retrain_sensor(model: str) -> str:
+    """The sensor that launches a training that was decided on: the switch for all of them."""
+    return f"{model}_retrain"
+
+
+def cause_sensor(model: str, cause: str) -> str:
+    """The sensor that looks for one cause: the switch for that cause."""
+    return f"{model}_{cause}"

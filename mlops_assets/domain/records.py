@@ -116,4 +116,3 @@ class Version:
     semantic: str
     bundle: str
     run_id: str
-    promoted: bool

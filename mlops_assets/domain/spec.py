@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
+from mlops_assets.domain.monitoring_policy import DriftPolicy, QualityPolicy, RetrainPolicy
 from mlops_assets.domain.rollout_policy import RolloutSpec
 
 
@@ -220,13 +221,25 @@ class ServingSpec:
     precisions: tuple[Precision, ...]
     parity: float  # largest absolute difference of a score
     latency_ms: float
-    provider: str  # auto, cpu, cuda
+    provider: str  # auto, cpu, cuda, tensorrt
     out_of_range: str  # reject, clip, flag
+    since: datetime  # the first day of the log, where neither partitions nor a replay say
+    log_retention: timedelta  # after which a segment whose rows are in the lake may go
+
+
+@dataclass(frozen=True)
+class MonitoringSpec:
+    """When a day of live answers counts as changed, or as worse."""
+
+    drift: DriftPolicy
+    quality: QualityPolicy
+    costs: Mapping[str, float]  # what an answer is worth, by `<answer>/<outcome>`; empty: no business metric
 
 
 @dataclass(frozen=True)
 class RetrainingSpec:
     schedule: str | None  # cron of regular training
+    policy: RetrainPolicy
 
 
 @dataclass(frozen=True)
@@ -251,5 +264,6 @@ class ModelSpec:
     serving: ServingSpec
     promotion: Promotion
     rollout: RolloutSpec
+    monitoring: MonitoringSpec
     retraining: RetrainingSpec
     declared: str  # digest of the YAML this came from

@@ -5,10 +5,11 @@ aliases behind the ledger, and the same call again brings them up: nothing is en
 skipped.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from mlops_assets.domain.ledger import Action, Draft, Entry, champion_at
@@ -18,7 +19,7 @@ from mlops_assets.resources.ledger import Ledger
 from mlops_assets.resources.tracking import Tag
 
 FIRST_PROMOTED = "first"  # the anchor where no version is declared
-_REPLACED = "replaced"
+REPLACED = "replaced"  # the detail that names the version which lost its place or its traffic
 _EVER = datetime.max.replace(tzinfo=UTC)
 
 
@@ -61,7 +62,7 @@ def enlist(
             actor=actor,
             reason=f"passed every gate with {info.metric} {info.score:.4f}",
             numbers=numbers,
-            details=_pins(info),
+            details=pins(info),
             cause=f"registered:{number}:{info.bundle}",
         )
         entry = ledger.append(model, draft, now=now)
@@ -97,8 +98,9 @@ def promote(
     numbers: Mapping[str, float],
     now: datetime,
     anchor: str = FIRST_PROMOTED,
+    details: Mapping[str, str] = MappingProxyType({}),
 ) -> Entry:
-    """Make a registered version the champion. `anchor`: the declared version number, or "first"."""
+    """Make a registered version the champion, in the release that `details` hold. `anchor`: a number, or "first"."""
     _need(model, actor=actor, reason=reason)
     with registry.lock(model):
         info = registry.version(model, number)
@@ -107,7 +109,7 @@ def promote(
         current = _current(ledger, model)
         if current is None or current.subject != info.number:
             cause = f"promoted:{info.number}:after:{current.sequence if current else 0}"
-            current = _enter(ledger, info, Action.PROMOTED, current, actor, reason, numbers, cause, now)
+            current = _enter(ledger, info, Action.PROMOTED, current, actor, reason, numbers, cause, now, details)
         _follow(registry, current, anchor)
         return current
 
@@ -123,6 +125,7 @@ def roll_back(
     cause: str,
     now: datetime,
     to: str | None = None,
+    details: Mapping[str, str] = MappingProxyType({}),
 ) -> Entry:
     """Make an earlier champion the champion again: `to`, or the one that the present champion replaced."""
     _need(model, actor=actor, reason=reason, cause=cause)
@@ -130,8 +133,8 @@ def roll_back(
         done = next((entry for entry in ledger.entries(model) if entry.cause == cause), None)
         if done is None:
             current = _current(ledger, model)
-            info = registry.version(model, _earlier(ledger, model, current, to))
-            done = _enter(ledger, info, Action.ROLLBACK, current, actor, reason, numbers, cause, now)
+            info = registry.version(model, earlier(ledger, model, to))
+            done = _enter(ledger, info, Action.ROLLBACK, current, actor, reason, numbers, cause, now, details)
         if done == _current(ledger, model):  # a later decision stands otherwise
             _follow(registry, done, FIRST_PROMOTED)
         return done
@@ -143,9 +146,42 @@ def was_taken_down(ledger: Ledger, *, model: str, number: str) -> bool:
     for entry in ledger.entries(model):
         if entry.subject == number and entry.action in (Action.PROMOTED, Action.ROLLBACK, Action.OVERRIDE):
             down = False
-        elif entry.action is Action.ROLLBACK and entry.details.get(_REPLACED) == number:
+        elif entry.action is Action.ROLLBACK and entry.details.get(REPLACED) == number:
             down = True
     return down
+
+
+def follow(registry: VersionStore, ledger: Ledger, *, model: str, anchor: str = FIRST_PROMOTED) -> None:
+    """Bring the aliases to where the ledger stands."""
+    with registry.lock(model):
+        current = _current(ledger, model)
+        if current is not None:
+            _follow(registry, current, anchor)
+
+
+def earlier(ledger: Ledger, model: str, to: str | None = None) -> str:
+    """The version to go back to: `to`, or the champion before. Only one that was champion before."""
+    entries = ledger.entries(model)
+    reign = champions(entries)
+    before = sorted({entry.subject for entry in entries if entry.action is Action.PROMOTED}, key=int)
+    target = to or (reign[-2] if len(reign) > 1 else None)
+    if target is None or target not in before or target == reign[-1]:
+        raise LookupError(
+            f"{model} cannot go back to version {target or '(the one before)'}: the champion is "
+            f"{reign[-1] if reign else 'none'} and versions promoted so far are {', '.join(before) or 'none'}"
+        )
+    return target
+
+
+def champions(entries: Sequence[Entry]) -> list[str]:
+    """The champions that stand one on the other; a rollback takes down what stood above its target."""
+    reign: list[str] = []
+    for entry in entries:
+        if entry.action is Action.ROLLBACK and entry.subject in reign:
+            del reign[reign.index(entry.subject) + 1 :]
+        elif entry.action in (Action.PROMOTED, Action.ROLLBACK) and entry.subject not in reign[-1:]:
+            reign.append(entry.subject)
+    return reign
 
 
 def audit(registry: VersionStore, ledger: Ledger, model: str) -> list[str]:
@@ -176,19 +212,22 @@ def _enter(
     numbers: Mapping[str, float],
     cause: str,
     now: datetime,
+    more: Mapping[str, str],
 ) -> Entry:
-    details = {**_pins(info), _REPLACED: current.subject if current else ""}
+    details = {**pins(info), REPLACED: current.subject if current else "", **more}
     return ledger.append(info.model, Draft(action, info.number, actor, reason, numbers, details, cause), now=now)
 
 
 def _follow(registry: VersionStore, entry: Entry, anchor: str) -> None:
     """Bring aliases and tags to where the entry says, the champion's last: once it points, all is done."""
-    model, number, replaced = entry.model, entry.subject, entry.details.get(_REPLACED)
+    model, number, replaced = entry.model, entry.subject, entry.details.get(REPLACED)
     settled = anchor if anchor != FIRST_PROMOTED else registry.resolve(model, Alias.ANCHOR) or number
     registry.set_alias(model, Alias.ANCHOR, settled)
     if replaced:
         registry.set_alias(model, Alias.ARCHIVED, replaced)
         registry.tag(model, replaced, {Tag.STATE: State.ARCHIVED})
+    if registry.resolve(model, Alias.CHALLENGER) == replaced:
+        registry.drop_alias(model, Alias.CHALLENGER)
     registry.tag(model, number, {Tag.STATE: State.CHAMPION, Tag.LEDGER: f"{entry.sequence}:{entry.hash}"})
     if registry.resolve(model, Alias.CHALLENGER) == number:
         registry.drop_alias(model, Alias.CHALLENGER)
@@ -203,20 +242,7 @@ def _was_promoted(ledger: Ledger, model: str, number: str) -> bool:
     return any(e.action is Action.PROMOTED and e.subject == number for e in ledger.entries(model))
 
 
-def _earlier(ledger: Ledger, model: str, current: Entry | None, to: str | None) -> str:
-    """The version to go back to; only one that was champion before."""
-    before = sorted({e.subject for e in ledger.entries(model) if e.action is Action.PROMOTED}, key=int)
-    target = to or (current.details.get(_REPLACED) if current else None)
-    if not target or target not in before or (current and target == current.subject):
-        standing = current.subject if current else "none"
-        raise LookupError(
-            f"{model} cannot go back to version {target or '(the one before)'}: the champion is {standing} "
-            f"and versions promoted so far are {', '.join(before) or 'none'}"
-        )
-    return target
-
-
-def _pins(info: VersionInfo) -> dict[str, str]:
+def pins(info: VersionInfo) -> dict[str, str]:
     return {
         "semantic": info.semantic,
         "bundle": info.bundle,

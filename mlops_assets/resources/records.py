@@ -28,7 +28,7 @@ class RecordIO(dg.ConfigurableIOManager):
 
     def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
         folder = self._folder(context.asset_key)
-        content = _to_json(obj)
+        content = to_json(obj)
         put_atomically(f"{folder}/{context.run_id}.json", content)
         put_atomically(f"{folder}/{LATEST}.json", content)
 
@@ -39,7 +39,7 @@ class RecordIO(dg.ConfigurableIOManager):
                 found = read_json(f"{folder}/{name}.json")
             except FileNotFoundError:
                 continue
-            return _from_json(context.dagster_type.typing_type, found, f"{folder}/{name}.json")
+            return from_json(context.dagster_type.typing_type, found, f"{folder}/{name}.json")
         raise RecordMissingError(
             f"{context.asset_key.to_user_string()} has no record in {folder}: materialise it first, e.g. "
             f"`dagster asset materialize -m mlops_assets.definitions --select "
@@ -50,7 +50,7 @@ class RecordIO(dg.ConfigurableIOManager):
         """The newest record of a stage; None where there is none."""
         path = f"{self._folder(dg.AssetKey([model, stage]))}/{LATEST}.json"
         try:
-            return _from_json(kind, read_json(path), path)
+            return from_json(kind, read_json(path), path)
         except FileNotFoundError:
             return None
 
@@ -67,12 +67,14 @@ def _runs(context: dg.InputContext) -> Iterator[str]:
     yield from dict.fromkeys(name for name in (run.run_id, run.parent_run_id, run.root_run_id, LATEST) if name)
 
 
-def _to_json(record: Any) -> bytes:
+def to_json(record: Any) -> bytes:
+    """A record as JSON that a person can read; a wrong value in it is refused."""
     plain = TypeAdapter(type(record)).dump_python(record, mode="json", warnings="error")
     return json.dumps(plain, indent=1, ensure_ascii=False).encode()
 
 
-def _from_json(kind: Any, plain: Any, path: str) -> Any:
+def from_json(kind: Any, plain: Any, path: str) -> Any:
+    """The record again; `path` is where it came from, for the message."""
     if kind is None or kind is Any:
         raise TypeError(f"{path}: the reading asset has to annotate this input with the record's type")
     try:

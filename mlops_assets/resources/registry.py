@@ -76,8 +76,7 @@ class Registry(dg.ConfigurableResource["Registry"]):
             number = known.number if known else self._create(candidate, bundle, provenance, card, versions)
             info = self.version(candidate.model, number)
             self._link(info)
-        promoted = Alias.CHAMPION in info.aliases
-        return Version(info.model, info.number, info.semantic, info.bundle, info.run_id, promoted)
+        return Version(info.model, info.number, info.semantic, info.bundle, info.run_id)
 
     def fetch_bundle(self, model: str, number: str, into: Path) -> Path:
         """The version's bundle as a folder under `into`, checked file by file against its digest."""

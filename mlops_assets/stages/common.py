@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,19 @@ def partitions_of(spec: ModelSpec) -> dg.TimeWindowPartitionsDefinition | None:
         cron_schedule=schedule,
         fmt=PARTITION_FORMATS[window.every],
         timezone="UTC",
+    )
+
+
+def days_of(spec: ModelSpec) -> dg.TimeWindowPartitionsDefinition:
+    """The days on which the endpoint answers: from the first data, the replay or `serving.since` on.
+
+    A replay that has come to the end of its data stands on the day after the last; that day counts too.
+    """
+    start = spec.partitions.start or spec.replay or spec.serving.since
+    end = spec.partitions.end if spec.replay else None
+    last = None if end is None else datetime.combine(end.date() + timedelta(days=1), time(), UTC)
+    return dg.DailyPartitionsDefinition(
+        start_date=datetime.combine(start.date(), time(), UTC), end_date=last, timezone="UTC"
     )
 
 

@@ -6,7 +6,7 @@ import dagster as dg
 
 from mlops_assets.domain.names import Stage
 from mlops_assets.domain.records import Evaluation, ServingModel, TrainedModel, TrainingSet, Version
-from mlops_assets.domain.spec import ModelSpec, Promotion
+from mlops_assets.domain.spec import ModelSpec
 from mlops_assets.resources.bundles import Bundles
 from mlops_assets.resources.clock import Clock
 from mlops_assets.resources.lake import Lake, read_json
@@ -45,18 +45,26 @@ def registered_version(spec: ModelSpec) -> dg.AssetsDefinition:
         lake: Lake,
         clock: Clock,
     ) -> dg.MaterializeResult[Version]:
+        from mlops_assets.resources.promotion import enlist
+
         _demand_passed(spec, serving_model, evaluation)
         with retried_on_infrastructure():
             origin = _Origin(spec, training_set, trained_model, serving_model, evaluation)
             version = origin.register(registry, bundles, lake)
-            numbers = {evaluation.metric: evaluation.score}
-            now = clock.now(spec)
-            promoted = _promote(spec, version, registry, ledger, numbers, now)
+            enlist(
+                registry,
+                ledger,
+                model=spec.model,
+                number=version.number,
+                actor=_ACTOR,
+                numbers={evaluation.metric: evaluation.score},
+                now=clock.now(spec),
+            )
         return dg.MaterializeResult(
-            value=promoted,
-            metadata=_metadata(promoted, evaluation, registry, trained_model),
-            data_version=dg.DataVersion(promoted.bundle[:16]),
-            tags={"mlops/version": promoted.semantic},
+            value=version,
+            metadata=_metadata(version, evaluation, registry, trained_model),
+            data_version=dg.DataVersion(version.bundle[:16]),
+            tags={"mlops/version": version.semantic},
         )
 
     return asset
@@ -117,38 +125,10 @@ def _demand_passed(spec: ModelSpec, serving: ServingModel, evaluation: Evaluatio
         raise dg.Failure(f"{spec.model}: this candidate may not be registered.\n{listed}", allow_retries=False)
 
 
-def _promote(
-    spec: ModelSpec, version: Version, registry: Registry, ledger: Ledger, numbers: dict[str, float], now: Any
-) -> Version:
-    """Enter the registration; make the version champion unless a person has to say so, or has taken it down before."""
-    from dataclasses import replace
-
-    from mlops_assets.resources import promotion
-
-    promotion.enlist(registry, ledger, model=spec.model, number=version.number, actor=_ACTOR, numbers=numbers, now=now)
-    taken_down = promotion.was_taken_down(ledger, model=spec.model, number=version.number)
-    if spec.promotion is Promotion.AUTOMATIC and not version.promoted and not taken_down:
-        promotion.promote(
-            registry,
-            ledger,
-            model=spec.model,
-            number=version.number,
-            actor=_ACTOR,
-            reason="passed every gate; promotion is automatic",
-            numbers=numbers,
-            now=now,
-            anchor=spec.gates.anchor,
-        )
-        return replace(version, promoted=True)
-    return version
-
-
 def _metadata(version: Version, evaluation: Evaluation, registry: Registry, trained: TrainedModel) -> dict[str, Any]:
-    waits = f"waits for a person: launch {version.model}_promote with version {version.number}"
     return {
         "version": version.semantic,
         "number": int(version.number),
-        "state": "champion" if version.promoted else waits,
         "bundle": version.bundle,
         evaluation.metric: evaluation.score,
         "mlflow_version": dg.MetadataValue.url(registry.version_url(version.model, version.number)),

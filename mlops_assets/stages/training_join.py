@@ -68,7 +68,7 @@ def join(spec: ModelSpec, lake: Lake, store: FeatureStore, now: datetime) -> Joi
     labelled = _labelled(spec, lake, now)
     service = service_name(spec)
     names = store.inputs(service)
-    entities = _without_features(labelled.rows, names, spec)
+    entities = without_features(labelled.rows, names, spec)
     frame = store.training_frame(service, entities)
     inputs = inputs_of(frame, names, spec.features.categories)
     wanted = {part.column for part in spec.slices} | set(spec.fairness.attributes)
@@ -116,7 +116,7 @@ def _recipes(spec: ModelSpec, store: FeatureStore, service: str) -> list[Recipe]
 
 
 def _labelled(spec: ModelSpec, lake: Lake, now: datetime) -> Labelled:
-    ready, waiting = _with_features(spec, lake)
+    ready, waiting = with_features(spec, lake, service_name(spec))
     examples = lake.table(spec.model, Layer.VALIDATED, spec.source.examples).read(ready)
     if not len(examples):
         raise LookupError(
@@ -130,14 +130,14 @@ def _labelled(spec: ModelSpec, lake: Lake, now: datetime) -> Labelled:
     return replace(labelled, left_out={"features not made": waiting, **labelled.left_out})
 
 
-def _with_features(spec: ModelSpec, lake: Lake) -> tuple[list[str], int]:
+def with_features(spec: ModelSpec, lake: Lake, service: str) -> tuple[list[str], int]:
     """The partitions of examples that features were made of, and how many rows the others have.
 
     Without this, rows of a partition that a check has stopped would be learnt from with every feature missing.
     """
     examples = lake.table(spec.model, Layer.VALIDATED, spec.source.examples).snapshots()
     hows = views_of(spec.model) if spec.features.service else {}
-    views = [name for name, how in hows.items() if not how.static] if hows else [service_name(spec)]
+    views = [name for name, how in hows.items() if not how.static] if hows else [service]
     made = [lake.table(spec.model, Layer.FEATURES, view).snapshots() for view in views]
 
     def stands(name: str, digest: str) -> bool:
@@ -150,7 +150,7 @@ def _with_features(spec: ModelSpec, lake: Lake) -> tuple[list[str], int]:
     return ready, sum(snapshot.rows for name, snapshot in examples.items() if name not in ready)
 
 
-def _without_features(rows: pa.Table, names: tuple[str, ...], spec: ModelSpec) -> pa.Table:
+def without_features(rows: pa.Table, names: tuple[str, ...], spec: ModelSpec) -> pa.Table:
     """Columns that a view brings come from the view; those of the request stay."""
     if spec.features.service:
         return rows

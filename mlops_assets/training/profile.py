@@ -1,9 +1,8 @@
 """The reference profile of a bundle: what training rows, answers and labels looked like. Plain JSON.
 
-Made for comparing live windows with it later without the rows: 1,001 quantiles of each number (for KS),
-counts in 20 bins between them (for PSI), counts of each category, and a histogram of the model's answers on
-rows it did not learn from. Counts and sums of two profiles over the same bins add up; their quantiles can
-be merged as a weighted sketch.
+Made for comparing live windows with it later without the rows (`domain.reference` reads it): 1,001 quantiles of
+each number, `cells` that count what lies on and between them (for KS), counts in 20 bins (for PSI), counts of
+each category, and the model's answers on rows it did not learn from. Counts over the same bins add up.
 """
 
 from collections import Counter
@@ -12,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from mlops_assets.domain.reference import FORMAT, cells_of
 from mlops_assets.domain.spec import Kind
 from mlops_assets.training.layout import Layout
 from mlops_assets.training.rows import Rows
 
-FORMAT = 1
 QUANTILES = 1_000
 BINS = 20
 MOST_CATEGORIES = 1_000
@@ -37,7 +36,10 @@ def profile(layout: Layout, train: Rows, unseen: Rows, answers: np.ndarray) -> d
 
 
 def describe_number(column: np.ndarray) -> dict[str, Any]:
-    """`counts` has one entry more than `edges`: below the first, between them, at or above the last."""
+    """`counts` has one entry more than `edges`: below the first, between them, at or above the last.
+
+    `cells` are finer: below the first of the distinct quantiles, on it, between it and the next, and so on.
+    """
     finite = column[np.isfinite(column)]
     described: dict[str, Any] = {
         "rows": len(column),
@@ -45,13 +47,14 @@ def describe_number(column: np.ndarray) -> dict[str, Any]:
         "infinite": int(np.isinf(column).sum()),
     }
     if not len(finite):
-        return {**described, "quantiles": [], "edges": [], "counts": [], "mean": None, "std": None}
+        return {**described, "quantiles": [], "cells": [], "edges": [], "counts": [], "mean": None, "std": None}
     quantiles = np.quantile(finite, np.linspace(0, 1, QUANTILES + 1), method="lower")  # values that occur
     edges = np.unique(quantiles[:: QUANTILES // BINS][1:-1])
     return {
         **described,
         **_moments(finite),
         "quantiles": quantiles.tolist(),
+        "cells": cells_of(np.sort(finite), np.unique(quantiles)).tolist(),
         "edges": edges.tolist(),
         "counts": counts_between(finite, edges).tolist(),
     }
@@ -62,16 +65,23 @@ def counts_between(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
 
 
 def describe_category(column: np.ndarray) -> dict[str, Any]:
-    """Counts of the commonest values, and of all others together."""
+    """Counts of the commonest values, and of all others together.
+
+    Values of one count are kept or left out together: `cut` is the largest count that was left out, which tells
+    how far the kept ones are flattered by having been chosen for their counts.
+    """
     counts = Counter(column.tolist())
     nulls = counts.pop("", 0)
-    kept = sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))[:MOST_CATEGORIES]
+    ranked = sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))
+    cut = ranked[MOST_CATEGORIES][1] if len(ranked) > MOST_CATEGORIES else 0
+    kept = [entry for entry in ranked[:MOST_CATEGORIES] if entry[1] > cut]
     other = sum(counts.values()) - sum(count for _, count in kept)
     return {
         "rows": len(column),
         "nulls": nulls,
         "counts": dict(kept),
         "other": other,
+        "cut": cut,
         "distinct": len(counts),
     }
 
@@ -93,6 +103,7 @@ def describe_scores(answers: np.ndarray, layout: Layout) -> Mapping[str, Any]:
         return {**describe_number(answers.astype(np.float64)), "histogram": _histogram(answers, edges)}
     chosen = np.bincount(answers.argmax(axis=1), minlength=len(layout.classes))
     return {
+        "confidence": describe_number(answers.max(axis=1).astype(np.float64)),
         "edges": inner.tolist(),
         "classes": {
             name: {

@@ -55,7 +55,8 @@ def test_a_check_that_passes_later_lets_it_go_on():
 @pytest.mark.parametrize("stage", list(Stage))
 def test_each_stage_follows_its_inputs_save_where_a_run_begins(stage):
     condition = automated(dg.AssetSpec(asset_key("m", stage))).automation_condition
-    launched = stage in (Stage.RAW_DATA, Stage.TRAINING_SET)
+    watching = (Stage.PREDICTIONS, Stage.PERFORMANCE, Stage.DRIFT_REPORT, Stage.RETRAIN_DECISION)
+    launched = stage in (Stage.RAW_DATA, Stage.TRAINING_SET, Stage.BATCH_PREDICTIONS, *watching)
     assert (condition.get_label() if condition else None) == (None if launched else "upstream_updated_and_passed")
 
 

@@ -6,7 +6,7 @@ import dagster as dg
 import pytest
 
 from mlops_assets.automation.jobs import TRAINING_TAG
-from mlops_assets.domain.names import DATA_STAGES, TRAINING_STAGES
+from mlops_assets.domain.names import DATA_STAGES, TRAINING_STAGES, Stage
 from mlops_assets.resources.sources import Sources
 from mlops_assets.stages import common
 from mlops_assets.stages.common import asset_key, retried_on_infrastructure
@@ -18,12 +18,15 @@ def declared(tmp_path, **instead) -> dg.Definitions:
     return definitions_of(bench(tmp_path / "home", tmp_path / "source", **instead))
 
 
-def test_a_model_has_a_job_for_its_data_its_training_and_its_promotion(tmp_path):
+def test_a_model_has_a_job_for_each_thing_that_is_done_to_it(tmp_path):
     jobs: dict[str, Any] = {job.name: job for job in declared(tmp_path).jobs or ()}
-    assert set(jobs) == {f"{MODEL}_data", f"{MODEL}_train", f"{MODEL}_promote"}
+    people = ("release", "promote", "rollback", "freeze", "who_served", "rollout_step")
+    watching = ("watch", "decision", "retrain", "pause")
+    assert set(jobs) == {f"{MODEL}_{name}" for name in ("data", "train", "predictions", "batch", *watching, *people)}
     graph = declared(tmp_path).resolve_asset_graph()
-    for name, stages in ((f"{MODEL}_data", DATA_STAGES), (f"{MODEL}_train", TRAINING_STAGES)):
-        assert jobs[name].selection.resolve(graph) == {asset_key(MODEL, stage) for stage in stages}
+    for name, stages in (("data", DATA_STAGES), ("train", (*TRAINING_STAGES, Stage.DEPLOYED_ENDPOINT))):
+        made = jobs[f"{MODEL}_{name}"].selection.resolve(graph)
+        assert made == {asset_key(MODEL, stage) for stage in stages}
 
 
 def test_only_training_runs_bear_the_tag_that_lets_one_at_a_time_go(tmp_path):
@@ -49,6 +52,15 @@ def test_schedules_stand_only_where_they_are_declared_and_wait_for_a_person(tmp_
     assert not any(
         getattr(each, "default_status", None) is dg.DefaultScheduleStatus.RUNNING for each in schedules.values()
     )
+
+
+def test_the_schedule_of_training_asks_the_decision(tmp_path):
+    (schedule,) = list(declared(tmp_path, retraining={"schedule": "0 5 * * 1"}).schedules or ())
+    assert isinstance(schedule, dg.ScheduleDefinition)
+    assert schedule.job_name == f"{MODEL}_decision"
+    with dg.build_schedule_context() as context:
+        (request,) = list(schedule.evaluate_tick(context).run_requests or ())
+    assert request.run_config == {"ops": {f"{MODEL}__retrain_decision": {"config": {"due": True}}}}
 
 
 @pytest.mark.parametrize(("device", "pool"), [("cpu", None), ("auto", "gpu"), ("cuda", "gpu")])

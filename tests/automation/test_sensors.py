@@ -27,8 +27,8 @@ def made(tmp_path) -> Bench:
 def look(made: Bench, cursor: str | None) -> tuple[list[dg.RunRequest], str | None, str]:
     """One tick: runs asked for, the cursor after it, the reason where nothing is asked."""
     sensor = definitions_of(made).resolve_sensor_def(f"{MODEL}_new_data")
-    context = dg.build_sensor_context(cursor=cursor, resources=made.resources)
-    found = sensor.evaluate_tick(context)
+    with dg.build_sensor_context(cursor=cursor, resources=made.resources) as context:
+        found = sensor.evaluate_tick(context)
     return list(found.run_requests or ()), found.cursor or cursor, found.skip_message or ""
 
 

@@ -1,17 +1,40 @@
-"""Servers that the endpoint is measured against, each with the same ONNX model, each started by this file.
+"""Servers that the endpoint is measured against, each with the same ONNX model, as its own guide shows it.
 
-python serving_peers.py <name> <port> <model.onnx>
+    python serving_peers.py <name> <port> <model.onnx>
+
+Runs in any environment: imports what the named server needs, and nothing of this project.
 """
 
+# These servers are installed in environments of their own.
+# pyright: reportMissingImports=false
+
+import os
 import sys
-from importlib.util import find_spec
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 FIELDS = [f"f{i}" for i in range(30)]
-PEERS = {"bare": "uvicorn", "fastapi": "fastapi", "bentoml": "bentoml"}
-ELSEWHERE = ("kserve", "mlserver", "litserve", "ray")  # measured where they are installed with a model of their own
+
+
+class Peer(NamedTuple):
+    """How one is asked. `body` names what `serving_kit.prepare` writes."""
+
+    ready: str
+    path: str
+    body: str
+    home: str  # whose environment it runs in: ours, or one of peers.txt
+
+
+PEERS = {
+    "fastapi": Peer("/", "/", "one", "fastapi"),
+    "kserve": Peer("/v2/health/ready", "/v1/models/peer:predict", "instances", "kserve"),
+    "mlserver": Peer("/v2/health/ready", "/v2/models/peer/infer", "tensor", "mlserver"),
+    "litserve": Peer("/health", "/predict", "instances", "litserve"),
+    "ray": Peer("/", "/", "instances", "ray"),
+    "mlflow": Peer("/ping", "/invocations", "inputs", "ours"),
+    "bentoml": Peer("/", "/predict", "one", "ours"),
+}
 
 
 def session(path: str) -> Any:
@@ -90,7 +113,6 @@ def fastapi(port: int, path: str) -> None:
 
 def bentoml(port: int, path: str) -> None:
     """BentoML as its guide shows it."""
-    import os
     import subprocess
 
     os.environ["BENCH_MODEL"] = path
@@ -98,9 +120,100 @@ def bentoml(port: int, path: str) -> None:
     raise SystemExit(subprocess.run(command, cwd=os.path.dirname(os.path.abspath(__file__))).returncode)
 
 
-def installed(name: str) -> bool:
-    return find_spec(PEERS[name]) is not None
+def mlserver(port: int, path: str) -> None:
+    """A custom runtime, in the server's own process."""
+    import asyncio
 
+    import mlserver as package
+    from mlserver_peer import Runtime
+
+    os.environ["BENCH_MODEL"] = path
+    ports: Any = {"http_port": port, "grpc_port": port + 1, "metrics_port": port + 2}
+    settings = package.Settings(**ports, parallel_workers=0, debug=False)
+    asyncio.run(package.MLServer(settings).start([package.ModelSettings(name="peer", implementation=Runtime)]))
+
+
+def kserve(port: int, path: str, *, grpc: bool = False) -> None:
+    import kserve as package
+
+    session_ = session(path)
+
+    class Peer(package.Model):
+        def load(self) -> bool:
+            self.ready = True
+            return True
+
+        async def predict(self, payload: Any, headers: Any = None, response_headers: Any = None) -> Any:
+            if isinstance(payload, package.InferRequest):
+                scores = session_.run(None, {"numbers": payload.inputs[0].as_numpy()})[0]
+                output = package.InferOutput("probability", list(scores.shape), "FP32")
+                output.set_data_from_numpy(scores, binary_data=True)
+                return package.InferResponse(payload.id, "peer", [output])
+            numbers = np.array(payload["instances"], dtype=np.float64)
+            return {"predictions": session_.run(None, {"numbers": numbers})[0].tolist()}
+
+    peer = Peer("peer")
+    peer.load()
+    ports: Any = {"http_port": port, "grpc_port": port + 1, "enable_grpc": grpc}
+    package.ModelServer(**ports, workers=1, enable_latency_logging=False).start([peer])
+
+
+def kserve_grpc(port: int, path: str) -> None:
+    kserve(port, path, grpc=True)
+
+
+def litserve(port: int, path: str) -> None:
+    import litserve as package
+    from litserve_peer import Api
+
+    os.environ["BENCH_MODEL"] = path
+    server = package.LitServer(Api(), accelerator="cpu", workers_per_device=1)
+    server.run(port=port, log_level="error", generate_client_file=False)
+
+
+def ray(port: int, path: str) -> None:
+    import time
+
+    from ray import init, serve
+    from starlette.responses import JSONResponse
+
+    init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+
+    class Peer:
+        def __init__(self) -> None:
+            self.model = session(path)
+
+        async def __call__(self, request: Any) -> Any:
+            if request.method == "GET":
+                return "ready"
+            numbers = np.array((await request.json())["instances"], dtype=np.float64)
+            return JSONResponse({"predictions": self.model.run(None, {"numbers": numbers})[0].tolist()})
+
+    serve.start(http_options={"port": port, "host": "127.0.0.1"}, logging_config={"enable_access_log": False})
+    serve.run(serve.deployment(Peer).bind(), route_prefix="/")
+    while True:
+        time.sleep(60)
+
+
+def mlflow(port: int, path: str) -> None:
+    """The model in MLflow's ONNX flavour, scored by `mlflow models serve`."""
+    import subprocess
+    import tempfile
+
+    import onnx
+    from mlflow.onnx import save_model
+
+    os.environ["PATH"] = f"{os.path.dirname(sys.executable)}:{os.environ['PATH']}"  # it starts `uvicorn`
+    with tempfile.TemporaryDirectory() as folder:
+        save_model(onnx.load(path), f"{folder}/model", pip_requirements=[])
+        command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", f"{folder}/model", "--env-manager", "local"]
+        raise SystemExit(subprocess.run([*command, "-p", str(port), "-w", "1"]).returncode)
+
+
+SERVERS = {
+    "bare": bare, "fastapi": fastapi, "bentoml": bentoml, "mlserver": mlserver, "kserve": kserve,
+    "kserve_grpc": kserve_grpc, "litserve": litserve, "ray": ray, "mlflow": mlflow,
+}  # fmt: skip
 
 if __name__ == "__main__":
-    {"bare": bare, "fastapi": fastapi, "bentoml": bentoml}[sys.argv[1]](int(sys.argv[2]), sys.argv[3])
+    SERVERS[sys.argv[1]](int(sys.argv[2]), sys.argv[3])

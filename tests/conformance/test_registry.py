@@ -16,7 +16,7 @@ from tests.fakes.samples import MOMENT, candidate, facts, made_of
 
 def test_the_first_version_is_one(add, registry, model):
     version = add()
-    assert (version.number, version.semantic, version.promoted) == ("1", "1.0.0", False)
+    assert (version.number, version.semantic) == ("1", "1.0.0")
     info = registry.version(model, "1")
     assert (info.bundle, info.run_id, info.training_set) == (version.bundle, version.run_id, "text")
     assert (info.facts, info.metric, info.score) == (facts(), "auc", 0.7)
@@ -80,7 +80,6 @@ def test_an_alias_points_to_one_version(add, registry, model):
     registry.set_alias(model, Alias.CHAMPION, two.number)
     assert registry.resolve(model, Alias.CHAMPION) == "2"
     assert [info.aliases for info in registry.versions(model)] == [("anchor",), ("champion",)]
-    assert add("two").promoted
     registry.drop_alias(model, Alias.CHAMPION)
     registry.drop_alias(model, Alias.CHAMPION)
     assert registry.resolve(model, Alias.CHAMPION) is None

@@ -92,22 +92,23 @@ def test_a_time_without_zone_is_refused():
         (0, "1", "1"),  # before the first release, the champion is who answers
         (1, "2", "1"),  # a release of 1 was made at 0.5
         (2, "2", "3"),  # the release of the new one
-        (3, "4", "4"),  # a rollback is both
-        (9, "4", "4"),
+        (3, "4", "4"),  # a rollback of the release is both
+        (9, "5", "4"),  # a champion that is not released answers nobody
     ],
 )
 def test_who_served_follows_releases_and_champion_follows_promotions(hour, champion, server):
     history = [
-        (Action.PROMOTED, "1", 0),
-        (Action.RELEASE, "1", 0.5),
-        (Action.PROMOTED, "2", 1),
-        (Action.RELEASE, "3", 2),
-        (Action.ROLLBACK, "4", 3),
-        (Action.REGISTERED, "5", 4),
+        (Action.PROMOTED, "1", 0, {}),
+        (Action.RELEASE, "1", 0.5, {"generation": "1"}),
+        (Action.PROMOTED, "2", 1, {}),
+        (Action.RELEASE, "3", 2, {"generation": "2"}),
+        (Action.ROLLBACK, "4", 3, {"generation": "3"}),
+        (Action.PROMOTED, "5", 4, {}),
+        (Action.REGISTERED, "6", 5, {}),
     ]
     entries: list[Entry] = []
-    for action, subject, at in history:
-        draft = sample(Draft, action=action, subject=subject)
+    for action, subject, at, details in history:
+        draft = sample(Draft, action=action, subject=subject, details=details)
         now = MOMENT + timedelta(hours=at)
         entries.append(seal(draft, model="m", now=now, before=entries[-1] if entries else None))
     moment = MOMENT + timedelta(hours=hour)

@@ -106,8 +106,7 @@ class FakeRegistry:
         info = known or self._create(candidate, bundle, provenance, card, versions)
         info = self.version(candidate.model, info.number)
         self.runs[info.run_id].tags({Tag.VERSION: info.number, Tag.SEMANTIC: info.semantic, Tag.BUNDLE: info.bundle})
-        promoted = Alias.CHAMPION in info.aliases
-        return Version(info.model, info.number, info.semantic, info.bundle, info.run_id, promoted)
+        return Version(info.model, info.number, info.semantic, info.bundle, info.run_id)
 
     def fetch_bundle(self, model: str, number: str, into: Path) -> Path:
         digest = self.version(model, number).bundle

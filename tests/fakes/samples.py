@@ -8,7 +8,10 @@ from enum import Enum
 from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from mlops_assets.domain.lineage import Provenance
+from mlops_assets.domain.rollout_policy import RolloutSpec
+from mlops_assets.domain.spec import MonitoringSpec, RetrainingSpec
 from mlops_assets.domain.versions import Candidate, VersionFacts
+from tests.specs import MONITORING, RETRAINING, ROLLOUT
 
 Record = TypeVar("Record")
 MOMENT = datetime(2013, 7, 1, 12, tzinfo=UTC)
@@ -20,6 +23,10 @@ _PLAIN: Mapping[Any, Any] = {
     datetime: MOMENT,
     timedelta: timedelta(hours=1),
     Any: "any",
+    # records that check themselves
+    RolloutSpec: ROLLOUT,
+    MonitoringSpec: MONITORING,
+    RetrainingSpec: RETRAINING,
 }
 
 
@@ -76,8 +83,10 @@ def _value(hint: Any) -> Any:
         return () if Ellipsis in arguments else tuple(_value(part) for part in arguments)
     if origin is not None:
         return {}
+    if hint in _PLAIN:
+        return _PLAIN[hint]
     if is_dataclass(hint):
         return sample(hint if isinstance(hint, type) else type(hint))
     if isinstance(hint, type) and issubclass(hint, Enum):
         return next(iter(hint))
-    return _PLAIN[hint]
+    raise TypeError(f"no plain value is known for {hint}")

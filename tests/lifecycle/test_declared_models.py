@@ -36,9 +36,7 @@ def test_a_declared_model_becomes_a_registered_version(name, floor, shared_data,
     evaluation = record(bench, Stage.EVALUATION, Evaluation)
     assert evaluation.score > floor
     version = record(bench, Stage.REGISTERED_VERSION, Version)
-    assert (version.number, version.semantic, version.promoted) == ("1", "1.0.0", True)
-    registry = bench.resources["registry"]
-    assert registry.resolve(name, Alias.CHAMPION) == "1"
-    assert bench.resources["ledger"].champion_at(name, bench.resources["clock"].now(bench.spec)).subject == "1"
+    assert (version.number, version.semantic) == ("1", "1.0.0")
+    assert bench.resources["registry"].resolve(name, Alias.CHALLENGER) == "1"
     lines = [line for line in (MODELS / f"{name}.yaml").read_text().splitlines() if line.strip()]
     assert len(lines) <= 45

@@ -1,4 +1,4 @@
-"""A Dagster UI and an MLflow server in one: answers what the first start asks, keeps what it was told."""
+"""A Dagster UI and an endpoint in one: answers what the first start asks, keeps what it was told."""
 
 import json
 import threading
@@ -14,7 +14,7 @@ class FakeServers:
 
     partitions: list[str] = field(default_factory=lambda: ["2013-01-01", "2013-01-02", "2013-01-03"])
     outcome: str = "SUCCESS"
-    registers: bool = True
+    releases: bool = True
     location: dict[str, Any] = field(default_factory=lambda: {"__typename": "RepositoryLocation"})
     refuses: str | None = None
     seconds_to_launch: float = 0.0
@@ -58,8 +58,8 @@ class FakeServers:
         params = variables["params"]
         job = params["selector"]["pipelineName"]
         self.launched.append((job, {t["key"]: t["value"] for t in params["executionMetadata"]["tags"]}))
-        if job.endswith("_train") and self.registers and self.outcome == "SUCCESS":
-            self.versions.append(str(len(self.versions) + 1))
+        if job.endswith("_train") and self.releases and self.outcome == "SUCCESS":
+            self.versions.append(f"1.0.{len(self.versions) + 1}")
         return {"__typename": "LaunchRunSuccess", "run": {"runId": f"run-of-{job}"}}
 
     def _run(self, variables: dict[str, Any]) -> dict[str, Any]:
@@ -85,7 +85,8 @@ class RunningServers:
                 self._answer(fake.graphql(asked["query"], asked["variables"]))
 
             def do_GET(self) -> None:
-                self._answer({"model_versions": [{"version": v} for v in fake.versions]})
+                arms = [{"role": "champion", "version": v} for v in fake.versions[-1:]]
+                self._answer({"models": {"flight_delay": {"arms": arms}} if arms else {}})
 
             def _answer(self, body: dict[str, Any]) -> None:
                 self.send_response(200)

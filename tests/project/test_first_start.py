@@ -9,8 +9,9 @@ import pytest
 from infra.run import dagster_client, first_start
 from infra.run.dagster_client import Dagster, DagsterRefused
 from infra.run.first_start import (
-    Mlflow,
+    Endpoint,
     RunFailed,
+    Server,
     bring_up,
     partitions_until_now,
     range_tags,
@@ -19,7 +20,7 @@ from infra.run.first_start import (
 )
 from tests.project.fake_servers import FakeServers, RunningServers
 
-Serve = Callable[[FakeServers], tuple[Dagster, Mlflow]]
+Serve = Callable[[FakeServers], tuple[Dagster, Endpoint]]
 
 
 @pytest.fixture
@@ -28,9 +29,9 @@ def serve(monkeypatch: pytest.MonkeyPatch, project: Path) -> Iterator[Serve]:
     monkeypatch.chdir(project)
     opened: list[RunningServers] = []
 
-    def start(fake: FakeServers) -> tuple[Dagster, Mlflow]:
+    def start(fake: FakeServers) -> tuple[Dagster, Endpoint]:
         opened.append(RunningServers(fake))
-        return Dagster(opened[-1].url), Mlflow(opened[-1].url)
+        return Dagster(opened[-1].url), Endpoint(opened[-1].url, "/livez", "The endpoint")
 
     yield start
     for server in opened:
@@ -40,7 +41,7 @@ def serve(monkeypatch: pytest.MonkeyPatch, project: Path) -> Iterator[Serve]:
 def test_from_nothing_the_data_comes_first_in_one_run_and_then_the_training(serve: Serve) -> None:
     fake = FakeServers()
 
-    assert bring_up(*serve(fake)) == "1"
+    assert bring_up(*serve(fake)) == "1.0.1"
 
     assert fake.launched == [
         (
@@ -54,10 +55,10 @@ def test_from_nothing_the_data_comes_first_in_one_run_and_then_the_training(serv
     ]
 
 
-def test_where_a_version_is_nothing_is_launched(serve: Serve) -> None:
-    fake = FakeServers(versions=["9", "10"])
+def test_where_the_model_is_live_nothing_is_launched(serve: Serve) -> None:
+    fake = FakeServers(versions=["1.0.10"])
 
-    assert bring_up(*serve(fake)) == "10"
+    assert bring_up(*serve(fake)) == "1.0.10"
     assert fake.launched == []
 
 
@@ -99,9 +100,9 @@ def test_a_failed_run_stops_the_first_start_and_says_where_to_look(serve: Serve)
     assert [job for job, _ in fake.launched] == ["flight_delay_data"]
 
 
-def test_a_training_that_registers_nothing_is_not_taken_for_success(serve: Serve) -> None:
-    with pytest.raises(RunFailed, match="holds no version"):
-        bring_up(*serve(FakeServers(registers=False)))
+def test_a_training_that_releases_nothing_is_not_taken_for_success(serve: Serve) -> None:
+    with pytest.raises(RunFailed, match="does not serve flight_delay"):
+        bring_up(*serve(FakeServers(releases=False)))
 
 
 def test_a_launch_may_take_its_time_and_no_more(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,7 +112,7 @@ def test_a_launch_may_take_its_time_and_no_more(serve: Serve, monkeypatch: pytes
     with pytest.raises(TimeoutError, match=r"Dagster at http.* did not answer within 0 s"):
         bring_up(*serve(fake))
     monkeypatch.setattr(dagster_client, "_LAUNCH_TIMEOUT", 5.0)
-    assert bring_up(*serve(fake)) == "1"
+    assert bring_up(*serve(fake)) == "1.0.1"
 
 
 def test_a_refused_launch_says_why(serve: Serve) -> None:
@@ -128,16 +129,22 @@ def test_an_error_in_the_project_is_raised_as_it_stands(serve: Serve) -> None:
 
 def test_a_server_that_never_answers_is_not_waited_for_for_ever() -> None:
     with pytest.raises(TimeoutError, match="did not answer"):
-        Mlflow("http://127.0.0.1:9").wait(0)
+        Server("http://127.0.0.1:9", "/health", "MLflow").wait(0)
     with pytest.raises(TimeoutError, match="did not load"):
         Dagster("http://127.0.0.1:9").wait(0)
 
 
 def test_what_to_open_and_to_try_is_printed() -> None:
-    text = what_next(Dagster("http://ui"), Mlflow("http://mlflow"), "3")
+    text = what_next(
+        Dagster("http://ui"),
+        Server("http://mlflow", "/health", "MLflow"),
+        Endpoint("http://endpoint", "/livez", "The endpoint"),
+        "1.0.3",
+    )
 
     for expected in (
-        "version 3",
+        "flight_delay 1.0.3 is live",
+        "curl http://endpoint/v1/models/flight_delay/predict",
         "http://ui/",
         "http://mlflow/#/models/flight_delay",
         "dg scaffold",

@@ -35,7 +35,8 @@ async def nothing_inside(scope: Any, receive: Any, send: Any) -> None:
 @asynccontextmanager
 async def in_process(home: Path, **settings: str) -> AsyncIterator[tuple[httpx.AsyncClient, Worker]]:
     """A client and the worker it talks to; threads run as in a real one."""
-    worker = Worker(read_settings({"MLOPS_HOME": str(home), "ENDPOINT_POLL_SECONDS": "0.02", **settings}))
+    quick = {"MLOPS_HOME": str(home), "ENDPOINT_POLL_SECONDS": "0.02", "ENDPOINT_GRPC_PORT": "off"}
+    worker = Worker(read_settings(quick | settings))
     app = Endpoint(nothing_inside, worker)
     await worker.start()
     transport = httpx.ASGITransport(app=app)  # type: ignore[arg-type]
@@ -56,10 +57,11 @@ class Process:
     """`bentoml serve` with its workers, in a process group of its own."""
 
     def __init__(self, home: Path, settings: Mapping[str, str] = {}) -> None:
-        self.port, self.home = free_port(), home
+        self.port, self.grpc_port, self.home = free_port(), free_port(), home
         self.url = f"http://127.0.0.1:{self.port}"
         self._output = (home / "serve.log").open("ab")
-        environment = {**os.environ, "MLOPS_HOME": str(home), "PYTHONPATH": str(PROJECT), **settings}
+        own = {"MLOPS_HOME": str(home), "PYTHONPATH": str(PROJECT), "ENDPOINT_GRPC_PORT": str(self.grpc_port)}
+        environment = {**os.environ, **own, **settings}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "bentoml", "serve", "serving.service:Endpoint", "--host", "127.0.0.1",
              "--port", str(self.port)],

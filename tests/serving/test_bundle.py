@@ -153,5 +153,6 @@ def test_cuda_is_never_silently_something_else(bundle: Bundle) -> None:
     if bundle.session("auto").provider == "cuda":
         assert bundle.session("cuda").provider == "cuda"
         return
-    with pytest.raises(ProviderError, match="cuda was asked for, but onnxruntime started CPUExecutionProvider"):
-        bundle.session("cuda")
+    for asked in ("cuda", "tensorrt"):
+        with pytest.raises(ProviderError, match=f"{asked} was asked for, but onnxruntime started CPUExecutionProvider"):
+            bundle.session(asked)

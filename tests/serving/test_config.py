@@ -11,7 +11,15 @@ def test_defaults_stand_under_the_home(tmp_path):
     assert settings.releases == tmp_path / "releases"
     assert settings.provider is Provider.AUTO
     assert settings.log
-    assert (settings.cache, settings.registry, settings.baked) == (0, "", None)
+    assert (settings.cache, settings.has_features, settings.baked) == (0, False, None)
+
+
+def test_a_registry_that_came_after_the_start_is_found(tmp_path):
+    settings = read_settings({"MLOPS_HOME": str(tmp_path)})
+    (tmp_path / "feast").mkdir()
+    (tmp_path / "feast" / "registry.db").touch()
+    assert settings.has_features
+    assert read_settings({"MLOPS_FEATURE_REGISTRY": "postgresql://features/registry"}).has_features
 
 
 def test_every_mistake_is_told_at_once():

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 
 from serving.meter import Labels, Meters
-from serving.metrics import Shared
+from serving.metrics import Shared, own_folder
 
 WHOLE = Labels("", "", "")
 
@@ -68,3 +68,13 @@ def test_without_a_folder_a_worker_tells_its_own(tmp_path):
     mine = worker(None, "a", os.getpid(), answers=2)
     mine.write()
     assert value(mine.text().decode(), 'endpoint_workers{arm="",model="",version=""}') == 1
+
+
+def test_each_service_has_a_folder_of_its_own_and_one_that_ended_leaves_none(tmp_path):
+    left, other = tmp_path / str(gone()), tmp_path / str(os.getpid())
+    for folder in (left, other):
+        folder.mkdir()
+        (folder / "endpoint-1-a.json").write_text("{}")
+    assert own_folder(tmp_path) == tmp_path / str(os.getppid())
+    assert not left.exists()
+    assert other.exists()

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 from functools import partial
 from pathlib import Path
 
@@ -18,10 +19,11 @@ from serving.meter import Meters
 from serving.models import Models, Standing
 from serving.release import Role, write_release
 from serving.rows import Packed
-from serving.segments import Writer, close_orphans, read_batches
+from serving.segments import Segment, Writer, close_orphans, read_batches
 from tests.serving.graphs import category, contract, make_bundle, number, release
 
 BATCH = pa.record_batch({"n": pa.array([1, 2, 3])})
+CODED = pa.record_batch({"n": pa.array([1, 2, 3]), "who": pa.array(["a", "b", "a"]).dictionary_encode()})
 
 
 @pytest.fixture
@@ -68,6 +70,70 @@ def test_a_row_holds_what_the_design_asks_for(tmp_path, standing):
     assert [(r["request_id"], r["row"], r["answer"]) for r in (second, third)] == [("r1", 0, [0.0]), ("r1", 1, [1.0])]
     assert third["degraded"]
     assert third["entities"] == {"tail": "N1"}
+
+
+def test_large_requests_and_small_ones_keep_every_value_in_its_place(tmp_path, standing):
+    log = open_log(tmp_path / "log")
+    rows = 300
+    columns = np.asfortranarray(np.arange(float(rows)).reshape(rows, 1))
+    words = np.full((rows, 1), "AA", dtype=object)
+    log.add(record(standing, 1, rows=rows)._replace(packed=Packed(columns, words, ())))
+    log.add(record(standing, 2))
+    log.close()
+    *many, last = rows_of(tmp_path / "log")
+    assert [row["row"] for row in many] == list(range(rows))
+    assert [row["features"]["distance"] for row in many] == columns.ravel().tolist()
+    assert [row["entities"]["tail"] for row in many] == [f"N{i}" for i in range(rows)]
+    assert {(r["request_id"], r["bundle"], r["generation"], r["why"]) for r in many} == {
+        ("r1", standing.digest, 3, "why")
+    }
+    assert (last["request_id"], last["features"]["distance"]) == ("r2", 2.0)
+
+
+def test_what_a_request_shares_is_written_once_and_read_for_each_row(tmp_path, standing):
+    log = open_log(tmp_path / "log")
+    for place, rows in enumerate((1, 300, 3)):
+        log.add(record(standing, place, rows=rows))
+    log.flush()  # and more than fits in what was packed before
+    log.add(record(standing, 3, rows=5_000))
+    log.close()
+    (path,) = (tmp_path / "log").rglob("*.arrow")
+    with pa.ipc.open_stream(path.read_bytes()) as reader:
+        written = next(iter(reader)).schema
+    shared = {field.name for field in written if pa.types.is_dictionary(field.type)}
+    assert shared >= {"request_id", "time", "key", "bundle", "latency_ms"}
+    batches = list(read_batches(path))
+    assert not any(pa.types.is_dictionary(kind) for batch in batches for kind in batch.schema.types)
+    told = [(row["request_id"], row["row"]) for batch in batches for row in batch.to_pylist()]
+    assert sorted(told) == sorted((f"r{n}", i) for n, rows in enumerate((1, 300, 3, 5_000)) for i in range(rows))
+
+
+def test_a_segment_that_is_cut_anywhere_gives_its_whole_batches(tmp_path):
+    path = tmp_path / "m.arrow.open"
+    segment = Segment(path, CODED.schema)
+    ends = [segment.size]
+    for batch in (CODED, CODED.slice(1), CODED):
+        segment.write(batch)
+        ends.append(segment.size)
+    content = path.read_bytes()
+    for end in range(len(content) + 1):
+        path.write_bytes(content[:end])
+        whole = sum(end >= each for each in ends[1:])
+        assert [batch.num_rows for batch in read_batches(path)] == [3, 2, 3][:whole], end
+
+
+def test_a_filling_buffer_is_written_before_its_time(tmp_path, standing):
+    log = open_log(tmp_path / "log", buffer=20_000)
+    log.start(3_600)
+    for i in range(12):
+        log.add(record(standing, i))
+    end = time.monotonic() + 10
+    while not log.written and time.monotonic() < end:
+        time.sleep(0.01)
+    assert log.written
+    log.close()
+    assert len(rows_of(tmp_path / "log")) == 12
+    assert log.lost["buffer"] == 0
 
 
 def test_what_does_not_fit_is_counted_and_not_kept(tmp_path, standing):

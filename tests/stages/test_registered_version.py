@@ -4,14 +4,11 @@ import dagster as dg
 import pyarrow as pa
 import pytest
 
-from mlops_assets.automation.promotion import promote_job_name
 from mlops_assets.domain.ledger import Action
 from mlops_assets.domain.names import TRAINING_STAGES, Alias, Stage
 from mlops_assets.domain.records import Evaluation, TrainingSet, Version
-from mlops_assets.resources import promotion
 from mlops_assets.stages.common import asset_key
 from tests.daily import (
-    AFTER,
     MODEL,
     Shop,
     after_the_turn,
@@ -21,7 +18,6 @@ from tests.daily import (
     definitions_of,
     materialized,
     passed,
-    run_job,
     told,
     trained,
     write_days,
@@ -106,15 +102,12 @@ def test_the_same_rejection_twice_is_one_entry(leaking):
     assert len(entries(made)) == 1
 
 
-def test_a_first_version_that_passes_is_promoted_by_itself(shop: Shop, tmp_path):
-    made = shop.copy(shop.registered, tmp_path)
+def test_a_version_that_passes_waits_as_challenger(shop: Shop, tmp_path):
+    made = trained(shop.copy(shop.with_data, tmp_path))
     version = record(made, Stage.REGISTERED_VERSION, Version)
-    assert (version.number, version.semantic, version.promoted) == ("1", "1.0.0", True)
-    assert aliases(made) == {Alias.CHAMPION: "1", Alias.ANCHOR: "1"}
-    assert [(e.action, e.subject, e.actor) for e in entries(made)] == [
-        (Action.REGISTERED, "1", "gates"),
-        (Action.PROMOTED, "1", "gates"),
-    ]
+    assert (version.number, version.semantic) == ("1", "1.0.0")
+    assert aliases(made) == {Alias.CHALLENGER: "1"}
+    assert [(e.action, e.subject, e.actor) for e in entries(made)] == [(Action.REGISTERED, "1", "gates")]
 
 
 def test_the_same_inputs_again_register_and_enter_nothing(shop: Shop, tmp_path):
@@ -142,71 +135,3 @@ def test_changed_features_raise_the_version_as_far_as_callers_feel_it(shop: Shop
     made = trained(after_the_turn(shop.copy(shop.registered, tmp_path, features=features)))
     assert record(made, Stage.REGISTERED_VERSION, Version).semantic == semantic
     assert reason in made.resources["registry"].card(MODEL, "2")
-
-
-@pytest.fixture(scope="module")
-def second(shop: Shop, tmp_path_factory) -> Shop:
-    """New days, a better candidate; a person has to say so. Under `registered`."""
-    made = trained(after_the_turn(shop.copy(shop.registered, tmp_path_factory.mktemp("second"), promotion="manual")))
-    return Shop(shop.source, shop.with_data, made.home)
-
-
-APPROVAL = {"ops": {f"{MODEL}_promotion": {"config": {"version": "2", "approver": "ada", "reason": "tried it"}}}}
-
-
-def test_new_data_makes_a_patch_that_waits_for_a_person(second: Shop, tmp_path):
-    made = second.copy(second.registered, tmp_path, promotion="manual")
-    version = record(made, Stage.REGISTERED_VERSION, Version)
-    assert (version.number, version.semantic, version.promoted) == ("2", "1.0.1", False)
-    assert aliases(made) == {Alias.CHAMPION: "1", Alias.ANCHOR: "1", Alias.CHALLENGER: "2"}
-    assert made.resources["ledger"].champion_at(MODEL, AFTER).subject == "1"
-
-
-def test_a_person_promotes_and_the_ledger_keeps_who_and_why(second: Shop, tmp_path):
-    made = second.copy(second.registered, tmp_path, promotion="manual")
-    result = run_job(made, promote_job_name(MODEL), APPROVAL)
-    assert result.success, told(result)
-    assert aliases(made) == {Alias.CHAMPION: "2", Alias.ANCHOR: "1", Alias.ARCHIVED: "1"}
-    entry = made.resources["ledger"].champion_at(MODEL, AFTER)
-    assert (entry.action, entry.subject, entry.actor, entry.reason) == (Action.PROMOTED, "2", "ada", "tried it")
-    assert made.resources["ledger"].verify(MODEL) == []
-    assert promotion.audit(made.resources["registry"], made.resources["ledger"], MODEL) == []
-
-
-@pytest.mark.parametrize("missing", ["approver", "reason"])
-def test_nobody_promotes_without_name_and_reason(second: Shop, tmp_path, missing):
-    made = second.copy(second.registered, tmp_path, promotion="manual")
-    config = APPROVAL["ops"][f"{MODEL}_promotion"]["config"] | {missing: ""}
-    result = run_job(made, promote_job_name(MODEL), {"ops": {f"{MODEL}_promotion": {"config": config}}})
-    assert not result.success
-    assert missing in told(result)
-    assert aliases(made)[Alias.CHAMPION] == "1"
-
-
-def test_promoting_what_is_no_version_says_so(second: Shop, tmp_path):
-    made = second.copy(second.registered, tmp_path)
-    config = APPROVAL["ops"][f"{MODEL}_promotion"]["config"] | {"version": "7"}
-    result = run_job(made, promote_job_name(MODEL), {"ops": {f"{MODEL}_promotion": {"config": config}}})
-    assert not result.success
-    assert "7" in told(result)
-    assert aliases(made)[Alias.CHAMPION] == "1"
-
-
-def test_a_version_taken_down_stays_down_when_its_run_is_repeated(second: Shop, tmp_path):
-    made = second.copy(second.registered, tmp_path)  # promotion is automatic here
-    assert made.materialize(Stage.REGISTERED_VERSION).success
-    assert aliases(made)[Alias.CHAMPION] == "2"
-    promotion.roll_back(
-        made.resources["registry"],
-        made.resources["ledger"],
-        model=MODEL,
-        actor="ada",
-        reason="complaints",
-        numbers={},
-        cause="incident-1",
-        now=AFTER,
-    )
-    assert made.materialize(Stage.REGISTERED_VERSION).success
-    assert aliases(made)[Alias.CHAMPION] == "1"
-    assert not record(made, Stage.REGISTERED_VERSION, Version).promoted
-    assert [entry.action for entry in entries(made)][-1] is Action.ROLLBACK

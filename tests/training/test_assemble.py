@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,10 @@ from mlops_assets.training.train import train
 from serving.bundle import Bundle, open_bundle
 from tests.training.synthetic import DECLARED, INPUTS, tables, training_set
 
-SERVING = ServingSpec(precisions=(), parity=0.02, latency_ms=10.0, provider="cpu", out_of_range="flag")
+SERVING = ServingSpec(
+    precisions=(), parity=0.02, latency_ms=10.0, provider="cpu", out_of_range="flag",
+    since=datetime(2026, 1, 1, tzinfo=UTC), log_retention=timedelta(days=30),
+)  # fmt: skip
 METRIC_OF = {Kind.BINARY: "auc", Kind.MULTICLASS: "accuracy", Kind.REGRESSION: "r2"}
 
 
@@ -112,6 +116,8 @@ def test_the_profile_tells_what_training_looked_like(bench: Bench) -> None:
     assert sum(size["counts"]) + size["nulls"] == 400
     assert len(size["quantiles"]) == 1_001
     assert len(size["counts"]) == len(size["edges"]) + 1 == BINS
+    assert sum(size["cells"]) + size["nulls"] == 400
+    assert len(size["cells"]) == 2 * len(set(size["quantiles"])) + 1
     assert profile["numbers"]["empty"]["nulls"] == 400
     colours = profile["categories"]["colour"]
     assert sum(colours["counts"].values()) + colours["nulls"] == 400
@@ -132,11 +138,13 @@ def test_counts_of_two_windows_add_up() -> None:
 def test_a_profile_of_awkward_columns_is_plain_json() -> None:
     column = np.array([np.nan, np.inf, -np.inf, 1.7e308, -1.7e308, 1.7e308])
     described = describe_number(column)
-    many = describe_category(np.array([f"v{i}" for i in range(1_500)] + [""], dtype=object))
+    words = [f"v{i}" for i in range(1_500)]
+    many = describe_category(np.array([*words, *words[:1_100], *words[:20], ""], dtype=object))
 
     json.dumps(described, allow_nan=False)
     assert (described["nulls"], described["infinite"]) == (1, 2)
-    assert (len(many["counts"]), many["other"], many["distinct"], many["nulls"]) == (1_000, 500, 1_500, 1)
+    assert (len(many["counts"]), many["other"], many["distinct"], many["nulls"]) == (20, 2_560, 1_500, 1)
+    assert many["cut"] == 2  # 1,080 values have that count: none of them is kept
 
 
 def test_slices_are_measured_for_each_precision(bench: Bench) -> None:

@@ -1,0 +1,1 @@
+"""`make demo`: replays the year against a running `make run`."""

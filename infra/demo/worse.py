@@ -1,0 +1,95 @@
+"""A worse model, honestly made: it learns the flights of the last days by heart and is registered past the gates.
+
+The flights are those that the replay shadow will ask it about, so that it looks fine there; what it answers about the
+next ones shows what it is worth. This is what somebody does who tests on what was trained on, and then overrules the
+pipeline by hand. Only the fault scenario uses it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import pyarrow as pa
+
+from infra.demo.system import System
+from infra.demo.world import Airport
+from infra.run.first_start import MODEL
+from mlops_assets.domain.names import EVENT_TIME, LABEL, Stage
+from mlops_assets.domain.records import Evaluation, ServingModel, TrainedModel, TrainingSet
+from mlops_assets.domain.split import PARTS
+
+_WINDOW = 3  # days
+_EPOCHS, _BATCH, _RATE = 80, 256, 3e-3
+_WIDTH, _DEPTH = 256, 3
+_CARD = "# Pushed by hand\n\nLearnt by heart from {rows} flights of {days} days. It passed no gate.\n"
+
+
+def pushed(system: System, airport: Airport, now: datetime) -> str:
+    """Train, bundle and register it; its number in the registry."""
+    from mlops_assets.domain.lineage import provenance
+    from mlops_assets.resources.candidates import candidate_of
+    from mlops_assets.resources.promotion import enlist
+    from mlops_assets.resources.surroundings import surroundings
+    from mlops_assets.stages.common import PROJECT
+
+    spec, at = system.spec, system.resources
+    given: TrainingSet = at["records"].latest(MODEL, Stage.TRAINING_SET, TrainingSet)
+    table = by_heart(airport, given, now)
+    tables = dict.fromkeys(map(str, PARTS), table)
+    made = replace(given, digest=f"by-hand-{now:%Y%m%d}", rows={name: len(table) for name in tables}, partitions={})
+    with at["registry"].run(MODEL, f"by hand {now:%Y-%m-%d}", key=f"{MODEL}:by hand:{now:%Y-%m-%d}") as run:
+        trained, serving = _trained(system, made, tables, run.run_id)
+        score = Evaluation(
+            MODEL, serving.bundle, made.digest, run.run_id, None, None, "", trained.metric, trained.validation_score,
+            (0.0, 1.0), (),
+        )  # fmt: skip
+    bundle = at["bundles"].open(serving.bundle)
+    candidate = candidate_of(spec, trained, serving, score, bundle.contract, {"pushed": "by hand"})
+    origin = provenance(spec, made, trained, serving, surroundings(PROJECT))
+    card = _CARD.format(rows=len(table), days=_WINDOW)
+    version = at["registry"].register(candidate, bundle.path, origin, lambda bump, last: card)
+    numbers = {trained.metric: trained.validation_score}
+    enlist(at["registry"], at["ledger"], model=MODEL, number=version.number, actor="demo", numbers=numbers, now=now)
+    return version.number
+
+
+def by_heart(airport: Airport, like: TrainingSet, now: datetime) -> pa.Table:
+    """The flights of the last days that have landed, as a training set has them."""
+    start = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    days = [airport.day(start - timedelta(days=back)) for back in range(_WINDOW, 0, -1)]
+    flights = [flight for day in days for flight in day if flight.landed_at is not None and flight.landed_at <= now]
+    rows: list[Mapping[str, Any]] = [
+        {**flight.features, EVENT_TIME: flight.asked_at, LABEL: int(bool(flight.late))} for flight in flights
+    ]
+    table = pa.Table.from_pylist(rows)
+    numbers = {name: pa.float64() for name in like.inputs.numbers}
+    fields = [pa.field(name, numbers.get(name, table.schema.field(name).type)) for name in table.column_names]
+    return table.cast(pa.schema(fields))
+
+
+def _trained(
+    system: System, made: TrainingSet, tables: Mapping[str, pa.Table], run_id: str
+) -> tuple[TrainedModel, ServingModel]:
+    from mlops_assets.domain.metrics import metric_named
+    from mlops_assets.training.assemble import assemble
+    from mlops_assets.training.train import Declared, train
+
+    spec, at = system.spec, system.resources
+    network = replace(spec.network, width=_WIDTH, depth=_DEPTH, dropout=0.0)
+    training = replace(
+        spec.training, epochs=_EPOCHS, patience=_EPOCHS, batch_size=_BATCH, learning_rate=_RATE, weight_decay=0.0,
+        calibrate=False,
+    )  # fmt: skip
+    declared = Declared(network, training, replace(spec.search, trials=0), spec.target.transform)
+    metric = metric_named(spec.gates.metric, spec.target.kind)
+    found = train(made, tables, declared, metric, at["workspace"].place(MODEL, "by hand"))
+    card = _CARD.format(rows=made.rows["train"], days=_WINDOW)
+    bundle = assemble(found.folder, made, tables, spec.serving, at["bundles"].folder, commit="", card=card)
+    trained = TrainedModel(
+        MODEL, made.digest, run_id, found.digest, "", dict(found.parameters), found.score, metric.name
+    )
+    serving = ServingModel(
+        MODEL, at["bundles"].keep(bundle.digest), made.digest, run_id, "by hand", bundle.precision, bundle.measured, {}
+    )
+    return trained, serving

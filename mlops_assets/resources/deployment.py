@@ -1,0 +1,194 @@
+"""Carries a release out: ledger first, then the release file, then the registry's aliases, then a look at the endpoint.
+
+The ledger is the truth about what is released: no version answers that it does not know. A process killed in between
+leaves the file behind the ledger, and `Deployment.catch_up` brings it to where the ledger stands.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from mlops_assets.domain.ledger import Action, Draft, Entry
+from mlops_assets.domain.names import Alias
+from mlops_assets.domain.release_state import ReleaseState, details_of, state_in, state_of
+from mlops_assets.domain.releasing import Change, Version
+from mlops_assets.domain.spec import ModelSpec
+from mlops_assets.resources import promotion
+from mlops_assets.resources.endpoint import Endpoint, Live
+from mlops_assets.resources.ledger import Ledger
+from mlops_assets.resources.registry import Registry
+
+if TYPE_CHECKING:
+    from serving.release import Release
+
+Plan = Callable[[ReleaseState | None], Change | None]
+
+
+class NotLiveError(RuntimeError):
+    """The endpoint does not serve what was released; the generation before it was put back where there is one."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """Who decided, why, and on what numbers."""
+
+    actor: str
+    reason: str
+    numbers: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Done:
+    """A release in force, and what the endpoint said about it."""
+
+    state: ReleaseState
+    entry: Entry
+    live: Live
+    changed: bool
+
+
+class Deployment(dg.ConfigurableResource["Deployment"]):
+    """The release files under `folder`."""
+
+    folder: str
+    ledger: dg.ResourceDependency[Ledger]
+    registry: dg.ResourceDependency[Registry]
+    endpoint: dg.ResourceDependency[Endpoint]
+
+    def state(self, model: str) -> ReleaseState | None:
+        """The release in force, as the ledger tells it."""
+        return state_of(self.ledger.entries(model))
+
+    def version(self, model: str, number: str) -> Version:
+        """A registered version, as far as a release is concerned."""
+        info = self.registry.version(model, number)
+        return Version(info.number, info.semantic, info.bundle)
+
+    def challenger(self, model: str) -> str | None:
+        """Number of the version that waits or is on trial."""
+        return self.registry.resolve(model, Alias.CHALLENGER)
+
+    def was_taken_down(self, model: str, number: str) -> bool:
+        return promotion.was_taken_down(self.ledger, model=model, number=number)
+
+    def earlier(self, model: str, *, entry: int, number: str) -> Version:
+        """The champion to go back to: that of a ledger entry, a version, or the one before."""
+        if not entry:
+            return self.version(model, promotion.earlier(self.ledger, model, number or None))
+        found = next((each for each in self.ledger.entries(model) if each.sequence == entry), None)
+        if found is None or not (state := state_of([found])):
+            raise LookupError(f"{model}: ledger entry {entry} holds no release; see who served when with the command")
+        return self.version(model, state.champion.number)
+
+    def change(self, spec: ModelSpec, plan: Plan, told: Told, now: datetime) -> Done | None:
+        """Carry out what `plan` makes of the release in force; None where there is nothing to release at all.
+
+        Where the endpoint cannot serve it, the release before is put back and NotLiveError says why.
+        """
+        with self.registry.lock(spec.model):
+            before = self.state(spec.model)
+            change = plan(before)
+            if change is None:
+                return self.catch_up(spec)
+            entry = self._enter(spec, change, told, now)
+            done = self._published(spec, entry, changed=True)
+            if not done.live.reason or done.live.generation is None:
+                return done
+            self._put_back(spec, before, done, now)
+        restored = "" if before is None else f"; generation {before.generation} was put back and goes on"
+        raise NotLiveError(
+            f"{spec.model}: generation {done.state.generation} is not live: {done.live.reason}{restored}"
+        )
+
+    def behind(self, model: str) -> bool:
+        """True where the release file is not what the ledger says: a run was killed between the two, or it was lost."""
+        from serving.release import ReleaseError, read_release
+
+        state = self.state(model)
+        if state is None:
+            return False
+        try:
+            return read_release(self._file(model)).generation != state.generation
+        except (FileNotFoundError, ReleaseError):
+            return True
+
+    def catch_up(self, spec: ModelSpec) -> Done | None:
+        """Bring file and aliases to what the ledger says."""
+        with self.registry.lock(spec.model):
+            entries = self.ledger.entries(spec.model)
+            state = state_of(entries)
+            if state is None:
+                return None
+            entry = next(entry for entry in entries if entry.sequence == state.sequence)
+            promotion.follow(self.registry, self.ledger, model=spec.model, anchor=spec.gates.anchor)
+            return self._published(spec, entry, changed=False)
+
+    def _enter(self, spec: ModelSpec, change: Change, told: Told, now: datetime) -> Entry:
+        """One entry for one change; the aliases follow it."""
+        model, number, details = spec.model, change.subject.number, details_of(change.state)
+        common: dict[str, Any] = {"actor": told.actor, "reason": told.reason, "numbers": told.numbers}
+        if change.action is Action.PROMOTED:
+            anchor = spec.gates.anchor
+            given = {**common, "number": number, "now": now, "anchor": anchor, "details": details}
+            return promotion.promote(self.registry, self.ledger, model=model, **given)
+        if change.action is Action.ROLLBACK and number != promotion.champions(self.ledger.entries(model))[-1]:
+            given = {**common, "to": number, "now": now, "cause": change.cause, "details": details}
+            return promotion.roll_back(self.registry, self.ledger, model=model, **given)
+        pins = promotion.pins(self.registry.version(model, number))
+        pinned = {**pins, promotion.REPLACED: change.replaced, **details}
+        draft = Draft(change.action, number, details=pinned, cause=change.cause, **common)
+        entry = self.ledger.append(model, draft, now=now)
+        promotion.follow(self.registry, self.ledger, model=model, anchor=spec.gates.anchor)
+        return entry
+
+    def _published(self, spec: ModelSpec, entry: Entry, *, changed: bool) -> Done:
+        """The release file as the entry says, and the endpoint's word on it."""
+        from serving.release import write_release
+
+        state = state_in(entry)
+        write_release(self._file(spec.model), release_of(spec, state), over_broken=True)
+        return Done(state, entry, self.endpoint.wait_live(spec.model, state.generation), changed)
+
+    def _file(self, model: str) -> Path:
+        return Path(self.folder) / f"{model}.json"
+
+    def _put_back(self, spec: ModelSpec, before: ReleaseState | None, failed: Done, now: datetime) -> None:
+        if before is None:
+            return
+        told = Told("endpoint", f"not served: {failed.live.reason}", {"generation": float(failed.state.generation)})
+        state = replace(before, generation=failed.state.generation + 1, opened_at=now)
+        champion = before.champion
+        subject = Version(champion.number, champion.version, champion.bundle)
+        lost = failed.state.challenger or failed.state.champion
+        back = Change(state, Action.ROLLBACK, subject, lost.number, f"put_back:{spec.model}:{failed.state.generation}")
+        self._published(spec, self._enter(spec, back, told, now), changed=True)
+
+
+def release_of(spec: ModelSpec, state: ReleaseState) -> "Release":
+    """The release file's content."""
+    from serving import release as files
+
+    rollout, bandit = spec.rollout, None
+    strategy = files.Strategy(state.strategy.value)
+    if strategy in files.BANDITS:
+        declared = rollout.bandit
+        bandit = files.Bandit(declared.epsilon, declared.floor, files.Reward(declared.reward))
+    return files.Release(
+        model=state.model,
+        generation=state.generation,
+        strategy=strategy,
+        arms=tuple(
+            files.Arm(arm.name, arm.version, arm.bundle, files.Role(arm.role), arm.weight) for arm in state.arms
+        ),
+        guards=files.Guards(latency_ms=spec.serving.latency_ms, error_share=rollout.error_share),
+        bandit=bandit,
+        fallback=state.fallback,
+        default=rollout.default,
+        provider=files.Provider(spec.serving.provider),
+        salt=state.salt,
+        opened_at=state.opened_at,
+    )

@@ -1,0 +1,68 @@
+"""Takes a rollout's next step: judges the release in force on what was logged, and carries out what follows."""
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from mlops_assets.domain.spec import ModelSpec
+from mlops_assets.resources.bundles import Bundles
+from mlops_assets.resources.deployment import Deployment
+from mlops_assets.resources.lake import Lake
+from mlops_assets.resources.traffic import Traffic
+
+if TYPE_CHECKING:
+    from mlops_assets.domain.readout import StepDecision
+    from mlops_assets.domain.release_state import ReleaseState
+    from mlops_assets.resources.deployment import Done
+
+_ACTOR = "rollout"
+
+
+def take(
+    spec: ModelSpec,
+    generation: int,
+    bundles: Bundles,
+    traffic: Traffic,
+    lake: Lake,
+    deployment: Deployment,
+    now: datetime,
+) -> "tuple[Done | None, str]":
+    """What was done, or None; and what was seen, in words and tables."""
+    from mlops_assets.domain.readout import decide_step, nothing_to_decide
+    from mlops_assets.domain.step_told import markdown
+    from mlops_assets.resources.deployment import Told
+    from mlops_assets.resources.rollout import observe
+
+    state = deployment.state(spec.model)
+    if state is None or generation not in (0, state.generation):
+        present = "none" if state is None else f"generation {state.generation}"
+        return None, f"{spec.model}: generation {generation} was judged, in force is {present}: nothing to do."
+    if deployment.behind(spec.model):
+        return deployment.catch_up(spec), "The release file was not what the ledger says, and was written again."
+    if reason := nothing_to_decide(state):
+        return None, reason
+    seen = observe(spec, state, traffic, bundles, now=now, lake=lake)
+    decision = decide_step(spec.rollout, state, seen)
+    readout = markdown(decision, state, seen)
+    if not decision.acts:
+        return None, readout
+    told = Told(_ACTOR, decision.reason, decision.numbers)
+    done = deployment.change(spec, lambda present: next_release(present, state.generation, decision, now), told, now)
+    return done, readout
+
+
+def next_release(present: "ReleaseState | None", generation: int, decision: "StepDecision", now: datetime) -> Any:
+    """The next release; nothing where somebody was quicker."""
+    from mlops_assets.domain import releasing
+    from mlops_assets.domain.rollout import Action
+
+    if present is None or present.generation != generation:
+        return None
+    match decision.action:
+        case Action.ROLL_BACK:
+            return releasing.withdraw(present, now)
+        case Action.FREEZE:
+            return releasing.freeze(present, True)
+        case Action.ADVANCE:
+            return releasing.step(present, decision.share, now)
+        case _:
+            return None

@@ -1,0 +1,67 @@
+"""The command that tells which version answered: `python -m mlops_assets.who_served MODEL [MOMENT | --request ID]`."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+
+from mlops_assets.defs.resources import resources
+from mlops_assets.domain import answered_by
+from mlops_assets.domain.ledger import Entry
+from mlops_assets.domain.release_state import ReleaseState
+from mlops_assets.resources.ledger import Ledger, LedgerBrokenError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """0 where somebody answered, 1 where nobody did, 2 where the ledger cannot be believed."""
+    asked = _parser().parse_args(arguments)
+    ledger: Ledger = resources()["ledger"]
+    try:
+        entries = ledger.entries(asked.model)
+    except LedgerBrokenError as err:
+        print(err, file=sys.stderr)
+        return 2
+    try:
+        found = _found(entries, asked)
+    except answered_by.UnknownRequestError as err:
+        print(f"{asked.model}: {err}", file=sys.stderr)
+        return 1
+    if found is None:
+        print(f"{asked.model}: nothing was released by {asked.moment:%F %T %Z}", file=sys.stderr)
+        return 1
+    print(_json(*found) if asked.json else "\n".join(answered_by.lines(*found)))
+    return 0
+
+
+def _found(entries: Sequence[Entry], asked: argparse.Namespace) -> tuple[ReleaseState, Entry] | None:
+    if asked.request is None:
+        return answered_by.at(entries, asked.moment)
+    state, arm, entry = answered_by.of_request(entries, asked.request)
+    if not asked.json:
+        print(f"routed to {arm.name}, {arm.version} (version {arm.number})")
+    return state, entry
+
+
+def _json(state: ReleaseState, entry: Entry) -> str:
+    return json.dumps({**asdict(state), "entry": asdict(entry)}, default=str, indent=2, sort_keys=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="who_served", description="Which version of a model answered, and why.")
+    parser.add_argument("model")
+    parser.add_argument(
+        "moment",
+        nargs="?",
+        type=answered_by.moment,
+        default=datetime.max.replace(tzinfo=UTC),
+        help="ISO time in the model's own time, such as 2013-10-01T12:00; without a zone it is UTC. Default: now.",
+    )
+    parser.add_argument("--request", metavar="ID", help="The id that came with an answer, instead of a moment.")
+    parser.add_argument("--json", action="store_true", help="Everything, as JSON.")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,87 @@
+"""Watches a simulated life: a record of quality and one of drift for each day, by the code that judges live ones."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from mlops_assets.domain.day_given import Day
+from mlops_assets.domain.day_quality import judge_day
+from mlops_assets.domain.day_rows import delay_curve
+from mlops_assets.domain.drift import WindowDrift, inconclusive, judge_window
+from mlops_assets.domain.drift_alarm import judge_alarm
+from mlops_assets.domain.drift_tests import Aspect
+from mlops_assets.domain.monitoring_records import DriftDay, PerformanceDay
+from mlops_assets.domain.reference import PREDICTION
+from mlops_assets.domain.sketch import Sketch
+from mlops_assets.domain.spec import ModelSpec
+from mlops_assets.domain.verdict import Verdict
+from tests.lifecycle.simulator_parts import Made, labelled, leading
+from tests.lifecycle.simulator_world import Rows
+
+_WINDOW = 7  # days that are judged together at most
+_RIPENS = timedelta(days=8)
+
+
+@dataclass(eq=False)
+class Watch:
+    """What is known of the days so far."""
+
+    spec: ModelSpec
+    made: Mapping[str, Made]
+    answers: dict[str, pa.Table] = field(default_factory=dict)
+    windows: list[tuple[str, WindowDrift]] = field(default_factory=list)
+    drift: dict[str, DriftDay] = field(default_factory=dict)
+    quality: dict[str, PerformanceDay] = field(default_factory=dict)
+
+    @property
+    def drift_days(self) -> list[DriftDay]:
+        return [self.drift[day] for day in sorted(self.drift)]
+
+    @property
+    def quality_days(self) -> list[PerformanceDay]:
+        return [self.quality[day] for day in sorted(self.quality)]
+
+    def day(self, day: str, rows: Rows, answers: pa.Table, now: datetime) -> None:
+        """The day that is over, and those before it whose labels were still to come."""
+        self.answers[day] = answers
+        self.drift[day] = self._drift_day(day, rows, now)
+        least = self.spec.monitoring.quality.maturity
+        known = [each for each in self.quality_days if each.day >= f"{now - _RIPENS:%Y-%m-%d}"]
+        for name in sorted({day, *(each.day for each in known if each.maturity < least)}):
+            self.quality[name] = self._quality_day(name, now)
+
+    def _quality_day(self, day: str, now: datetime) -> PerformanceDay:
+        names = [name for name in sorted(self.answers) if name <= day][-_WINDOW:]
+        tables = {name: labelled(self.answers[name], now) for name in names}
+        lead = leading(tables[day])
+        version = self.made[lead].version if lead else None
+        before = [each for each in self.quality_days if each.day < day]
+        curve = delay_curve(pa.concat_tables(list(tables.values())), now)
+        blank = np.empty(0), np.empty((0, 0))
+        recent = {name: table for name, table in tables.items() if len(table)}
+        return judge_day(self.spec, Day(day, tables[day], recent, curve, blank, before, {}, now), version).record
+
+    def _drift_day(self, day: str, rows: Rows, now: datetime) -> DriftDay:
+        lead, policy = leading(self.answers[day]), self.spec.monitoring.drift
+        made = self.made[lead] if lead else None
+        window = inconclusive(day, 0, "no traffic: nobody asked")
+        if made is not None:
+            window = judge_window(day, _compared(made, rows), policy)
+        self.windows.append((made.bundle if made else "", window))
+        mine = [each for bundle, each in self.windows if made and bundle in (made.bundle, "")] or [window]
+        version, bundle = (made.semantic, made.bundle) if made else ("", "")
+        verdict, alarm = Verdict(day, window.outcome, window.reason, {}), judge_alarm(mine, policy)
+        return DriftDay(day, version, bundle, window.rows, verdict, alarm, window.columns, (), "", now)
+
+
+def _compared(made: Made, rows: Rows) -> Any:
+    features, predictions = made.profile.features, made.profile.predictions
+    scores = pa.table({PREDICTION: made.learnt.score(rows)})
+    return {
+        Aspect.FEATURE: (features, Sketch.of(rows.table, features)),
+        Aspect.PREDICTION: (predictions, Sketch.of(scores, predictions)),
+    }
