@@ -12,10 +12,10 @@ from typing import Annotated, Any, Literal, TypeVar
 import dagster as dg
 from pydantic import BaseModel, Field
 
-from mlops_assets.domain import monitoring_policy as policies
-from mlops_assets.domain import rollout_policy as rollouts
 from mlops_assets.domain import spec as records
-from mlops_assets.domain.rollout_policy import Strategy
+from mlops_assets.domain.monitoring import monitoring_policy as policies
+from mlops_assets.domain.release import rollout_policy as rollouts
+from mlops_assets.domain.release.rollout_policy import Strategy
 from mlops_assets.domain.spec import Every, Kind, Precision
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}

@@ -8,9 +8,9 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 
 from mlops_assets.defs.resources import resources
-from mlops_assets.domain import answered_by
-from mlops_assets.domain.ledger import Entry
-from mlops_assets.domain.release_state import ReleaseState
+from mlops_assets.domain.registry import answered_by
+from mlops_assets.domain.registry.ledger import Entry
+from mlops_assets.domain.release.release_state import ReleaseState
 from mlops_assets.resources.ledger import Ledger, LedgerBrokenError
 
 

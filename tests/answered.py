@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from feature_repo.transforms.encoding import pack_table
-from mlops_assets.domain.labelled_rows import OUTCOMES
+from mlops_assets.domain.monitoring.labelled_rows import OUTCOMES
 from mlops_assets.domain.names import Layer
 from tests.daily import MODEL, START, day
 from tests.declared import Bench

@@ -21,8 +21,8 @@ import pytest
 from filelock import FileLock
 
 from mlops_assets.domain.names import DATA_STAGES, TRAINING_STAGES, Stage
-from mlops_assets.domain.releasing import begin
-from mlops_assets.domain.rollout_policy import Strategy
+from mlops_assets.domain.release.releasing import begin
+from mlops_assets.domain.release.rollout_policy import Strategy
 from mlops_assets.lifecycle import lifecycle_of
 from mlops_assets.resources.deployment import Told
 from tests.declared import Bench, failed_checks, specified, why

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from mlops_assets.domain.monitoring_records import Estimated, PerformanceDay, Recent
+from mlops_assets.domain.monitoring.monitoring_records import Estimated, PerformanceDay, Recent
 from mlops_assets.domain.verdict import Outcome
 from tests.watching import verdict
 

@@ -16,11 +16,11 @@ from infra.demo.tally import table
 from infra.demo.world import Flight
 from infra.demo.worse import pushed
 from infra.run.first_start import MODEL, RunFailed
-from mlops_assets.domain.ledger import Action
+from mlops_assets.domain.registry.ledger import Action
 from mlops_assets.domain.verdict import Outcome
 
 _CONTROL = 3  # days without a fault
-_CLEARLY = 0.5  # of the way from the most that a column drifted on those to all that is possible
+_CLEARLY = 0.5  # of the way from the most that a column drifted on those to 1, which is all there is
 _MOST_DAYS = 5  # for a fault to be caught
 _MOST_TRIAL_DAYS = 12  # for a version on trial to be decided
 _GONE = "UA"  # the carrier with the most flights
@@ -89,8 +89,8 @@ def drifts(columns: Sequence[str], ordinary: Mapping[str, float]) -> Seen:
 
 
 def clearly(most: float) -> float:
-    """The distance that stands out from days on which it was `most`. Distances lie between 0 and 1."""
-    return most + _CLEARLY * (1 - most)
+    """The distance that stands out from days on which it was `most`; any does where the column did not drift then."""
+    return most + _CLEARLY * (1 - most) if most else 0.0
 
 
 def drifted(report: Mapping[str, Any] | None) -> dict[str, float]:

@@ -17,7 +17,7 @@ import pyarrow as pa
 from feature_repo import flight_delay as declared
 from feature_repo.transforms.flight_delay import VIEWS, WINDOW, departure_time
 from mlops_assets.defs.flight_delay.source import NewYorkFlights
-from mlops_assets.domain.asof import Beside, View, asof_join
+from mlops_assets.domain.training_set.asof import Beside, View, asof_join
 
 SERVICE = declared.flight_delay_v1
 KEYS = ("origin", "carrier", "tailnum", "scheduled_at")  # with the inputs all that a caller has to know

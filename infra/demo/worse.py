@@ -17,7 +17,7 @@ from infra.demo.world import Airport
 from infra.run.first_start import MODEL
 from mlops_assets.domain.names import EVENT_TIME, LABEL, Stage
 from mlops_assets.domain.records import Evaluation, ServingModel, TrainedModel, TrainingSet
-from mlops_assets.domain.split import PARTS
+from mlops_assets.domain.training_set.split import PARTS
 
 _WINDOW = 3  # days
 _EPOCHS, _BATCH, _RATE = 80, 256, 3e-3
@@ -27,7 +27,7 @@ _CARD = "# Pushed by hand\n\nLearnt by heart from {rows} flights of {days} days.
 
 def pushed(system: System, airport: Airport, now: datetime) -> str:
     """Train, bundle and register it; its number in the registry."""
-    from mlops_assets.domain.lineage import provenance
+    from mlops_assets.domain.registry.lineage import provenance
     from mlops_assets.resources.candidates import candidate_of
     from mlops_assets.resources.promotion import enlist
     from mlops_assets.resources.surroundings import surroundings
@@ -71,7 +71,7 @@ def by_heart(airport: Airport, like: TrainingSet, now: datetime) -> pa.Table:
 def _trained(
     system: System, made: TrainingSet, tables: Mapping[str, pa.Table], run_id: str
 ) -> tuple[TrainedModel, ServingModel]:
-    from mlops_assets.domain.metrics import metric_named
+    from mlops_assets.domain.evaluation.metrics import metric_named
     from mlops_assets.training.assemble import assemble
     from mlops_assets.training.train import Declared, train
 

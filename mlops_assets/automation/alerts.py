@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import dagster as dg
 from dagster import AssetCheckSeverity, DagsterEventType
 
-from mlops_assets.domain.alerting import Alert, AlertKind, Event, Resolved, Severity
+from mlops_assets.domain.alerts.alerting import Alert, AlertKind, Event, Resolved, Severity
 from mlops_assets.domain.names import MODEL_TAG
 from mlops_assets.resources.alert_prometheus import Prometheus
 from mlops_assets.resources.alerts import Alerts

@@ -10,7 +10,7 @@ import dagster as dg
 from pydantic import Field
 
 from mlops_assets.domain.names import MODEL_TAG
-from mlops_assets.domain.rollout_policy import Strategy
+from mlops_assets.domain.release.rollout_policy import Strategy
 from mlops_assets.domain.spec import ModelSpec
 from mlops_assets.resources.bento import Bentos
 from mlops_assets.resources.bundles import Bundles
@@ -136,7 +136,7 @@ def _begun(
 def _rollback(spec: ModelSpec) -> dg.JobDefinition:
     @dg.op(name=f"{spec.model}_going_back", description="Takes traffic back in one action.")
     def op(context: dg.OpExecutionContext, config: Rollback, deployment: Deployment, clock: Clock) -> None:
-        from mlops_assets.domain import releasing
+        from mlops_assets.domain.release import releasing
         from mlops_assets.resources.deployment import Told
 
         now = clock.now(spec)
@@ -160,7 +160,7 @@ def _rollback(spec: ModelSpec) -> dg.JobDefinition:
 def _freeze(spec: ModelSpec) -> dg.JobDefinition:
     @dg.op(name=f"{spec.model}_freezing", description="Stops or lets go on what the rollout does by itself.")
     def op(context: dg.OpExecutionContext, config: Freeze, deployment: Deployment, clock: Clock) -> None:
-        from mlops_assets.domain import releasing
+        from mlops_assets.domain.release import releasing
         from mlops_assets.resources.deployment import Told
 
         def plan(state: Any) -> Any:
@@ -177,7 +177,7 @@ def _freeze(spec: ModelSpec) -> dg.JobDefinition:
 def _who_served(spec: ModelSpec) -> dg.JobDefinition:
     @dg.op(name=f"{spec.model}_asking", description="Reads the ledger; the answer stands in the log and on the asset.")
     def op(context: dg.OpExecutionContext, config: Question, ledger: Ledger, clock: Clock) -> None:
-        from mlops_assets.domain import answered_by
+        from mlops_assets.domain.registry import answered_by
 
         entries = ledger.entries(spec.model)
         if config.request:

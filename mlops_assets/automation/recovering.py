@@ -9,10 +9,10 @@ from typing import Any
 import dagster as dg
 
 from mlops_assets.automation.rollout import again
-from mlops_assets.domain.ledger import Action, Entry
 from mlops_assets.domain.names import CAUSE_TAG, MODEL_TAG
-from mlops_assets.domain.release_state import state_of
-from mlops_assets.domain.retrain_alerts import of_entry
+from mlops_assets.domain.registry.ledger import Action, Entry
+from mlops_assets.domain.release.release_state import state_of
+from mlops_assets.domain.retraining.retrain_alerts import of_entry
 from mlops_assets.domain.spec import ModelSpec
 from mlops_assets.domain.verdict import Outcome
 from mlops_assets.resources import promotion
@@ -68,7 +68,7 @@ def look(
     spec: ModelSpec, entries: list[Entry], ledger: Ledger, monitoring: Monitoring, now: datetime
 ) -> dg.RunRequest | dg.SkipReason:
     """The rollback that is due, or why none is."""
-    from mlops_assets.domain.quality_rollback import judge_reign
+    from mlops_assets.domain.retraining.quality_rollback import judge_reign
 
     state = state_of(entries)
     if state is None:
@@ -94,7 +94,7 @@ def look(
 
 def reign_of(spec: ModelSpec, entries: list[Entry], ledger: Ledger) -> tuple[Entry, Any]:
     """The entry that made the present champion, and whom it followed. One that came by a rollback followed nobody."""
-    from mlops_assets.domain.quality_rollback import Reign
+    from mlops_assets.domain.retraining.quality_rollback import Reign
 
     crowned = [each for each in entries if each.action in (Action.PROMOTED, Action.ROLLBACK)]
     held = [each.subject for each in crowned]

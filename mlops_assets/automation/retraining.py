@@ -13,11 +13,8 @@ import dagster as dg
 from pydantic import Field
 
 from mlops_assets.automation.rollout import again
-from mlops_assets.domain import cause_looks
-from mlops_assets.domain.cause_looks import Finding
-from mlops_assets.domain.launching import Decided, launch
-from mlops_assets.domain.monitoring_policy import Cause
-from mlops_assets.domain.monitoring_records import Pause
+from mlops_assets.domain.monitoring.monitoring_policy import Cause
+from mlops_assets.domain.monitoring.monitoring_records import Pause
 from mlops_assets.domain.names import (
     CAUSE_TAG,
     MODEL_TAG,
@@ -27,8 +24,11 @@ from mlops_assets.domain.names import (
     retrain_sensor,
     training_job,
 )
-from mlops_assets.domain.retrain_alerts import of_age, of_start
-from mlops_assets.domain.retrain_evidence import Champion, of_champion
+from mlops_assets.domain.retraining import cause_looks
+from mlops_assets.domain.retraining.cause_looks import Finding
+from mlops_assets.domain.retraining.launching import Decided, launch
+from mlops_assets.domain.retraining.retrain_alerts import of_age, of_start
+from mlops_assets.domain.retraining.retrain_evidence import Champion, of_champion
 from mlops_assets.domain.spec import ModelSpec
 from mlops_assets.resources.alerts import Alerts
 from mlops_assets.resources.clock import Clock

@@ -53,8 +53,8 @@ def look(
     spec: ModelSpec, deployment: Deployment, traffic: Traffic, bundles: Bundles, lake: Lake, clock: Clock
 ) -> dg.RunRequest | dg.SkipReason:
     """One look: the run that is due, or why none is."""
-    from mlops_assets.domain.readout import decide_step, nothing_to_decide
-    from mlops_assets.domain.step_told import told
+    from mlops_assets.domain.release.readout import decide_step, nothing_to_decide
+    from mlops_assets.domain.release.step_told import told
     from mlops_assets.resources.rollout import observe
 
     state = deployment.state(spec.model)

@@ -10,8 +10,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from mlops_assets.domain.monitoring_policy import DriftPolicy, QualityPolicy, RetrainPolicy
-from mlops_assets.domain.rollout_policy import RolloutSpec
+from mlops_assets.domain.monitoring.monitoring_policy import DriftPolicy, QualityPolicy, RetrainPolicy
+from mlops_assets.domain.release.rollout_policy import RolloutSpec
 
 
 class Kind(StrEnum):

@@ -8,8 +8,8 @@ import hashlib
 import re
 from dataclasses import dataclass, field
 
-from mlops_assets.domain.alert_texts import text, title
-from mlops_assets.domain.alerting import Message, Severity
+from mlops_assets.domain.alerts.alert_texts import text, title
+from mlops_assets.domain.alerts.alerting import Message, Severity
 
 _PIECE = re.compile(r"[^/:@?&=,\s]{4,}")  # what may be a secret in a URL
 _TYPES = {None: "success", Severity.INFO: "info", Severity.WARNING: "warning", Severity.CRITICAL: "failure"}

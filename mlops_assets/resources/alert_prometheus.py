@@ -6,7 +6,7 @@ from typing import Any
 
 import dagster as dg
 
-from mlops_assets.domain.alerting import Alert, AlertKind, Event, Open, Resolved, Severity
+from mlops_assets.domain.alerts.alerting import Alert, AlertKind, Event, Open, Resolved, Severity
 
 UNREACHABLE = "prometheus-unreachable"
 _ASIDE = ("alertname", "model", "severity")  # labels that are told elsewhere

@@ -17,8 +17,8 @@ import dagster as dg
 from filelock import FileLock, Timeout
 from pydantic import TypeAdapter, ValidationError
 
-from mlops_assets.domain import alerting
-from mlops_assets.domain.alerting import Alert, Event, Message, Notice, Open, Policy, Resolved, State
+from mlops_assets.domain.alerts import alerting
+from mlops_assets.domain.alerts.alerting import Alert, Event, Message, Notice, Open, Policy, Resolved, State
 from mlops_assets.resources.alert_destinations import Place, deliver, places
 from mlops_assets.resources.lake import put_atomically
 

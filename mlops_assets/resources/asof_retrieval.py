@@ -14,9 +14,9 @@ from feast.data_source import DataSource
 from feast.feature_view import DUMMY_ENTITY_ID
 from feast.types import from_feast_to_pyarrow_type
 
-from mlops_assets.domain.asof import Beside, View, asof_join, asof_parts
-from mlops_assets.domain.asof_keys import single_array
 from mlops_assets.domain.names import EVENT_TIME
+from mlops_assets.domain.training_set.asof import Beside, View, asof_join, asof_parts
+from mlops_assets.domain.training_set.asof_keys import single_array
 from mlops_assets.resources.asof_rows import RowSource
 
 

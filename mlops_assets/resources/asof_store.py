@@ -1,4 +1,4 @@
-"""Feast's offline store over the lake: point-in-time joins by `domain/asof.py`. Imported by Feast only.
+"""Feast's offline store over the lake: point-in-time joins by `domain/training_set/asof.py`. Imported by Feast only.
 
 Feast's own file stores drop, repeat or leak rows, or take minutes. What this one promises beyond Feast's
 interface:
@@ -31,7 +31,7 @@ from feast.repo_config import FeastConfigBaseModel, RepoConfig
 from feast.utils import _get_requested_feature_views_to_features_dict
 from pydantic import field_validator
 
-from mlops_assets.domain.asof import ROWS_AT_ONCE, AsOf, View
+from mlops_assets.domain.training_set.asof import ROWS_AT_ONCE, AsOf, View
 from mlops_assets.resources.asof_retrieval import (
     Retrieval,
     entity_table,

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from mlops_assets.domain.records import Evaluation, ServingModel, TrainedModel
+from mlops_assets.domain.registry.versions import Candidate, VersionFacts
 from mlops_assets.domain.spec import ModelSpec
-from mlops_assets.domain.versions import Candidate, VersionFacts
 
 if TYPE_CHECKING:
     from serving.bundle import Contract

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from mlops_assets.domain.ledger import Action, Draft, Entry
 from mlops_assets.domain.names import Alias
-from mlops_assets.domain.release_state import ReleaseState, details_of, state_in, state_of
-from mlops_assets.domain.releasing import Change, Version
+from mlops_assets.domain.registry.ledger import Action, Draft, Entry
+from mlops_assets.domain.release.release_state import ReleaseState, details_of, state_in, state_of
+from mlops_assets.domain.release.releasing import Change, Version
 from mlops_assets.domain.spec import ModelSpec
 from mlops_assets.resources import promotion
 from mlops_assets.resources.endpoint import Endpoint, Live

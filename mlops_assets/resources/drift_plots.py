@@ -8,8 +8,8 @@ from mlops_assets.resources.plot_style import COLOURS, canvas, dress, height, le
 if TYPE_CHECKING:
     import numpy as np
 
-    from mlops_assets.domain.reference import CategoryReference, NumberReference
-    from mlops_assets.domain.sketch import CategorySketch, NumberSketch
+    from mlops_assets.domain.monitoring.reference import CategoryReference, NumberReference
+    from mlops_assets.domain.monitoring.sketch import CategorySketch, NumberSketch
 
 _BINS, _BARS, _LINES, _DATES = 40, 14, 40, 6
 _EDGE = 0.005  # share of the training rows on either side that may lie outside the picture

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-    from mlops_assets.domain.probes import Probe
+    from mlops_assets.domain.evaluation.probes import Probe
 
 UNIQUE = "unique"
 _NOT_NULL = "not null"
@@ -66,7 +66,7 @@ def judge_rows(
     groups: "Mapping[tuple[str, ...], np.ndarray]",
 ) -> list[Finding]:
     """Every declared expectation on values. `groups`: columns declared unique → group of each row."""
-    from mlops_assets.domain.probes import every_value, outer_values
+    from mlops_assets.domain.evaluation.probes import every_value, outer_values
 
     questions = _questions(rows, expectations) if rows.num_rows else []
     whole = {each.column: every_value(rows[each.column]) for each in questions if not each.limits}

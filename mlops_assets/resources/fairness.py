@@ -7,7 +7,7 @@ move together, which `MetricFrame` cannot. Whether a difference is allowed is th
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mlops_assets.domain.evidence import Disparity, FairnessReport, GroupScore, Interval
+from mlops_assets.domain.evaluation.evidence import Disparity, FairnessReport, GroupScore, Interval
 from mlops_assets.domain.spec import FairnessSpec, Kind
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def _frame(rows: _Rows) -> "pd.DataFrame":
 
 
 def _group_scores(attribute: str, rows: _Rows, frame: "pd.DataFrame") -> list[GroupScore]:
-    from mlops_assets.domain.metrics import METRICS
+    from mlops_assets.domain.evaluation.metrics import METRICS
 
     found = []
     for group, line in frame.iterrows():

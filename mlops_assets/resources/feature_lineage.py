@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlops_assets.domain.blast_radius import Lineage
+from mlops_assets.domain.monitoring.blast_radius import Lineage
 from mlops_assets.resources.bundles import Bundles
 from mlops_assets.resources.deployment import Deployment
 from mlops_assets.resources.features import FeatureStore, UnknownServiceError

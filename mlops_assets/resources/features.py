@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from mlops_assets.domain.evaluation.parity import compare_rows
 from mlops_assets.domain.names import EVENT_TIME
-from mlops_assets.domain.parity import compare_rows
 from mlops_assets.domain.spec import ModelSpec
 from mlops_assets.domain.verdict import Verdict
 from mlops_assets.resources.feature_config import open_store

@@ -18,8 +18,8 @@ from mlops_assets.resources.source_labels import label_columns, source_labels
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from mlops_assets.domain.labelled_rows import Labelled
-    from mlops_assets.domain.row_loss import Judged
+    from mlops_assets.domain.monitoring.labelled_rows import Labelled
+    from mlops_assets.domain.release.row_loss import Judged
 
 REACH = timedelta(days=30)  # how long after its answer an outcome is waited for
 _DAY = timedelta(days=1)
@@ -68,7 +68,7 @@ class LabelledDays:
 
     def outcomes(self, days: Sequence[str]) -> "pa.Table":
         """Feedback that came on these days."""
-        from mlops_assets.domain.labelled_rows import OUTCOMES
+        from mlops_assets.domain.monitoring.labelled_rows import OUTCOMES
 
         table = self.lake.table(self.spec.model, Layer.PREDICTIONS, "outcomes")
         found = table.read(days, OUTCOMES.names)
@@ -87,7 +87,7 @@ class LabelledDays:
 
     def bring(self, day: str, answers: Answered, judged: "Mapping[str, Judged]") -> "Labelled":
         """Put the outcomes that are known by now beside the day's answers, and keep that."""
-        from mlops_assets.domain.labelled_rows import labelled
+        from mlops_assets.domain.monitoring.labelled_rows import labelled
 
         found = labelled(answers.rows, self._told(day, answers), judged, now=self.now)
         rows = found.rows.drop_columns([name for name in answers.keys if name in found.rows.column_names])
@@ -106,8 +106,8 @@ class LabelledDays:
     def _told(self, day: str, answers: Answered) -> "pa.Table":
         import pyarrow as pa
 
-        from mlops_assets.domain.labelled_rows import OUTCOMES
-        from mlops_assets.domain.step_outcomes import from_source
+        from mlops_assets.domain.monitoring.labelled_rows import OUTCOMES
+        from mlops_assets.domain.release.step_outcomes import from_source
 
         start = start_of(day)
         told = [self.outcomes(days_between(start - _DAY, min(self.now, start + REACH)))]
@@ -138,7 +138,7 @@ class LabelledDays:
         return bool(self.parts) or self.spec.target.kind is Kind.REGRESSION
 
     def _flat(self, batch: "pa.RecordBatch", keys: Sequence[str]) -> "pa.RecordBatch":
-        from mlops_assets.domain.step_slices import flat
+        from mlops_assets.domain.release.step_slices import flat
 
         return flat(batch, self.parts, keys, _PLAIN)
 

@@ -1,4 +1,4 @@
-"""Keeps the ledgers: one append-only file of JSON lines a model. `domain/ledger.py` says what is in a line.
+"""Keeps the ledgers: one append-only file of JSON lines a model. `domain/registry/ledger.py` says what is in a line.
 
 An append is one write followed by fsync, under a lock. A process killed in the middle leaves at most one half
 line; the next append sets that half aside in `<model>.torn` and enters a repair. Whole lines are never
@@ -14,8 +14,8 @@ from pathlib import Path
 import dagster as dg
 from filelock import FileLock
 
-from mlops_assets.domain import ledger as rules
-from mlops_assets.domain.ledger import Action, Draft, Entry, Problem
+from mlops_assets.domain.registry import ledger as rules
+from mlops_assets.domain.registry.ledger import Action, Draft, Entry, Problem
 
 _WAIT = 30.0  # seconds for another process to finish its append
 _TORN_REASON = "a half-written line was cut off: the process that wrote it ended before the append was complete"

@@ -90,7 +90,7 @@ class Segments:
 
     def _examined(self, path: Path) -> Held | None:
         """None where part of it cannot be read: it counts as open, and is never removed."""
-        from mlops_assets.domain.compaction import days_in, gathered
+        from mlops_assets.domain.traffic.compaction import days_in, gathered
 
         found: list[str] = []
         size = path.stat().st_size

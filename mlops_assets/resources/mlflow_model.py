@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
 
-from mlops_assets.domain.lineage import Provenance
-from mlops_assets.domain.versions import Candidate, VersionFacts, VersionInfo
+from mlops_assets.domain.registry.lineage import Provenance
+from mlops_assets.domain.registry.versions import Candidate, VersionFacts, VersionInfo
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

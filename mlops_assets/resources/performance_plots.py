@@ -8,8 +8,8 @@ from mlops_assets.resources.plot_style import COLOURS, GREY, INK, canvas, legend
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from mlops_assets.domain.label_delay import DelayCurve
-    from mlops_assets.domain.monitoring_records import Estimated, PerformanceDay
+    from mlops_assets.domain.monitoring.label_delay import DelayCurve
+    from mlops_assets.domain.monitoring.monitoring_records import Estimated, PerformanceDay
 
 _LABELS = 8  # dates on an axis
 
@@ -76,6 +76,6 @@ def _dates(axes: "Axes", days: "Sequence[PerformanceDay]") -> None:
 
 
 def _sign(metric: str) -> float:
-    from mlops_assets.domain.metrics import METRICS
+    from mlops_assets.domain.evaluation.metrics import METRICS
 
     return METRICS[metric].sign

@@ -22,10 +22,10 @@ from mlops_assets.resources.plot_style import (
 if TYPE_CHECKING:
     import numpy as np
 
-    from mlops_assets.domain.calibration import Reliability
-    from mlops_assets.domain.importance import Importance
-    from mlops_assets.domain.report import EvaluationReport
-    from mlops_assets.domain.slices import SliceScore
+    from mlops_assets.domain.evaluation.calibration import Reliability
+    from mlops_assets.domain.evaluation.importance import Importance
+    from mlops_assets.domain.evaluation.report import EvaluationReport
+    from mlops_assets.domain.evaluation.slices import SliceScore
 
     Scores = Mapping[str, np.ndarray]
 
@@ -66,7 +66,7 @@ def draw(
 def roc(labels: "np.ndarray", scores: "Scores") -> bytes:
     import numpy as np
 
-    from mlops_assets.domain.metrics import METRICS
+    from mlops_assets.domain.evaluation.metrics import METRICS
 
     figure, axes = canvas("ROC", "false positive rate", "true positive rate")
     axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.8)
@@ -80,7 +80,7 @@ def roc(labels: "np.ndarray", scores: "Scores") -> bytes:
 
 
 def precision_recall(labels: "np.ndarray", scores: "Scores") -> bytes:
-    from mlops_assets.domain.metrics import METRICS
+    from mlops_assets.domain.evaluation.metrics import METRICS
 
     figure, axes = canvas("Precision and recall", "recall", "precision")
     axes.axhline(labels.mean(), color=GREY, linewidth=0.8)

@@ -57,7 +57,7 @@ def compact(
     """Make the day's partition of what it held and what the log holds. `beside`: days that may hold the same rows."""
     import pyarrow as pa
 
-    from mlops_assets.domain.compaction import IDENTITY, distinct, kept_rows
+    from mlops_assets.domain.traffic.compaction import IDENTITY, distinct, kept_rows
 
     before = table.snapshot(day)
     reading = _Reading(kind, day, segments, table, before)
@@ -101,7 +101,7 @@ class _Reading:
         """The identity of every row, in order."""
         import pyarrow as pa
 
-        from mlops_assets.domain.compaction import IDENTITY
+        from mlops_assets.domain.traffic.compaction import IDENTITY
 
         names = list(IDENTITY[self._kind])
         found = [_keys(self._table, self._before, self._kind)]
@@ -119,7 +119,7 @@ class _Reading:
         """The rows that the mask keeps, in the common schema."""
         import pyarrow as pa
 
-        from mlops_assets.domain.compaction import fitted
+        from mlops_assets.domain.traffic.compaction import fitted
 
         place = 0
         for piece in self._again():
@@ -131,7 +131,7 @@ class _Reading:
     def schema(self) -> "pa.Schema":
         import pyarrow as pa
 
-        from mlops_assets.domain.compaction import common_schema
+        from mlops_assets.domain.traffic.compaction import common_schema
 
         time = pa.field("time", pa.timestamp("us", "UTC"))
         return common_schema([pa.schema([*_key_schema(self._kind), time]), *self._schemas])
@@ -152,14 +152,14 @@ class _Reading:
                 left -= min(left, len(piece))
 
     def _pieces(self, name: str) -> "Iterator[pa.Table]":
-        from mlops_assets.domain.compaction import gathered
+        from mlops_assets.domain.traffic.compaction import gathered
 
         found: list[str] = []
         yield from gathered(batches_of(self._files[name], found))
         self.problems += [each for each in found if each not in self.problems]
 
     def _of_day(self, piece: "pa.Table") -> "pa.Table":
-        from mlops_assets.domain.compaction import of_day
+        from mlops_assets.domain.traffic.compaction import of_day
 
         return of_day(piece, self._start)
 
@@ -174,6 +174,6 @@ def _keys(table: Table, snapshot: Snapshot | None, kind: str) -> "pa.Table":
 def _key_schema(kind: str) -> "pa.Schema":
     import pyarrow as pa
 
-    from mlops_assets.domain.compaction import IDENTITY
+    from mlops_assets.domain.traffic.compaction import IDENTITY
 
     return pa.schema([(name, pa.int32() if name == "row" else pa.string()) for name in IDENTITY[kind]])

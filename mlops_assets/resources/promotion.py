@@ -12,9 +12,9 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Protocol
 
-from mlops_assets.domain.ledger import Action, Draft, Entry, champion_at
 from mlops_assets.domain.names import Alias
-from mlops_assets.domain.versions import VersionInfo
+from mlops_assets.domain.registry.ledger import Action, Draft, Entry, champion_at
+from mlops_assets.domain.registry.versions import VersionInfo
 from mlops_assets.resources.ledger import Ledger
 from mlops_assets.resources.tracking import Tag
 

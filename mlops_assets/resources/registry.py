@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 import dagster as dg
 from filelock import FileLock
 
-from mlops_assets.domain.lineage import Provenance
 from mlops_assets.domain.names import Alias
 from mlops_assets.domain.records import Version
-from mlops_assets.domain.versions import Bump, Candidate, VersionInfo, next_version
+from mlops_assets.domain.registry.lineage import Provenance
+from mlops_assets.domain.registry.versions import Bump, Candidate, VersionInfo, next_version
 from mlops_assets.resources import mlflow_model
 from mlops_assets.resources.mlflow_model import facts_from_text, facts_to_text
 from mlops_assets.resources.tracking import Tag, TrackedRun, connect, redacted

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from mlops_assets.resources.plot_style import COLOURS, GREY, canvas, png
 
 if TYPE_CHECKING:
-    from mlops_assets.domain.replay import ReplayReport
+    from mlops_assets.domain.release.replay import ReplayReport
 
 DOTS = 3_000
 

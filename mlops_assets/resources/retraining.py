@@ -11,9 +11,8 @@ from typing import Any
 
 import dagster as dg
 
-from mlops_assets.domain.ledger import Entry, champion_at
-from mlops_assets.domain.monitoring_policy import Cause, RetrainPolicy
-from mlops_assets.domain.monitoring_records import DriftDay, Pause, PerformanceDay, Weighed
+from mlops_assets.domain.monitoring.monitoring_policy import Cause, RetrainPolicy
+from mlops_assets.domain.monitoring.monitoring_records import DriftDay, Pause, PerformanceDay, Weighed
 from mlops_assets.domain.names import (
     CAUSE_TAG,
     MODEL_TIME_TAG,
@@ -24,9 +23,10 @@ from mlops_assets.domain.names import (
     training_job,
 )
 from mlops_assets.domain.records import TrainingSet
-from mlops_assets.domain.release_state import state_of
-from mlops_assets.domain.retrain_evidence import Asked, Champion, TrainingRun, evidence, of_champion
-from mlops_assets.domain.retraining import RetrainEvidence
+from mlops_assets.domain.registry.ledger import Entry, champion_at
+from mlops_assets.domain.release.release_state import state_of
+from mlops_assets.domain.retraining.decision import RetrainEvidence
+from mlops_assets.domain.retraining.retrain_evidence import Asked, Champion, TrainingRun, evidence, of_champion
 from mlops_assets.domain.spec import ModelSpec
 from mlops_assets.resources.lake import Lake, put_atomically, read_json, utc
 from mlops_assets.resources.ledger import Ledger, LedgerBrokenError

@@ -17,8 +17,8 @@ from mlops_assets.resources.traffic import Traffic
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from mlops_assets.domain.release_state import ReleaseState
-    from mlops_assets.domain.step_evidence import Seen
+    from mlops_assets.domain.release.release_state import ReleaseState
+    from mlops_assets.domain.release.step_evidence import Seen
     from serving.bundle import Bundle
 
 _SKEW = timedelta(minutes=5)  # between the clocks of endpoint and pipeline
@@ -37,9 +37,9 @@ def observe(
     """What was seen of the release in force. `problems`: what the caller knows besides, as an endpoint out of reach."""
     import pyarrow as pa
 
-    from mlops_assets.domain.row_loss import Judged
-    from mlops_assets.domain.step_evidence import evidence
-    from mlops_assets.domain.step_outcomes import from_source, of_release
+    from mlops_assets.domain.release.row_loss import Judged
+    from mlops_assets.domain.release.step_evidence import evidence
+    from mlops_assets.domain.release.step_outcomes import from_source, of_release
 
     opened = {arm.name: _opened(bundles.root, bundles.cache, arm.bundle) for arm in state.arms}
     keys = label_columns(spec, opened[state.champion.name].contract.entity) if lake else ()
@@ -69,7 +69,7 @@ def read_step(
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    from mlops_assets.domain.step_slices import flat
+    from mlops_assets.domain.release.step_slices import flat
 
     batches, troubles, last = [flat(_no_rows(), spec.slices, keys)], [], None
     for batch in traffic.answers(
@@ -86,7 +86,7 @@ def read_outcomes(traffic: Traffic, state: "ReleaseState") -> "tuple[pa.Table, l
     """The feedback since the generation began, and what of it could not be read."""
     import pyarrow as pa
 
-    from mlops_assets.domain.step_outcomes import FEEDBACK
+    from mlops_assets.domain.release.step_outcomes import FEEDBACK
 
     troubles: list[str] = []
     found = traffic.outcomes(state.model, since=state.opened_at - _SKEW, problems=troubles)

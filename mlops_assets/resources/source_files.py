@@ -39,7 +39,7 @@ class FileReader:
 
     def arrived(self, since: datetime, as_of: datetime) -> "Iterable[pa.Table]":
         """By the arrival column; where there is none, whatever stands in files written later."""
-        from mlops_assets.domain.intake import known_after
+        from mlops_assets.domain.data.intake import known_after
 
         files, paths = self._paths()
         if self._by_file_age:

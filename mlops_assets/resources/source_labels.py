@@ -21,7 +21,7 @@ def label_columns(spec: ModelSpec, entity: Sequence[str]) -> tuple[str, ...]:
 
     None: labels come as feedback only.
     """
-    from mlops_assets.domain.step_slices import ENTITY, SENT_KEY
+    from mlops_assets.domain.release.step_slices import ENTITY, SENT_KEY
 
     key = spec.source.feeds[spec.target.feed].key
     if key and set(key) <= set(entity):

@@ -29,7 +29,7 @@ class PythonReader:
         return [self._table(_made(self._dotted).read(self._feed.name, start, end, as_of))]
 
     def arrived(self, since: datetime, as_of: datetime) -> "Iterable[pa.Table]":
-        from mlops_assets.domain.intake import known_after
+        from mlops_assets.domain.data.intake import known_after
 
         source = _made(self._dotted)
         if hasattr(source, "changed"):

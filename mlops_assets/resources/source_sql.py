@@ -36,7 +36,7 @@ class SqlReader:
             return [_fetched(connection, self._between(connection, rows, time, start, end))]
 
     def arrived(self, since: datetime, as_of: datetime) -> "Iterable[pa.Table]":
-        from mlops_assets.domain.intake import known_after
+        from mlops_assets.domain.data.intake import known_after
 
         watermark = self._feed.arrived or (self._feed.time[0] if self._feed.time else None)
         with self._connected() as connection:

@@ -16,7 +16,7 @@ from mlops_assets.resources.source_error import SourceError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from mlops_assets.domain.intake import Piece
+    from mlops_assets.domain.data.intake import Piece
 
 
 class Source(Protocol):
@@ -82,7 +82,7 @@ class DeclaredSource:
         self._readers = readers
 
     def read(self, feed: str, start: datetime | None, end: datetime | None, as_of: datetime) -> "list[Piece]":
-        from mlops_assets.domain.intake import cut
+        from mlops_assets.domain.data.intake import cut
 
         declared = self._spec.source.feeds[feed]
         low, high = (None, None) if declared.static else (start, end)
@@ -90,7 +90,7 @@ class DeclaredSource:
         return list(cut(tables, declared, low, high, self._known_by(as_of)))
 
     def changed(self, feed: str, since: datetime, as_of: datetime) -> frozenset[str]:
-        from mlops_assets.domain.intake import cut, partitions_in
+        from mlops_assets.domain.data.intake import cut, partitions_in
 
         declared = self._spec.source.feeds[feed]
         every = Every.NONE if declared.static else self._spec.partitions.every

@@ -1,4 +1,4 @@
-"""Looks at the process: which commit, sources, packages. What to make of them, `domain/lineage.py` says."""
+"""Looks at the process: which commit, sources, packages. What to make of them, `domain/registry/lineage.py` says."""
 
 import hashlib
 import platform
@@ -6,7 +6,7 @@ import subprocess
 from importlib.metadata import distributions
 from pathlib import Path
 
-from mlops_assets.domain.lineage import Surroundings
+from mlops_assets.domain.registry.lineage import Surroundings
 
 _SOURCES = ("mlops_assets", "feature_repo", "serving")
 _CHANGED = "+changes"

@@ -15,7 +15,7 @@ from mlops_assets.resources.segment_files import Wanted, segments_in, wanted_of
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from mlops_assets.domain.replay_rows import Replayable
+    from mlops_assets.domain.release.replay_rows import Replayable
     from serving.contract import Field
 
 _ANSWERED = ("request_id", "row", "answer")
@@ -71,8 +71,8 @@ class Traffic(dg.ConfigurableResource["Traffic"]):
         """The latest rows that this bundle answered in the window, as a version with these fields can be asked."""
         import pyarrow as pa
 
-        from mlops_assets.domain.replay_rows import replayable
-        from mlops_assets.domain.step_outcomes import FEEDBACK, first, texts_of
+        from mlops_assets.domain.release.replay_rows import replayable
+        from mlops_assets.domain.release.step_outcomes import FEEDBACK, first, texts_of
 
         problems: list[str] = []
         wanted = Wanted(since, until, None)

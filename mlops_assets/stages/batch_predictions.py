@@ -111,7 +111,7 @@ class _Batch:
         """Every partition is there, or the error names all that are not."""
         found = self._examples.snapshots(partitions)
         if absent := [name for name in partitions if name not in found]:
-            from mlops_assets.domain.data_checks import listed
+            from mlops_assets.domain.data.data_checks import listed
 
             raise dg.Failure(
                 f"{self._examples.path}: no validated rows for {listed(absent)}. Launch {self.spec.model}_data first.",
@@ -175,7 +175,7 @@ class _Batch:
             yield rows
 
     def _keys(self, columns: Sequence[str]) -> list[str]:
-        from mlops_assets.domain.training_rows import row_key
+        from mlops_assets.domain.training_set.training_rows import row_key
 
         feed = self.spec.source.feeds[self.spec.source.examples]
         wanted = dict.fromkeys((*row_key(feed), *self.champion.contract.entity))

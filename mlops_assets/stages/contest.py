@@ -10,16 +10,16 @@ import numpy as np
 import pyarrow as pa
 
 from feature_repo.transforms.encoding import pack_table
-from mlops_assets.domain.comparison import Contenders, Opponent
-from mlops_assets.domain.gates import judge
-from mlops_assets.domain.intervals import central, time_blocks
+from mlops_assets.domain.evaluation.comparison import Contenders, Opponent
+from mlops_assets.domain.evaluation.gates import judge
+from mlops_assets.domain.evaluation.intervals import central, time_blocks
+from mlops_assets.domain.evaluation.report import EvaluationReport, HeldOut, build_report
+from mlops_assets.domain.evaluation.report_text import markdown, sections
+from mlops_assets.domain.evaluation.robustness import Rows
 from mlops_assets.domain.names import EVENT_TIME, LABEL, Alias, Layer
 from mlops_assets.domain.records import Compressed, ServingModel, TrainedModel, TrainingSet
-from mlops_assets.domain.report import EvaluationReport, HeldOut, build_report
-from mlops_assets.domain.report_text import markdown, sections
-from mlops_assets.domain.robustness import Rows
 from mlops_assets.domain.spec import Kind, ModelSpec
-from mlops_assets.domain.training_rows import read_parts
+from mlops_assets.domain.training_set.training_rows import read_parts
 from mlops_assets.domain.verdict import Verdict
 from mlops_assets.resources import plots
 from mlops_assets.resources.bundles import Bundles

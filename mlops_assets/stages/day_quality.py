@@ -14,25 +14,25 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from mlops_assets.domain.calibration import Reliability
-from mlops_assets.domain.day_given import Day, Version
-from mlops_assets.domain.day_parts import ArmLine, arm_lines, calibrated, groups, slice_scores
-from mlops_assets.domain.day_quality import RECENT, Found, judge_day
-from mlops_assets.domain.day_rows import Ripe, delay_curve, leading
-from mlops_assets.domain.evidence import FairnessReport
-from mlops_assets.domain.intervals import central
-from mlops_assets.domain.label_delay import DelayCurve
-from mlops_assets.domain.label_soundness import STRANGERS
-from mlops_assets.domain.labelled_rows import scores, thinned, together, unknown
-from mlops_assets.domain.metrics import metric_named
-from mlops_assets.domain.monitoring_records import PerformanceDay
+from mlops_assets.domain.evaluation.calibration import Reliability
+from mlops_assets.domain.evaluation.evidence import FairnessReport
+from mlops_assets.domain.evaluation.intervals import central
+from mlops_assets.domain.evaluation.metrics import metric_named
+from mlops_assets.domain.evaluation.slices import SliceScore
+from mlops_assets.domain.monitoring.day_given import Day, Version
+from mlops_assets.domain.monitoring.day_parts import ArmLine, arm_lines, calibrated, groups, slice_scores
+from mlops_assets.domain.monitoring.day_quality import RECENT, Found, judge_day
+from mlops_assets.domain.monitoring.day_rows import Ripe, delay_curve, leading
+from mlops_assets.domain.monitoring.label_delay import DelayCurve
+from mlops_assets.domain.monitoring.label_soundness import STRANGERS
+from mlops_assets.domain.monitoring.labelled_rows import scores, thinned, together, unknown
+from mlops_assets.domain.monitoring.monitoring_records import PerformanceDay
+from mlops_assets.domain.monitoring.performance import KNOWN_AT
+from mlops_assets.domain.monitoring.worth import undeclared
 from mlops_assets.domain.names import Stage
-from mlops_assets.domain.performance import KNOWN_AT
-from mlops_assets.domain.row_loss import Judged
-from mlops_assets.domain.slices import SliceScore
+from mlops_assets.domain.release.row_loss import Judged
+from mlops_assets.domain.release.step_slices import absent
 from mlops_assets.domain.spec import ModelSpec
-from mlops_assets.domain.step_slices import absent
-from mlops_assets.domain.worth import undeclared
 from mlops_assets.resources.labelled_days import REACH, Answered, LabelledDays, days_between, start_of
 from mlops_assets.resources.monitoring_store import Monitoring
 from mlops_assets.stages.day_reference import References

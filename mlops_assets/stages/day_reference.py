@@ -10,13 +10,13 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from feature_repo.transforms.encoding import pack_table
-from mlops_assets.domain.day_estimate import Estimator, Held, learn
-from mlops_assets.domain.day_given import Version
-from mlops_assets.domain.evidence import Interval
-from mlops_assets.domain.labelled_rows import thinned
-from mlops_assets.domain.metrics import UnmeasurableError
+from mlops_assets.domain.evaluation.evidence import Interval
+from mlops_assets.domain.evaluation.metrics import UnmeasurableError
+from mlops_assets.domain.monitoring.day_estimate import Estimator, Held, learn
+from mlops_assets.domain.monitoring.day_given import Version
+from mlops_assets.domain.monitoring.labelled_rows import thinned
 from mlops_assets.domain.names import LABEL, Layer
-from mlops_assets.domain.row_loss import Judged
+from mlops_assets.domain.release.row_loss import Judged
 from mlops_assets.domain.spec import ModelSpec
 from mlops_assets.resources.bundles import Bundles
 from mlops_assets.resources.lake import Lake, read_json

@@ -9,7 +9,7 @@ import dagster as dg
 
 from mlops_assets.domain.names import Stage
 from mlops_assets.domain.records import Version
-from mlops_assets.domain.serving_checks import ServingCheck
+from mlops_assets.domain.release.serving_checks import ServingCheck
 from mlops_assets.domain.spec import ModelSpec
 from mlops_assets.resources.bento import Bentos
 from mlops_assets.resources.bundles import Bundles

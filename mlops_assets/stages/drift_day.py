@@ -8,16 +8,16 @@ from datetime import date, timedelta
 import numpy as np
 import pyarrow as pa
 
-from mlops_assets.domain.drift import WindowDrift, inconclusive, judge_window
-from mlops_assets.domain.drift_report import REACH, DriftReport, alarm_of, judge_input_quality, open_days
-from mlops_assets.domain.drift_tests import Aspect, Compared
-from mlops_assets.domain.live_day import LiveDay, vectors_in
-from mlops_assets.domain.monitoring_policy import DriftPolicy
-from mlops_assets.domain.multivariate import together, vectors
+from mlops_assets.domain.monitoring.drift import WindowDrift, inconclusive, judge_window
+from mlops_assets.domain.monitoring.drift_report import REACH, DriftReport, alarm_of, judge_input_quality, open_days
+from mlops_assets.domain.monitoring.drift_tests import Aspect, Compared
+from mlops_assets.domain.monitoring.live_day import LiveDay, vectors_in
+from mlops_assets.domain.monitoring.monitoring_policy import DriftPolicy
+from mlops_assets.domain.monitoring.multivariate import together, vectors
+from mlops_assets.domain.monitoring.reference import Reference
+from mlops_assets.domain.monitoring.sketch import Sketch
 from mlops_assets.domain.names import Stage
 from mlops_assets.domain.partitions import Window
-from mlops_assets.domain.reference import Reference
-from mlops_assets.domain.sketch import Sketch
 from mlops_assets.domain.verdict import Outcome
 from mlops_assets.resources.records import from_json, to_json
 from mlops_assets.stages.drift_reading import Day, NotJudged, Opened, Reading, seed_of

@@ -17,16 +17,16 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from feature_repo.transforms.encoding import pack_table
-from mlops_assets.domain.compaction import ANSWERS, OUTCOMES
-from mlops_assets.domain.live_day import SAID, WHO, Against, Answered, Drawn, LiveDay, count, label_sketch
-from mlops_assets.domain.multivariate import MOST_ROWS
+from mlops_assets.domain.monitoring.live_day import SAID, WHO, Against, Answered, Drawn, LiveDay, count, label_sketch
+from mlops_assets.domain.monitoring.multivariate import MOST_ROWS
+from mlops_assets.domain.monitoring.reference import ProfileError, read_profile
 from mlops_assets.domain.names import CREATED_TIME, Layer, Stage
 from mlops_assets.domain.partitions import Window
 from mlops_assets.domain.records import Snapshot
-from mlops_assets.domain.reference import ProfileError, read_profile
-from mlops_assets.domain.row_loss import Judged
+from mlops_assets.domain.release.row_loss import Judged
+from mlops_assets.domain.release.step_outcomes import FEEDBACK, first
 from mlops_assets.domain.spec import ModelSpec
-from mlops_assets.domain.step_outcomes import FEEDBACK, first
+from mlops_assets.domain.traffic.compaction import ANSWERS, OUTCOMES
 from mlops_assets.domain.verdict import Outcome
 from mlops_assets.resources.bundles import Bundles
 from mlops_assets.resources.lake import Lake

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from mlops_assets.domain.drift_checks import DRIFT_ALARM, INPUT_QUALITY
+from mlops_assets.domain.monitoring.drift_checks import DRIFT_ALARM, INPUT_QUALITY
 from mlops_assets.domain.names import Stage
 from mlops_assets.domain.partitions import windows
 from mlops_assets.domain.spec import Every, ModelSpec

@@ -7,13 +7,13 @@ from typing import Any
 
 import dagster as dg
 
-from mlops_assets.domain.blast_radius import BlastRadius, blast_radius
-from mlops_assets.domain.drift_report import DriftReport, label_of, strengths
-from mlops_assets.domain.drift_tests import Aspect
-from mlops_assets.domain.monitoring_records import DriftDay
+from mlops_assets.domain.monitoring.blast_radius import BlastRadius, blast_radius
+from mlops_assets.domain.monitoring.drift_report import DriftReport, label_of, strengths
+from mlops_assets.domain.monitoring.drift_tests import Aspect
+from mlops_assets.domain.monitoring.monitoring_records import DriftDay
+from mlops_assets.domain.monitoring.reference import CategoryReference, NumberReference
+from mlops_assets.domain.monitoring.sketch import CategorySketch, NumberSketch
 from mlops_assets.domain.names import Stage
-from mlops_assets.domain.reference import CategoryReference, NumberReference
-from mlops_assets.domain.sketch import CategorySketch, NumberSketch
 from mlops_assets.domain.spec import ModelSpec
 from mlops_assets.domain.verdict import Verdict
 from mlops_assets.resources.bundles import Bundles

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from mlops_assets.domain.gates import Gate
+from mlops_assets.domain.evaluation.gates import Gate
 from mlops_assets.domain.names import Stage
 from mlops_assets.domain.records import Evaluation, ServingModel, TrainedModel, TrainingSet
 from mlops_assets.domain.spec import ModelSpec

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from mlops_assets.domain.data_checks import ONLINE
+from mlops_assets.domain.data.data_checks import ONLINE
 from mlops_assets.domain.names import Stage
 from mlops_assets.domain.partitions import windows
 from mlops_assets.domain.records import Snapshot

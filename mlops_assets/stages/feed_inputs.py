@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from mlops_assets.domain.columns import change, known_columns
-from mlops_assets.domain.contract import Observed
-from mlops_assets.domain.data_checks import listed
+from mlops_assets.domain.data.data_checks import listed
+from mlops_assets.domain.evaluation.contract import Observed
 from mlops_assets.domain.names import SNAPSHOT, Layer
 from mlops_assets.domain.partitions import Window, earlier
 from mlops_assets.domain.records import Snapshot

@@ -8,12 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlops_assets.domain.contract import declared_types, expectations_of
-from mlops_assets.domain.distribution import stability
-from mlops_assets.domain.intake import NO_TIME
-from mlops_assets.domain.names import EVENT_TIME, REASONS, Layer
-from mlops_assets.domain.partitions import EPOCH, Window
-from mlops_assets.domain.quarantine import (
+from mlops_assets.domain.data.distribution import stability
+from mlops_assets.domain.data.intake import NO_TIME
+from mlops_assets.domain.data.quarantine import (
     Partition,
     Prepared,
     divide,
@@ -22,9 +19,12 @@ from mlops_assets.domain.quarantine import (
     repeats,
     without_fault,
 )
+from mlops_assets.domain.data.vitals import FeedVitals, drift_name, nulls_name
+from mlops_assets.domain.evaluation.contract import declared_types, expectations_of
+from mlops_assets.domain.names import EVENT_TIME, REASONS, Layer
+from mlops_assets.domain.partitions import EPOCH, Window
 from mlops_assets.domain.records import Snapshot
 from mlops_assets.domain.spec import FeedSpec, ModelSpec
-from mlops_assets.domain.vitals import FeedVitals, drift_name, nulls_name
 from mlops_assets.resources.expectations import UNIQUE, Finding, judge_rows
 from mlops_assets.resources.lake import Lake, Table
 from mlops_assets.stages.feed_inputs import Held, read

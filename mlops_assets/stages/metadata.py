@@ -49,6 +49,6 @@ def picture(png: bytes, title: str) -> dg.MarkdownMetadataValue:
 
 def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> dg.MarkdownMetadataValue:
     """A table of values that come from outside: none of them can break it."""
-    from mlops_assets.domain.report_text import table as markdown_table
+    from mlops_assets.domain.evaluation.report_text import table as markdown_table
 
     return dg.MetadataValue.md(markdown_table(head, rows))

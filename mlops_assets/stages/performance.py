@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from mlops_assets.domain.monitoring.performance_checks import LABELS_SOUND, QUALITY_HOLDS
 from mlops_assets.domain.names import Stage
 from mlops_assets.domain.partitions import windows
-from mlops_assets.domain.performance_checks import LABELS_SOUND, QUALITY_HOLDS
 from mlops_assets.domain.spec import Every, ModelSpec
 from mlops_assets.domain.verdict import Outcome, Verdict
 from mlops_assets.resources.bundles import Bundles
@@ -28,7 +28,7 @@ from mlops_assets.stages.common import (
 from mlops_assets.stages.metadata import picture, table, told
 
 if TYPE_CHECKING:
-    from mlops_assets.domain.monitoring_records import Estimated, PerformanceDay
+    from mlops_assets.domain.monitoring.monitoring_records import Estimated, PerformanceDay
     from mlops_assets.stages.day_quality import Judgement
 
 _CHECKS = (QUALITY_HOLDS, LABELS_SOUND)
@@ -56,7 +56,7 @@ def performance(spec: ModelSpec) -> dg.AssetsDefinition:
         workspace: Workspace,
         clock: Clock,
     ) -> dg.MaterializeResult:
-        from mlops_assets.domain.label_soundness import judge_holding, judge_labels
+        from mlops_assets.domain.monitoring.label_soundness import judge_holding, judge_labels
         from mlops_assets.resources.labelled_days import LabelledDays
         from mlops_assets.resources.prediction_files import alone
         from mlops_assets.stages.day_quality import Days

@@ -9,7 +9,7 @@ import dagster as dg
 from mlops_assets.domain.names import Layer, Stage
 from mlops_assets.domain.partitions import Window, windows
 from mlops_assets.domain.spec import Every, ModelSpec
-from mlops_assets.domain.traffic_checks import KNOWN_VERSIONS, NO_REPEATED_ANSWERS, WHOLE_LOG
+from mlops_assets.domain.traffic.traffic_checks import KNOWN_VERSIONS, NO_REPEATED_ANSWERS, WHOLE_LOG
 from mlops_assets.resources.clock import Clock
 from mlops_assets.resources.lake import Lake
 from mlops_assets.resources.ledger import Ledger
@@ -30,7 +30,7 @@ from mlops_assets.stages.metadata import data_version, picture, table, told
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from mlops_assets.domain.answer_tally import Tally
+    from mlops_assets.domain.traffic.answer_tally import Tally
     from mlops_assets.domain.verdict import Verdict
     from mlops_assets.resources.log_segments import Removed, Segments
     from mlops_assets.resources.prediction_files import Compacted
@@ -97,8 +97,8 @@ class _Taken:
     ) -> "_Taken":
         from pathlib import Path
 
-        from mlops_assets.domain.answer_tally import COLUMNS, Tally
-        from mlops_assets.domain.compaction import ANSWERS, OUTCOMES
+        from mlops_assets.domain.traffic.answer_tally import COLUMNS, Tally
+        from mlops_assets.domain.traffic.compaction import ANSWERS, OUTCOMES
         from mlops_assets.resources.lake_stream import read_pieces
         from mlops_assets.resources.log_segments import Segments
         from mlops_assets.resources.prediction_files import compact
@@ -119,7 +119,7 @@ class _Taken:
 
     @property
     def answers(self) -> "list[Compacted]":
-        from mlops_assets.domain.compaction import ANSWERS
+        from mlops_assets.domain.traffic.compaction import ANSWERS
 
         return [day[ANSWERS] for day in self.days.values()]
 
@@ -132,7 +132,7 @@ class _Taken:
         return sum(each.added for each in self.answers)
 
     def verdicts(self) -> "list[Verdict]":
-        from mlops_assets.domain.answer_tally import judge_repeats, judge_whole
+        from mlops_assets.domain.traffic.answer_tally import judge_repeats, judge_whole
 
         whole = [each for day in self.days.values() for each in day.values()]
         rows = sum(each.snapshot.rows for each in whole)
@@ -195,7 +195,7 @@ def _beside(day: Window) -> dict[str, list[str]]:
     """A message that a killed process left is answered again, perhaps on the other side of midnight."""
     from datetime import timedelta
 
-    from mlops_assets.domain.compaction import ANSWERS, OUTCOMES
+    from mlops_assets.domain.traffic.compaction import ANSWERS, OUTCOMES
 
     assert day.start is not None
     names = [f"{day.start + timedelta(days=step):%Y-%m-%d}" for step in (-1, 1)]
@@ -203,7 +203,7 @@ def _beside(day: Window) -> dict[str, list[str]]:
 
 
 def _known(spec: ModelSpec, taken: _Taken, registry: Registry, ledger: Ledger) -> "Verdict":
-    from mlops_assets.domain.answer_tally import judge_versions
+    from mlops_assets.domain.traffic.answer_tally import judge_versions
 
     registered = [(each.number, each.semantic, each.bundle) for each in registry.versions(spec.model)]
     told = "\n".join(text for entry in ledger.entries(spec.model) for text in entry.details.values())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlops_assets.domain import serving_checks as checks
+from mlops_assets.domain.release import serving_checks as checks
 from mlops_assets.domain.spec import ModelSpec
 from mlops_assets.domain.verdict import Verdict
 from mlops_assets.resources.bento import Bento, Bentos
@@ -16,7 +16,7 @@ from mlops_assets.resources.endpoint import Client, Refused
 from mlops_assets.stages.replay import replayed
 
 if TYPE_CHECKING:
-    from mlops_assets.domain.replay_rows import Replayable
+    from mlops_assets.domain.release.replay_rows import Replayable
     from serving.bundle import Bundle
 
 _START = 120  # seconds until it has to be ready

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from mlops_assets.domain.data_checks import RAW_CHECKS
+from mlops_assets.domain.data.data_checks import RAW_CHECKS
 from mlops_assets.domain.names import SNAPSHOT, Layer, Stage
 from mlops_assets.domain.partitions import Window, earlier, window, windows
 from mlops_assets.domain.records import Snapshot
@@ -26,7 +26,7 @@ from mlops_assets.stages.common import (
 from mlops_assets.stages.metadata import counts, data_version, told
 
 if TYPE_CHECKING:
-    from mlops_assets.domain.source_checks import Arrival
+    from mlops_assets.domain.data.source_checks import Arrival
 
 _HEAD = (
     "| feed | rows | partitions | changed | without time | latest event | digest |\n|---|---:|---:|---:|---:|---|---|\n"
@@ -46,7 +46,7 @@ def raw_data(spec: ModelSpec) -> dg.AssetsDefinition:
         description=f"Rows of {', '.join(spec.source.feeds)} as they came, with a content hash.",
     )
     def asset(context: dg.AssetExecutionContext, sources: Sources, lake: Lake, clock: Clock) -> dg.MaterializeResult:
-        from mlops_assets.domain import source_checks
+        from mlops_assets.domain.data import source_checks
 
         now = clock.now(spec)
         asked = windows(spec.partitions.every, partition_keys(context))
@@ -94,8 +94,8 @@ def _take_in(
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    from mlops_assets.domain import intake
-    from mlops_assets.domain.source_checks import Arrival
+    from mlops_assets.domain.data import intake
+    from mlops_assets.domain.data.source_checks import Arrival
 
     table = lake.table(spec.model, Layer.RAW, feed.name)
     mine = feed_windows(feed, asked)
@@ -114,7 +114,7 @@ def _take_in(
 
 
 def _write(table: Table, partition: str, rows: "Any", feed: FeedSpec, now: datetime) -> Snapshot:
-    from mlops_assets.domain.source_checks import BODY, body
+    from mlops_assets.domain.data.source_checks import BODY, body
 
     said = body(rows, feed)
     return table.write(partition, rows, now=now, inputs={} if said is None else {BODY: content_digest(said)})

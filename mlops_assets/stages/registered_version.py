@@ -16,8 +16,8 @@ from mlops_assets.resources.surroundings import surroundings
 from mlops_assets.stages.common import PROJECT, asset_key, failed, retried_on_infrastructure, stage_asset
 
 if TYPE_CHECKING:
-    from mlops_assets.domain.lineage import Provenance
-    from mlops_assets.domain.versions import Bump, Candidate, VersionInfo
+    from mlops_assets.domain.registry.lineage import Provenance
+    from mlops_assets.domain.registry.versions import Bump, Candidate, VersionInfo
 
 _ACTOR = "gates"
 
@@ -85,7 +85,7 @@ class _Origin:
         self.serving, self.evaluation = serving, evaluation
 
     def register(self, registry: Registry, bundles: Bundles, lake: Lake) -> Version:
-        from mlops_assets.domain.lineage import provenance
+        from mlops_assets.domain.registry.lineage import provenance
         from mlops_assets.resources.candidates import candidate_of
 
         bundle = bundles.open(self.serving.bundle)
@@ -107,7 +107,7 @@ class _Origin:
         bump: "Bump",
         previous: "VersionInfo | None",
     ) -> str:
-        from mlops_assets.domain.model_card import Registration, model_card
+        from mlops_assets.domain.registry.model_card import Registration, model_card
 
         registration = Registration(bump, previous, self.trained.run_id, self.evaluation, made, sections)
         return model_card(self.spec, candidate.facts, self.training_set, self.trained, self.serving, registration)

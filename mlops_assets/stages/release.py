@@ -20,8 +20,8 @@ from mlops_assets.stages.common import failed
 from mlops_assets.stages.metadata import table
 
 if TYPE_CHECKING:
-    from mlops_assets.domain.releasing import Version
-    from mlops_assets.domain.rollout_policy import Strategy
+    from mlops_assets.domain.release.releasing import Version
+    from mlops_assets.domain.release.rollout_policy import Strategy
     from mlops_assets.resources.deployment import Done, Told
     from mlops_assets.stages.proof import Proof
 
@@ -62,7 +62,7 @@ def begin(
     spec: ModelSpec, version: "Version", proof: "Proof", strategy: "Strategy", told: "Told", tools: Tools
 ) -> "Done":
     """Give the version its first traffic, or all of it."""
-    from mlops_assets.domain import releasing
+    from mlops_assets.domain.release import releasing
 
     now, rollout, tag = tools.clock.now(spec), spec.rollout, proof.bento.tag
     if spec.replay is not None:

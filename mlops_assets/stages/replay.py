@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlops_assets.domain.serving_checks import ServingCheck
+from mlops_assets.domain.release.serving_checks import ServingCheck
 from mlops_assets.domain.spec import ModelSpec
 from mlops_assets.domain.verdict import Outcome, Verdict
 from mlops_assets.resources.endpoint import Client, EndpointError, Refused
@@ -15,9 +15,9 @@ from mlops_assets.resources.endpoint import Client, EndpointError, Refused
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from mlops_assets.domain.release_state import ReleaseState
-    from mlops_assets.domain.replay import ReplayReport
-    from mlops_assets.domain.replay_rows import Replayable
+    from mlops_assets.domain.release.release_state import ReleaseState
+    from mlops_assets.domain.release.replay import ReplayReport
+    from mlops_assets.domain.release.replay_rows import Replayable
     from mlops_assets.resources.traffic import Traffic
     from serving.bundle import Bundle
 
@@ -51,8 +51,8 @@ def replayed(spec: ModelSpec, bundle: "Bundle", asked: "Replayable | str", clien
     """The verdict, and what the materialisation tells of it."""
     if isinstance(asked, str):
         return Verdict(ServingCheck.REPLAY, Outcome.PASS, f"Nothing to replay: {asked}.", {"rows": 0.0}), {}
-    from mlops_assets.domain.replay import judge_replay
-    from mlops_assets.domain.row_loss import Judged, labels
+    from mlops_assets.domain.release.replay import judge_replay
+    from mlops_assets.domain.release.row_loss import Judged, labels
 
     answers, failures = _asked(spec.model, asked.rows, client, asked.answers.shape[1:])
     report = judge_replay(
@@ -104,7 +104,7 @@ def _verdict(report: "ReplayReport") -> Verdict:
 def _told(report: "ReplayReport") -> Mapping[str, Any]:
     import dagster as dg
 
-    from mlops_assets.domain.replay import markdown
+    from mlops_assets.domain.release.replay import markdown
     from mlops_assets.resources.replay_plots import agreement
     from mlops_assets.stages.metadata import picture
 

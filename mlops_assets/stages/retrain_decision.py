@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from pydantic import Field
 
-from mlops_assets.domain.monitoring_records import Weighed
+from mlops_assets.domain.monitoring.monitoring_records import Weighed
 from mlops_assets.domain.names import Layer, Stage, retrain_sensor
-from mlops_assets.domain.retrain_alerts import of_decision
-from mlops_assets.domain.retrain_evidence import Asked
-from mlops_assets.domain.retraining import decide
+from mlops_assets.domain.retraining.decision import decide
+from mlops_assets.domain.retraining.retrain_alerts import of_decision
+from mlops_assets.domain.retraining.retrain_evidence import Asked
 from mlops_assets.domain.spec import ModelSpec
 from mlops_assets.resources.alerts import Alerts
 from mlops_assets.resources.bundles import Bundles
@@ -92,7 +92,7 @@ def _false_retrains(spec: ModelSpec, seen: "Observed", bundles: Bundles) -> str:
     """Simulated from the champion's profile at the present size of a day."""
     from statistics import median
 
-    from mlops_assets.domain.false_alarms import expected_false_retrains
+    from mlops_assets.domain.monitoring.false_alarms import expected_false_retrains
 
     if seen.champion is None or not seen.drift:
         return "not known: no day of this champion was watched yet"
@@ -106,7 +106,7 @@ def _false_retrains(spec: ModelSpec, seen: "Observed", bundles: Bundles) -> str:
 
 def _quality(spec: ModelSpec, seen: "Observed") -> Any:
     """The policy with the intervals of baseline and day, as wide together as the latest day's verdict was."""
-    from mlops_assets.domain.evidence import Interval
+    from mlops_assets.domain.evaluation.evidence import Interval
 
     told = next((day for day in reversed(seen.performance) if "reach" in day.fall.numbers), None)
     if told is None or told.baseline is None:

@@ -10,8 +10,8 @@ from mlops_assets.resources.lake import Lake
 from mlops_assets.resources.traffic import Traffic
 
 if TYPE_CHECKING:
-    from mlops_assets.domain.readout import StepDecision
-    from mlops_assets.domain.release_state import ReleaseState
+    from mlops_assets.domain.release.readout import StepDecision
+    from mlops_assets.domain.release.release_state import ReleaseState
     from mlops_assets.resources.deployment import Done
 
 _ACTOR = "rollout"
@@ -27,8 +27,8 @@ def take(
     now: datetime,
 ) -> "tuple[Done | None, str]":
     """What was done, or None; and what was seen, in words and tables."""
-    from mlops_assets.domain.readout import decide_step, nothing_to_decide
-    from mlops_assets.domain.step_told import markdown
+    from mlops_assets.domain.release.readout import decide_step, nothing_to_decide
+    from mlops_assets.domain.release.step_told import markdown
     from mlops_assets.resources.deployment import Told
     from mlops_assets.resources.rollout import observe
 
@@ -52,8 +52,8 @@ def take(
 
 def next_release(present: "ReleaseState | None", generation: int, decision: "StepDecision", now: datetime) -> Any:
     """The next release; nothing where somebody was quicker."""
-    from mlops_assets.domain import releasing
-    from mlops_assets.domain.rollout import Action
+    from mlops_assets.domain.release import releasing
+    from mlops_assets.domain.release.rollout import Action
 
     if present is None or present.generation != generation:
         return None

@@ -76,8 +76,8 @@ def _assemble(
     commit: str,
     recipe: str,
 ) -> ServingModel:
-    from mlops_assets.domain.model_card import bundle_card
-    from mlops_assets.domain.training_rows import read_parts
+    from mlops_assets.domain.registry.model_card import bundle_card
+    from mlops_assets.domain.training_set.training_rows import read_parts
     from mlops_assets.training.assemble import assemble
 
     tables = read_parts(lake.fetch(f"{spec.model}/{Layer.TRAINING_SETS}/{training_set.digest}", workspace.cache))
@@ -107,7 +107,7 @@ def slice_masks(spec: ModelSpec, tables: "Mapping[str, pa.Table]") -> "dict[str,
     """All test rows, and the rows of each slice."""
     import numpy as np
 
-    from mlops_assets.domain.slices import cut
+    from mlops_assets.domain.evaluation.slices import cut
 
     test = tables["test"]
     parts = cut(spec.slices, test, tables["train"])

@@ -88,8 +88,8 @@ def _train(
     registry: Registry,
     context: dg.AssetExecutionContext,
 ) -> "Trained":
-    from mlops_assets.domain.metrics import metric_named
-    from mlops_assets.domain.training_rows import read_parts
+    from mlops_assets.domain.evaluation.metrics import metric_named
+    from mlops_assets.domain.training_set.training_rows import read_parts
     from mlops_assets.training.train import Declared, train
 
     tables = read_parts(lake.fetch(f"{spec.model}/{Layer.TRAINING_SETS}/{training_set.digest}", workspace.cache))

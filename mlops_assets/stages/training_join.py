@@ -11,12 +11,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from feature_repo.transforms.derivation import views_of
-from mlops_assets.domain.labels import Labelled
-from mlops_assets.domain.leakage import Recipe, prove_no_leakage
+from mlops_assets.domain.data.labels import Labelled
 from mlops_assets.domain.names import EVENT_TIME, Layer
 from mlops_assets.domain.records import Inputs, TrainingSet
 from mlops_assets.domain.spec import ModelSpec
-from mlops_assets.domain.training_rows import Parts, inputs_of, labelled_examples
+from mlops_assets.domain.training_set.leakage import Recipe, prove_no_leakage
+from mlops_assets.domain.training_set.training_rows import Parts, inputs_of, labelled_examples
 from mlops_assets.domain.verdict import Outcome, Verdict
 from mlops_assets.resources.features import FeatureStore, service_name
 from mlops_assets.resources.lake import Lake, content_digest

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from pydantic import TypeAdapter
 
-from mlops_assets.domain.data_checks import LEAKAGE
+from mlops_assets.domain.data.data_checks import LEAKAGE
 from mlops_assets.domain.names import Layer, Stage
 from mlops_assets.domain.records import TrainingSet
 from mlops_assets.domain.spec import ModelSpec
@@ -20,7 +20,7 @@ from mlops_assets.stages.common import asset_key, check_result, check_spec, retr
 from mlops_assets.stages.metadata import table
 
 if TYPE_CHECKING:
-    from mlops_assets.domain.training_rows import Parts
+    from mlops_assets.domain.training_set.training_rows import Parts
     from mlops_assets.stages.training_join import Joined
 
 _RECORD = TypeAdapter(TrainingSet)
@@ -42,7 +42,7 @@ def training_set(spec: ModelSpec) -> dg.AssetsDefinition:
     def asset(
         lake: Lake, features: FeatureStore, workspace: Workspace, clock: Clock
     ) -> Iterator[dg.MaterializeResult[TrainingSet]]:
-        from mlops_assets.domain.training_rows import divide
+        from mlops_assets.domain.training_set.training_rows import divide
         from mlops_assets.stages.training_join import join, prove_no_leak
 
         now = clock.now(spec)
@@ -63,7 +63,7 @@ def training_set(spec: ModelSpec) -> dg.AssetsDefinition:
 
 def _publish(spec: ModelSpec, joined: "Joined", parts: "Parts", lake: Lake, workspace: Workspace) -> TrainingSet:
     """Keep the rows under their digest; the same rows as before are the training set there already is."""
-    from mlops_assets.domain.training_rows import write_parts
+    from mlops_assets.domain.training_set.training_rows import write_parts
 
     record = joined.record(spec, parts)
     with tempfile.TemporaryDirectory() as aside:
@@ -76,7 +76,7 @@ def _publish(spec: ModelSpec, joined: "Joined", parts: "Parts", lake: Lake, work
 
 
 def _metadata(record: TrainingSet, joined: "Joined", parts: "Parts") -> dict[str, Any]:
-    from mlops_assets.domain.training_rows import label_summary
+    from mlops_assets.domain.training_set.training_rows import label_summary
 
     def line(name: str) -> list[Any]:
         first, last = record.boundaries[name]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from pydantic import Field
 
-from mlops_assets.domain.data_checks import ONLY_WARNS, QUARANTINE, SCHEMA, vital_checks
+from mlops_assets.domain.data.data_checks import ONLY_WARNS, QUARANTINE, SCHEMA, vital_checks
 from mlops_assets.domain.names import Stage
 from mlops_assets.domain.partitions import Window, windows
 from mlops_assets.domain.spec import ModelSpec
@@ -56,7 +56,7 @@ def validated_data(spec: ModelSpec) -> dg.AssetsDefinition:
     def asset(
         context: dg.AssetExecutionContext, config: Validation, lake: Lake, clock: Clock
     ) -> Iterator[dg.AssetCheckResult | dg.MaterializeResult]:
-        from mlops_assets.domain.contract import judge_schema
+        from mlops_assets.domain.evaluation.contract import judge_schema
         from mlops_assets.stages.feed_inputs import held, observed
         from mlops_assets.stages.feed_validation import validate
 
@@ -86,7 +86,7 @@ def _judged(
     spec: ModelSpec, outcomes: "Sequence[Outcome]", now: "datetime"
 ) -> "tuple[pd.DataFrame, list[dg.AssetCheckResult]]":
     """The vital signs of every partition, and the checks on them."""
-    from mlops_assets.domain.vitals import judge_vitals, limits_of, vitals_frame
+    from mlops_assets.domain.data.vitals import judge_vitals, limits_of, vitals_frame
     from mlops_assets.resources.expectations import judge_between
 
     frame = vitals_frame([each.vitals for each in outcomes], spec.validation, now)

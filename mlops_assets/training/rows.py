@@ -10,7 +10,7 @@ from feature_repo.transforms.encoding import pack_table
 from mlops_assets.domain.names import LABEL
 from mlops_assets.domain.records import Inputs, TrainingSet
 from mlops_assets.domain.spec import Kind
-from mlops_assets.domain.split import PARTS
+from mlops_assets.domain.training_set.split import PARTS
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import dagster as dg
 import pytest
 
 from mlops_assets.automation.alerts import alert_sensors, alerts_out, endpoint_watched, run_failed, run_succeeded
-from mlops_assets.domain.alerting import AlertKind, What
+from mlops_assets.domain.alerts.alerting import AlertKind, What
 from mlops_assets.domain.names import MODEL_TAG
 from mlops_assets.resources.alert_prometheus import UNREACHABLE, Prometheus
 from mlops_assets.resources.alerts import Alerts

@@ -9,12 +9,12 @@ from dagster._core.definitions.run_request import InstigatorType
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteInstigatorOrigin, RemoteRepositoryOrigin
 from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatus, SensorInstigatorData
 
-from mlops_assets.domain.alerting import AlertKind, Severity
-from mlops_assets.domain.ledger import Action
-from mlops_assets.domain.monitoring_policy import Cause
+from mlops_assets.domain.alerts.alerting import AlertKind, Severity
+from mlops_assets.domain.monitoring.monitoring_policy import Cause
 from mlops_assets.domain.names import CAUSE_TAG, MODEL_TIME_TAG, Stage
-from mlops_assets.domain.releasing import begin, go_back
-from mlops_assets.domain.rollout_policy import Strategy
+from mlops_assets.domain.registry.ledger import Action
+from mlops_assets.domain.release.releasing import begin, go_back
+from mlops_assets.domain.release.rollout_policy import Strategy
 from mlops_assets.resources.deployment import Plan, Told
 from mlops_assets.resources.retraining import champion_of, switched_off
 from tests.daily import AFTER, BEFORE, MODEL, Shop, after_the_turn, crowned, definitions_of, run_job, told, trained

@@ -13,12 +13,12 @@ import numpy as np
 import pyarrow as pa
 from scipy.stats import ks_2samp
 
-from mlops_assets.domain.distribution import psi
-from mlops_assets.domain.drift import WindowDrift, judge_window
-from mlops_assets.domain.drift_tests import Aspect
-from mlops_assets.domain.false_alarms import expected_false_retrains
-from mlops_assets.domain.reference import Reference, read_profile
-from mlops_assets.domain.sketch import Sketch
+from mlops_assets.domain.data.distribution import psi
+from mlops_assets.domain.monitoring.drift import WindowDrift, judge_window
+from mlops_assets.domain.monitoring.drift_tests import Aspect
+from mlops_assets.domain.monitoring.false_alarms import expected_false_retrains
+from mlops_assets.domain.monitoring.reference import Reference, read_profile
+from mlops_assets.domain.monitoring.sketch import Sketch
 from tests.watching import DRIFT, profile_of
 
 ROWS, TRAINED, ROUNDS, GOAL, BATCH = 1_000_000, 200_000, 5, 1.0, 65_536

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from mlops_assets.domain.intervals import bootstrap, gain
-from mlops_assets.domain.metrics import METRICS
+from mlops_assets.domain.evaluation.intervals import bootstrap, gain
+from mlops_assets.domain.evaluation.metrics import METRICS
 
 ROWS, RESAMPLES, LOOPED = 50_000, 1000, 20
 GOAL = 5.0  # the bootstrap by weights against a loop over scikit-learn

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from mlops_assets.domain.metrics import METRICS
+from mlops_assets.domain.evaluation.metrics import METRICS
 from mlops_assets.domain.records import Inputs, TrainingSet
 from mlops_assets.domain.spec import Kind, NetworkSpec, SearchSpec
 from mlops_assets.training.device import device_of, reproducible

@@ -42,7 +42,7 @@ class Flow:
     def raw_data(self, asked: Sequence[Window]) -> None:
         import pyarrow as pa
 
-        from mlops_assets.domain import intake
+        from mlops_assets.domain.data import intake
         from mlops_assets.resources.data_plots import rows_by_partition
 
         source, counted = self.at["sources"].open(self.spec), {}
@@ -58,8 +58,8 @@ class Flow:
         rows_by_partition(counted, [each.partition for each in asked])
 
     def validated_data(self, asked: Sequence[Window]) -> None:
-        from mlops_assets.domain.contract import judge_schema
-        from mlops_assets.domain.vitals import judge_vitals, limits_of, vitals_frame
+        from mlops_assets.domain.data.vitals import judge_vitals, limits_of, vitals_frame
+        from mlops_assets.domain.evaluation.contract import judge_schema
         from mlops_assets.resources.data_plots import rows_by_partition
         from mlops_assets.resources.expectations import judge_between
         from mlops_assets.stages.feed_inputs import held, observed
@@ -84,7 +84,7 @@ class Flow:
         assert compare(self.spec, derived, self.lake, store, self.now).passed
 
     def training_set(self) -> TrainingSet:
-        from mlops_assets.domain.training_rows import divide, write_parts
+        from mlops_assets.domain.training_set.training_rows import divide, write_parts
         from mlops_assets.stages.training_join import join, prove_no_leak
 
         store = self.at["features"]
@@ -100,13 +100,13 @@ class Flow:
         return record
 
     def tables(self, training_set: TrainingSet) -> Any:
-        from mlops_assets.domain.training_rows import read_parts
+        from mlops_assets.domain.training_set.training_rows import read_parts
 
         relative = f"{self.spec.model}/{Layer.TRAINING_SETS}/{training_set.digest}"
         return read_parts(self.lake.fetch(relative, self.at["workspace"].cache))
 
     def trained_model(self, training_set: TrainingSet) -> TrainedModel:
-        from mlops_assets.domain.metrics import metric_named
+        from mlops_assets.domain.evaluation.metrics import metric_named
         from mlops_assets.resources.plots import learning_curve
         from mlops_assets.training.train import Declared, train
 
@@ -148,7 +148,7 @@ class Flow:
         )
 
     def serving_model(self, training_set: TrainingSet, trained: TrainedModel) -> ServingModel:
-        from mlops_assets.domain.model_card import bundle_card
+        from mlops_assets.domain.registry.model_card import bundle_card
         from mlops_assets.stages.serving_model import slice_masks
         from mlops_assets.training.assemble import assemble
 
@@ -207,8 +207,8 @@ class Flow:
     def registered_version(
         self, training_set: TrainingSet, trained: TrainedModel, serving: ServingModel, evaluation: Evaluation
     ) -> str:
-        from mlops_assets.domain.lineage import provenance
-        from mlops_assets.domain.model_card import Registration, model_card
+        from mlops_assets.domain.registry.lineage import provenance
+        from mlops_assets.domain.registry.model_card import Registration, model_card
         from mlops_assets.resources import promotion
         from mlops_assets.resources.candidates import candidate_of
         from mlops_assets.resources.lake import read_json

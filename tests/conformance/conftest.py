@@ -2,7 +2,7 @@
 
 import pytest
 
-from mlops_assets.domain.versions import Bump, VersionInfo
+from mlops_assets.domain.registry.versions import Bump, VersionInfo
 from mlops_assets.resources.registry import Registry
 from tests.fakes.bundles import tiny_bundle
 from tests.fakes.registry import FakeRegistry

@@ -3,8 +3,8 @@
 import numpy as np
 import pyarrow as pa
 
+from mlops_assets.domain.evaluation.robustness import Rows
 from mlops_assets.domain.records import Compressed, Inputs
-from mlops_assets.domain.robustness import Rows
 from mlops_assets.domain.spec import Precision
 
 INPUTS = Inputs(numbers=("strong", "weak", "useless"), categories=("airport",))

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from mlops_assets.domain.release_state import ArmState, ReleaseState, Role
-from mlops_assets.domain.rollout_policy import Strategy
+from mlops_assets.domain.release.release_state import ArmState, ReleaseState, Role
+from mlops_assets.domain.release.rollout_policy import Strategy
 from mlops_assets.resources.traffic import Traffic
 from serving.feedback import SCHEMA
 from serving.segments import Writer

@@ -9,10 +9,10 @@ from pathlib import Path
 from threading import RLock
 from typing import Any
 
-from mlops_assets.domain.lineage import Provenance
 from mlops_assets.domain.names import Alias
 from mlops_assets.domain.records import Version
-from mlops_assets.domain.versions import Candidate, VersionInfo, next_version
+from mlops_assets.domain.registry.lineage import Provenance
+from mlops_assets.domain.registry.versions import Candidate, VersionInfo, next_version
 from mlops_assets.resources.registry import Card
 from mlops_assets.resources.tracking import Tag, redacted
 from serving.bundle import open_bundle

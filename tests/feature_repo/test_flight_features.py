@@ -11,8 +11,8 @@ import pytest
 
 from feature_repo.transforms.derivation import views_of
 from feature_repo.transforms.flight_delay import LATE, REPORTING, VIEWS, WINDOW, departure_time
-from mlops_assets.domain.asof import Beside, View, asof_join
-from mlops_assets.domain.leakage import Recipe, prove_no_leakage
+from mlops_assets.domain.training_set.asof import Beside, View, asof_join
+from mlops_assets.domain.training_set.leakage import Recipe, prove_no_leakage
 from mlops_assets.domain.verdict import Outcome
 
 START, END = datetime(2013, 3, 1, tzinfo=UTC), datetime(2013, 3, 4, tzinfo=UTC)

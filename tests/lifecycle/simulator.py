@@ -15,17 +15,18 @@ import numpy as np
 import pyarrow as pa
 
 from mlops_assets.automation.recovering import APPROVER, reign_of
-from mlops_assets.domain import cause_looks, releasing
-from mlops_assets.domain.answered_by import at, of_request
-from mlops_assets.domain.monitoring_records import Weighed
-from mlops_assets.domain.quality_rollback import judge_reign
-from mlops_assets.domain.readout import decide_step, nothing_to_decide
-from mlops_assets.domain.release_state import ReleaseState
-from mlops_assets.domain.retrain_evidence import Asked, Champion, evidence, of_champion
-from mlops_assets.domain.retraining import decide
-from mlops_assets.domain.rollout_policy import Strategy
+from mlops_assets.domain.monitoring.monitoring_records import Weighed
+from mlops_assets.domain.registry.answered_by import at, of_request
+from mlops_assets.domain.release import releasing
+from mlops_assets.domain.release.readout import decide_step, nothing_to_decide
+from mlops_assets.domain.release.release_state import ReleaseState
+from mlops_assets.domain.release.rollout_policy import Strategy
+from mlops_assets.domain.release.step_evidence import Seen
+from mlops_assets.domain.retraining import cause_looks
+from mlops_assets.domain.retraining.decision import decide
+from mlops_assets.domain.retraining.quality_rollback import judge_reign
+from mlops_assets.domain.retraining.retrain_evidence import Asked, Champion, evidence, of_champion
 from mlops_assets.domain.spec import ModelSpec
-from mlops_assets.domain.step_evidence import Seen
 from mlops_assets.domain.verdict import Outcome
 from mlops_assets.resources.deployment import Deployment, Told, release_of
 from mlops_assets.resources.endpoint import Endpoint

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from mlops_assets.domain.day_estimate import Estimator
-from mlops_assets.domain.day_given import Version
-from mlops_assets.domain.evidence import Interval
-from mlops_assets.domain.reference import Profile, read_profile
-from mlops_assets.domain.rollout_signals import Watched
-from mlops_assets.domain.sequential import Sample
+from mlops_assets.domain.evaluation.evidence import Interval
+from mlops_assets.domain.monitoring.day_estimate import Estimator
+from mlops_assets.domain.monitoring.day_given import Version
+from mlops_assets.domain.monitoring.reference import Profile, read_profile
+from mlops_assets.domain.release.rollout_signals import Watched
+from mlops_assets.domain.release.sequential import Sample
 from tests.lifecycle.simulator_world import Learnt, Rows
 
 START = datetime(2024, 1, 1, tzinfo=UTC)

@@ -5,16 +5,16 @@ from datetime import datetime
 
 import numpy as np
 
-from mlops_assets.domain.comparison import Basis, Contenders, Opponent
-from mlops_assets.domain.day_estimate import Held, learn
-from mlops_assets.domain.evidence import FairnessReport
-from mlops_assets.domain.gates import judge
-from mlops_assets.domain.intervals import central, score
-from mlops_assets.domain.metrics import METRICS
-from mlops_assets.domain.report import gather
+from mlops_assets.domain.evaluation.comparison import Basis, Contenders, Opponent
+from mlops_assets.domain.evaluation.evidence import FairnessReport
+from mlops_assets.domain.evaluation.gates import judge
+from mlops_assets.domain.evaluation.intervals import central, score
+from mlops_assets.domain.evaluation.metrics import METRICS
+from mlops_assets.domain.evaluation.report import gather
+from mlops_assets.domain.monitoring.day_estimate import Held, learn
+from mlops_assets.domain.registry.versions import VersionInfo
 from mlops_assets.domain.spec import Kind, ModelSpec
 from mlops_assets.domain.verdict import Outcome, worst
-from mlops_assets.domain.versions import VersionInfo
 from tests.domain.evaluated import SERVED
 from tests.fakes.registry import FakeRegistry
 from tests.fakes.samples import facts, sample

@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from mlops_assets.domain.day_given import Day
-from mlops_assets.domain.day_quality import judge_day
-from mlops_assets.domain.day_rows import delay_curve
-from mlops_assets.domain.drift import WindowDrift, inconclusive, judge_window
-from mlops_assets.domain.drift_alarm import judge_alarm
-from mlops_assets.domain.drift_tests import Aspect
-from mlops_assets.domain.monitoring_records import DriftDay, PerformanceDay
-from mlops_assets.domain.reference import PREDICTION
-from mlops_assets.domain.sketch import Sketch
+from mlops_assets.domain.monitoring.day_given import Day
+from mlops_assets.domain.monitoring.day_quality import judge_day
+from mlops_assets.domain.monitoring.day_rows import delay_curve
+from mlops_assets.domain.monitoring.drift import WindowDrift, inconclusive, judge_window
+from mlops_assets.domain.monitoring.drift_alarm import judge_alarm
+from mlops_assets.domain.monitoring.drift_tests import Aspect
+from mlops_assets.domain.monitoring.monitoring_records import DriftDay, PerformanceDay
+from mlops_assets.domain.monitoring.reference import PREDICTION
+from mlops_assets.domain.monitoring.sketch import Sketch
 from mlops_assets.domain.spec import ModelSpec
 from mlops_assets.domain.verdict import Verdict
 from tests.lifecycle.simulator_parts import Made, labelled, leading

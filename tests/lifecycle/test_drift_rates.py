@@ -8,12 +8,12 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from mlops_assets.domain.drift import WindowDrift, judge_window
-from mlops_assets.domain.drift_alarm import judge_alarm
-from mlops_assets.domain.drift_tests import Aspect
-from mlops_assets.domain.false_alarms import drawn, redrawn
-from mlops_assets.domain.reference import Reference
-from mlops_assets.domain.sketch import Sketch
+from mlops_assets.domain.monitoring.drift import WindowDrift, judge_window
+from mlops_assets.domain.monitoring.drift_alarm import judge_alarm
+from mlops_assets.domain.monitoring.drift_tests import Aspect
+from mlops_assets.domain.monitoring.false_alarms import drawn, redrawn
+from mlops_assets.domain.monitoring.reference import Reference
+from mlops_assets.domain.monitoring.sketch import Sketch
 from mlops_assets.domain.verdict import Outcome
 from tests.watching import DRIFT, reference_of, table_of
 

@@ -8,8 +8,8 @@ from random import Random
 import numpy as np
 import pytest
 
-from mlops_assets.domain import sequential
-from mlops_assets.domain.experiment import (
+from mlops_assets.domain.release import sequential
+from mlops_assets.domain.release.experiment import (
     ArmEvidence,
     Ending,
     ExperimentMetric,
@@ -17,7 +17,7 @@ from mlops_assets.domain.experiment import (
     holm,
     read_out,
 )
-from mlops_assets.domain.sequential import Sample
+from mlops_assets.domain.release.sequential import Sample
 from serving.release import Arm, Bandit, Guards, Provider, Release, Reward, Role, Strategy
 from serving.router import begin, router, update
 

@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 from scipy.special import ndtri
 
-from mlops_assets.domain.comparison import Basis, Contenders, Opponent
-from mlops_assets.domain.evidence import Evidence, FairnessReport
-from mlops_assets.domain.gates import judge
-from mlops_assets.domain.intervals import central, gain
-from mlops_assets.domain.metrics import METRICS
-from mlops_assets.domain.report import gather
-from mlops_assets.domain.slices import Part, measure
+from mlops_assets.domain.evaluation.comparison import Basis, Contenders, Opponent
+from mlops_assets.domain.evaluation.evidence import Evidence, FairnessReport
+from mlops_assets.domain.evaluation.gates import judge
+from mlops_assets.domain.evaluation.intervals import central, gain
+from mlops_assets.domain.evaluation.metrics import METRICS
+from mlops_assets.domain.evaluation.report import gather
+from mlops_assets.domain.evaluation.slices import Part, measure
 from mlops_assets.domain.spec import GateSpec, Kind
 from mlops_assets.domain.verdict import Outcome, worst
 from tests.domain.evaluated import SERVED

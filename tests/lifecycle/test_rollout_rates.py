@@ -12,10 +12,10 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
-from mlops_assets.domain import sequential
-from mlops_assets.domain.rollout import Action, StepEvidence, judge_step
-from mlops_assets.domain.rollout_signals import Watched
-from mlops_assets.domain.sequential import Sample
+from mlops_assets.domain.release import sequential
+from mlops_assets.domain.release.rollout import Action, StepEvidence, judge_step
+from mlops_assets.domain.release.rollout_signals import Watched
+from mlops_assets.domain.release.sequential import Sample
 from tests.specs import STANDARD
 
 pytestmark = pytest.mark.simulation

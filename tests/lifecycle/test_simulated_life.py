@@ -13,8 +13,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from mlops_assets.domain.monitoring_policy import Cause
-from mlops_assets.domain.rollout_policy import Strategy
+from mlops_assets.domain.monitoring.monitoring_policy import Cause
+from mlops_assets.domain.release.rollout_policy import Strategy
 from mlops_assets.domain.spec import ModelSpec
 from mlops_assets.domain.verdict import Outcome
 from tests.lifecycle.simulator import MODEL, Life, with_policies

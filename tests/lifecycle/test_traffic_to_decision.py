@@ -14,10 +14,10 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pytest
 
-from mlops_assets.domain.readout import StepDecision, decide_step
-from mlops_assets.domain.release_state import ReleaseState
-from mlops_assets.domain.rollout import Action
-from mlops_assets.domain.rollout_policy import RolloutSpec, Strategy
+from mlops_assets.domain.release.readout import StepDecision, decide_step
+from mlops_assets.domain.release.release_state import ReleaseState
+from mlops_assets.domain.release.rollout import Action
+from mlops_assets.domain.release.rollout_policy import RolloutSpec, Strategy
 from mlops_assets.resources.bundles import Bundles
 from mlops_assets.resources.rollout import observe
 from tests.fakes.logged import Behaviour, Logs, feedback, later, requests, state

@@ -215,7 +215,7 @@ class Told:
         ({"temp": 0.9}, {"temp": 0.6}, True),
         ({"temp": 0.9}, {}, True),
         ({"temp": 0.99}, {"temp": 0.93}, True),  # as far as it can be
-        ({"temp": 0.3}, {}, False),  # half of what is possible stands out where nothing drifted before
+        ({"carrier": 0.3, "temp": 0.3}, {"carrier": 0.0}, True),  # did not drift before
         ({"temp": 0.62}, {"temp": 0.6}, False),  # a day of autumn
         ({"humid": 0.9}, {"temp": 0.6}, False),  # something else
     ],

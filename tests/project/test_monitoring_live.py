@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from infra.monitoring.dashboards import BOARDS, expressions
-from mlops_assets.domain.alerting import AlertKind
+from mlops_assets.domain.alerts.alerting import AlertKind
 from mlops_assets.resources.alert_prometheus import UNREACHABLE, Prometheus
 from serving.release import Role, write_release
 from tests.project.metrics_text import asked, asked_by, families, with_samples

@@ -14,7 +14,7 @@ import pytest
 from filelock import FileLock
 
 from mlops_assets.defs.resources import resources
-from mlops_assets.domain.alerting import Alert, AlertKind, Resolved, Severity, What
+from mlops_assets.domain.alerts.alerting import Alert, AlertKind, Resolved, Severity, What
 from mlops_assets.resources.alert_destinations import WrongDestinationError, masked, places
 from mlops_assets.resources.alert_prometheus import UNREACHABLE, Prometheus, alert_of, ended, unreachable
 from mlops_assets.resources.alerts import Alerts, AlertStateError
@@ -158,7 +158,7 @@ def test_processes_that_raise_at_once_lose_nothing(tmp_path):
     code = f"""
 import sys
 from datetime import UTC, datetime
-from mlops_assets.domain.alerting import Alert, AlertKind, Severity
+from mlops_assets.domain.alerts.alerting import Alert, AlertKind, Severity
 from mlops_assets.resources.alerts import Alerts
 t = datetime(2026, 1, 5, 8, tzinfo=UTC)
 for i in range(10):

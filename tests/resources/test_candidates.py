@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 from mlops_assets.domain.records import Evaluation, ServingModel, TrainedModel
+from mlops_assets.domain.registry.versions import Change, next_version
 from mlops_assets.domain.spec import ModelSpec, NetworkSpec, Precision
-from mlops_assets.domain.versions import Change, next_version
 from mlops_assets.resources.candidates import candidate_of, facts_of
 from serving.contract import Output
 from tests.fakes.bundles import tiny_contract

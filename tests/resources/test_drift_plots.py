@@ -7,8 +7,8 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from mlops_assets.domain.reference import CategoryReference, NumberReference
-from mlops_assets.domain.sketch import CategorySketch, NumberSketch, Sketch
+from mlops_assets.domain.monitoring.reference import CategoryReference, NumberReference
+from mlops_assets.domain.monitoring.sketch import CategorySketch, NumberSketch, Sketch
 from mlops_assets.resources.drift_plots import _below, category_then_and_now, number_then_and_now, over_days
 from tests.watching import reference_of
 

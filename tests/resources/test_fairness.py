@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 from fairlearn.metrics import demographic_parity_difference, equalized_odds_difference
 
-from mlops_assets.domain.evidence import FairnessReport
+from mlops_assets.domain.evaluation.evidence import FairnessReport
 from mlops_assets.domain.spec import FairnessSpec, Kind
 from mlops_assets.resources.fairness import MISSING, ODDS, PARITY, assess
 

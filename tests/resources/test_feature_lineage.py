@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from mlops_assets.domain.blast_radius import blast_radius
+from mlops_assets.domain.monitoring.blast_radius import blast_radius
 from mlops_assets.resources.feature_lineage import feature_name, released, views_of
 from tests.daily import MODEL, Shop, shop_of
 

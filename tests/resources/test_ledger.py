@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from mlops_assets.domain.ledger import Action, Draft
+from mlops_assets.domain.registry.ledger import Action, Draft
 from mlops_assets.resources.ledger import Ledger, LedgerBrokenError
 from tests.fakes.samples import MOMENT, sample
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from mlops_assets.domain.monitoring_records import DriftDay, PerformanceDay
+from mlops_assets.domain.monitoring.monitoring_records import DriftDay, PerformanceDay
 from mlops_assets.domain.names import Stage
 from mlops_assets.domain.verdict import Outcome
 from mlops_assets.resources.monitoring_store import Monitoring

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mlops_assets.domain.label_delay import DelayCurve, learn
+from mlops_assets.domain.monitoring.label_delay import DelayCurve, learn
 from mlops_assets.resources.performance_plots import estimate_and_realised, label_maturity, quality_over_days
 from tests.watched_days import DAY, NOBODY, UNRIPE
 

@@ -5,10 +5,10 @@ import struct
 import numpy as np
 import pytest
 
-from mlops_assets.domain.calibration import reliability
-from mlops_assets.domain.evidence import Interval
-from mlops_assets.domain.importance import Importance
-from mlops_assets.domain.slices import SliceScore
+from mlops_assets.domain.evaluation.calibration import reliability
+from mlops_assets.domain.evaluation.evidence import Interval
+from mlops_assets.domain.evaluation.importance import Importance
+from mlops_assets.domain.evaluation.slices import SliceScore
 from mlops_assets.domain.spec import Kind
 from mlops_assets.resources import plots
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from mlops_assets.domain.ledger import Action, Entry
 from mlops_assets.domain.names import Alias
-from mlops_assets.domain.versions import VersionInfo
+from mlops_assets.domain.registry.ledger import Action, Entry
+from mlops_assets.domain.registry.versions import VersionInfo
 from mlops_assets.resources.ledger import Ledger
 from mlops_assets.resources.promotion import audit, enlist, promote, reject, roll_back, was_taken_down
 from mlops_assets.resources.tracking import Tag

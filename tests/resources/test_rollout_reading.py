@@ -10,11 +10,11 @@ import pyarrow as pa
 import pytest
 
 from mlops_assets.domain.names import CREATED_TIME, Layer
-from mlops_assets.domain.release_state import ArmState, ReleaseState
-from mlops_assets.domain.release_state import Role as RoleOfState
-from mlops_assets.domain.rollout_policy import Strategy as Declared
+from mlops_assets.domain.release.release_state import ArmState, ReleaseState
+from mlops_assets.domain.release.release_state import Role as RoleOfState
+from mlops_assets.domain.release.rollout_policy import Strategy as Declared
+from mlops_assets.domain.release.step_evidence import Seen
 from mlops_assets.domain.spec import ModelSpec
-from mlops_assets.domain.step_evidence import Seen
 from mlops_assets.resources.bundles import Bundles
 from mlops_assets.resources.lake import Lake
 from mlops_assets.resources.rollout import observe

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from mlops_assets.domain.ledger import Action
 from mlops_assets.domain.names import TRAINING_STAGES, Alias, Stage
+from mlops_assets.domain.registry.ledger import Action
 from mlops_assets.resources import promotion
 from serving.release import Role, Strategy, read_release
 from tests.daily import AFTER, MODEL, Shop, after_the_turn, crowned, materialized, passed, run_job, told, trained

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from mlops_assets.domain.monitoring_records import DriftDay
+from mlops_assets.domain.monitoring.monitoring_records import DriftDay
 from mlops_assets.domain.names import Stage
 from mlops_assets.domain.verdict import Outcome
 from serving.bundle import FILES, PROFILE, write_bundle

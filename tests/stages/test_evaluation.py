@@ -6,10 +6,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from mlops_assets.domain.gates import Gate
-from mlops_assets.domain.ledger import Action
+from mlops_assets.domain.evaluation.gates import Gate
 from mlops_assets.domain.names import TRAINING_STAGES, Stage
 from mlops_assets.domain.records import Evaluation, ServingModel
+from mlops_assets.domain.registry.ledger import Action
 from tests.daily import MODEL, Shop, attributes, data, few_days, materialized, passed, told
 from tests.declared import Bench, record
 

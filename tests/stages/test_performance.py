@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from mlops_assets.domain.monitoring_records import PerformanceDay
+from mlops_assets.domain.monitoring.monitoring_records import PerformanceDay
 from mlops_assets.domain.names import Stage
 from mlops_assets.domain.spec import FairnessSpec
 from mlops_assets.domain.verdict import Outcome
@@ -220,7 +220,7 @@ def test_one_row_and_answers_without_any_label_are_inconclusive(made):
 
 
 def sound(found: list[Judgement]):
-    from mlops_assets.domain.label_soundness import judge_labels
+    from mlops_assets.domain.monitoring.label_soundness import judge_labels
 
     return judge_labels([each.record for each in found])
 

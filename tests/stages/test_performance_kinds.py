@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mlops_assets.domain.labelled_rows import OUTCOMES
+from mlops_assets.domain.monitoring.labelled_rows import OUTCOMES
 from mlops_assets.domain.names import Layer
 from mlops_assets.domain.spec import Kind, ModelSpec, SliceSpec
 from mlops_assets.domain.verdict import Outcome

@@ -4,9 +4,9 @@ import dagster as dg
 import pyarrow as pa
 import pytest
 
-from mlops_assets.domain.ledger import Action
 from mlops_assets.domain.names import TRAINING_STAGES, Alias, Stage
 from mlops_assets.domain.records import Evaluation, TrainingSet, Version
+from mlops_assets.domain.registry.ledger import Action
 from mlops_assets.stages.common import asset_key
 from tests.daily import (
     MODEL,

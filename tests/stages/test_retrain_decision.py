@@ -8,9 +8,9 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from mlops_assets.domain.alerting import AlertKind
-from mlops_assets.domain.monitoring_policy import Cause
-from mlops_assets.domain.monitoring_records import Pause, Weighed
+from mlops_assets.domain.alerts.alerting import AlertKind
+from mlops_assets.domain.monitoring.monitoring_policy import Cause
+from mlops_assets.domain.monitoring.monitoring_records import Pause, Weighed
 from mlops_assets.domain.names import CAUSE_TAG, MODEL_TIME_TAG, Stage
 from mlops_assets.resources import retraining
 from mlops_assets.resources.retraining import champion_of, new_rows, set_pause, training_runs

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mlops_assets.domain.metrics import METRICS
+from mlops_assets.domain.evaluation.metrics import METRICS
 from mlops_assets.domain.spec import Kind, Precision, ServingSpec
 from mlops_assets.training.assemble import Assembled, assemble
 from mlops_assets.training.profile import BINS, counts_between, describe_category, describe_number

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 import torch
 
-from mlops_assets.domain.metrics import METRICS
+from mlops_assets.domain.evaluation.metrics import METRICS
 from mlops_assets.domain.records import Inputs
 from mlops_assets.domain.spec import Kind
 from mlops_assets.training.device import autocast_type, device_of

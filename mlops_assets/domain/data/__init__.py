@@ -1,0 +1,1 @@
+"""What comes in: is it whole, is it sound, what is it like."""

@@ -1,0 +1,1 @@
+"""A candidate measured beside others, and judged by gates."""

@@ -1,0 +1,1 @@
+"""Live answers against training and against what came of them: drift, quality, what it touches."""

@@ -1,0 +1,1 @@
+"""Versions, where they come from, and the ledger of what was decided about them."""

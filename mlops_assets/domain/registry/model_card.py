@@ -1,0 +1,228 @@
+"""The model card: one Markdown page for a person who has to trust, use or answer for a version.
+
+Texts that come from outside (declarations, data values) are escaped, so that none of them can break out of
+its cell or bring in markup. The sections that are given as Markdown come from the evaluation report and keep
+their tables.
+"""
+
+import html
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from mlops_assets.domain.records import Evaluation, ServingModel, TrainedModel, TrainingSet
+from mlops_assets.domain.registry.lineage import Provenance, rebuild_steps
+from mlops_assets.domain.registry.versions import Bump, VersionFacts, VersionInfo
+from mlops_assets.domain.spec import ModelSpec
+
+_SPECIAL = re.compile(r"([\\`*_\[\]|~!#])")
+_LINE_START = re.compile(r"^(\s*)([-+>=]|\d+(?=[.)]\s))")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+_HEADING = re.compile(r"^(#{1,6})(?=\s)", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Registration:
+    """What is known only at registration."""
+
+    bump: Bump
+    previous: VersionInfo | None
+    run_id: str
+    evaluation: Evaluation
+    provenance: Provenance
+    sections: Mapping[str, str]  # title → Markdown of the evaluation report: slices, fairness, calibration …
+
+
+def model_card(
+    spec: ModelSpec,
+    facts: VersionFacts,
+    training_set: TrainingSet,
+    trained: TrainedModel,
+    serving: ServingModel,
+    registration: Registration,
+) -> str:
+    """The card of a registered version."""
+    known = f"Rows known on {training_set.as_of:%Y-%m-%d %H:%M} UTC."
+    return _page(
+        _head(spec, f" {registration.bump.semantic}"),
+        _data(spec, training_set, known),
+        _features(training_set),
+        _training(spec, trained),
+        _evaluation(registration),
+        _contract(spec, facts, serving),
+        _words(spec),
+        _changes(registration, training_set),
+        _reproduction(registration),
+    )
+
+
+def bundle_card(spec: ModelSpec, training_set: TrainingSet, trained: TrainedModel) -> str:
+    """The card inside a bundle: only what content decides, no run and no clock, so the digest stays."""
+    return _page(
+        _head(spec, ""),
+        _data(spec, training_set, ""),
+        _features(training_set),
+        _training(spec, trained),
+        ["## Evaluation", "Measured on the finished bundle: see the card of the registered version."],
+        _words(spec),
+    )
+
+
+def text(value: object) -> str:
+    """A value as plain words of Markdown on one line: no markup, no HTML, no cell border."""
+    flat = " ".join(_CONTROL.sub(" ", str(value)).split())
+    return _LINE_START.sub(r"\1\\\2", _SPECIAL.sub(r"\\\1", html.escape(flat, quote=False)))
+
+
+def prose(value: str) -> str:
+    """A text of several paragraphs, each escaped."""
+    paragraphs = (text(part) for part in re.split(r"\n\s*\n", value))
+    return "\n\n".join(part for part in paragraphs if part)
+
+
+def code(value: object) -> str:
+    """A name or digest in a code span that it cannot leave."""
+    flat = " ".join(_CONTROL.sub(" ", str(value)).split()).replace("`", "'").replace("|", "\\|")
+    return f"`{flat}`" if flat else "none"
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table of cells that are escaped already."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _page(*sections: Iterable[str]) -> str:
+    return "\n\n".join(block for section in sections for block in section) + "\n"
+
+
+def _head(spec: ModelSpec, version: str) -> Iterator[str]:
+    yield f"# {text(spec.model)}{version}"
+    yield prose(spec.purpose) or "No purpose was declared."
+    yield f"Owner: {text(spec.owner)}. Predicts {code(spec.target.column)} ({spec.target.kind})."
+
+
+def _data(spec: ModelSpec, training_set: TrainingSet, known: str) -> Iterator[str]:
+    yield "## Data"
+    after = spec.target.known_after
+    known_when = f"{after} after the event".replace(", 0:00:00", "") if after else "as soon as its row arrives"
+    yield (
+        f"{known} Examples come from the feed {code(spec.source.examples)}, the target from "
+        f"{code(spec.target.feed)}; its value is known {known_when}."
+    ).strip()
+    rows = []
+    for part, count in training_set.rows.items():
+        window = training_set.boundaries.get(part)
+        ends = [f"{moment:%Y-%m-%d %H:%M}" for moment in window] if window else ["none", "none"]
+        rows.append([text(part), f"{count:,}", *ends])
+    yield table(["part", "rows", "first event", "last event"], rows)
+    yield f"Training set {code(training_set.digest)}, made from {len(training_set.partitions):,} partitions."
+
+
+def _features(training_set: TrainingSet) -> Iterator[str]:
+    yield "## Features"
+    entity = ", ".join(code(key) for key in training_set.entity) or "the row itself"
+    yield f"Feature service {code(training_set.service)}, looked up by {entity}."
+    inputs = training_set.inputs
+    yield f"Numbers ({len(inputs.numbers)}): {', '.join(map(code, inputs.numbers)) or 'none'}."
+    yield f"Categories ({len(inputs.categories)}): {', '.join(map(code, inputs.categories)) or 'none'}."
+
+
+def _training(spec: ModelSpec, trained: TrainedModel) -> Iterator[str]:
+    yield "## Training"
+    yield (
+        f"Network {code(spec.network.type)}, seed {spec.training.seed}. On the validation part: "
+        f"{text(trained.metric)} {trained.validation_score:.4f}. Weights {code(trained.digest)}."
+    )
+    rows = [[code(name), text(value)] for name, value in sorted(trained.parameters.items())]
+    if rows:
+        yield table(["parameter", "value"], rows)
+
+
+def _evaluation(registration: Registration) -> Iterator[str]:
+    evaluation = registration.evaluation
+    low, high = evaluation.interval
+    yield "## Evaluation"
+    yield (
+        f"On the test part: {text(evaluation.metric)} **{evaluation.score:.4f}** "
+        f"(interval {low:.4f} to {high:.4f}). Compared with champion {text(evaluation.champion or 'none')} "
+        f"and anchor {text(evaluation.anchor or 'none')}."
+    )
+    rows = [[text(v.name), v.outcome.value, text(v.reason)] for v in evaluation.verdicts]
+    yield table(["gate", "outcome", "why"], rows)
+    for title, markdown in registration.sections.items():
+        yield f"### {text(title)}"
+        yield _embedded(markdown)
+
+
+def _contract(spec: ModelSpec, facts: VersionFacts, serving: ServingModel) -> Iterator[str]:
+    yield "## Serving contract"
+    fields = [[code(name), text(kind), "in"] for name, kind in facts.inputs.items()]
+    fields += [[code(name), text(kind), "out"] for name, kind in facts.outputs.items()]
+    yield table(["field", "type", "direction"], fields)
+    if facts.classes:
+        yield f"Classes, in order: {', '.join(map(code, facts.classes))}."
+    yield (
+        f"Any input may be missing. A number outside what training saw: {text(spec.serving.out_of_range)}. "
+        f"Budget for one row: {spec.serving.latency_ms:g} ms."
+    )
+    yield f"Bundle {code(serving.bundle)}, precision {serving.precision}."
+    yield table(["precision", "taken", "bytes", "one row, ms", "largest difference", "why"], _precisions(serving))
+
+
+def _precisions(serving: ServingModel) -> Iterator[list[str]]:
+    for one in serving.measured:
+        taken = "yes" if one.precision == serving.precision else "no"
+        numbers = [f"{one.bytes:,}", f"{one.single_row_ms:.3f}", f"{one.worst_difference:.2g}"]
+        yield [one.precision.value, taken, *numbers, text(one.reason)]
+
+
+def _words(spec: ModelSpec) -> Iterator[str]:
+    yield "## Limits"
+    yield prose(spec.limits) or "None were declared."
+    yield "## Ethical notes"
+    yield prose(spec.ethics) or "None were declared."
+    if spec.fairness.attributes:
+        yield f"Compared between groups of {', '.join(map(code, spec.fairness.attributes))}."
+
+
+def _changes(registration: Registration, training_set: TrainingSet) -> Iterator[str]:
+    bump, previous, evaluation = registration.bump, registration.previous, registration.evaluation
+    yield "## Changes"
+    yield f"Since {bump.previous} ({bump.change}):" if bump.previous else "The first version."
+    if previous is None:
+        return
+    lines = [f"- {text(reason)}" for reason in bump.reasons]
+    if previous.training_set != training_set.digest:
+        lines.append(f"- training set {code(previous.training_set)} → {code(training_set.digest)}")
+    lines.append(
+        f"- {text(previous.metric)} {previous.score:.4f} → {text(evaluation.metric)} {evaluation.score:.4f}, "
+        "each on the test rows of its own time"
+    )
+    yield "\n".join(lines)
+
+
+def _reproduction(registration: Registration) -> Iterator[str]:
+    record = registration.provenance
+    yield "## How to make it again"
+    around = record.surroundings
+    yield table(
+        ["what", "value"],
+        [
+            ["MLflow run", code(registration.run_id)],
+            ["git commit", code(around.commit or "unknown")],
+            ["code", code(around.code)],
+            ["declaration", code(record.declared)],
+            ["training set", code(record.training_set)],
+            ["seed", code(record.seed)],
+            ["Python", code(f"{around.python} on {around.platform}")],
+            ["packages", f"{len(around.packages)}, pinned in {code('provenance.json')} beside this card"],
+        ],
+    )
+    yield "\n".join(["```sh", *(step.replace("```", "") for step in rebuild_steps(record)), "```"])
+
+
+def _embedded(markdown: str) -> str:
+    """Markdown of the report below a heading of the card: no HTML, no heading above it."""
+    plain = _CONTROL.sub(" ", markdown).replace("<", "&lt;")
+    return _HEADING.sub(lambda found: "#" * min(6, len(found[1]) + 3), plain).strip()

@@ -1,0 +1,116 @@
+"""From examples, outcomes and features to the rows of a training set. Pure: says which rows, not where they lie."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from mlops_assets.domain.data import labels
+from mlops_assets.domain.data.labels import Labelled
+from mlops_assets.domain.names import EVENT_TIME, LABEL, ROW_KEY
+from mlops_assets.domain.records import Inputs
+from mlops_assets.domain.spec import FeedSpec, ModelSpec
+from mlops_assets.domain.training_set.split import PARTS, Split, split_by_identity, split_by_time
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The divided rows, each part in order of time, and how many rows were left out and why."""
+
+    tables: Mapping[str, pa.Table]
+    boundaries: Mapping[str, tuple[datetime, datetime]]
+    left_out: Mapping[str, int]
+
+
+def labelled_examples(spec: ModelSpec, examples: pa.Table, outcomes: pa.Table, *, now: datetime) -> Labelled:
+    """The examples of the training window whose label is ripe, with it."""
+    target, ripe_by = spec.target, now - spec.training.gap
+    if target.feed == spec.source.examples:
+        rows, left_out = labels.beside(examples, target.column, known_by=now, ripe_by=ripe_by)
+        rows = rows.drop_columns([target.column])
+    else:
+        keys = list(spec.source.feeds[target.feed].key)
+        rows, left_out = labels.attach(
+            examples, outcomes, keys=keys, column=target.column, known_by=now, ripe_by=ripe_by
+        )
+    rows, before = _within_window(rows, spec)
+    rows, classes = labels.encode(rows, kind=target.kind, positive=target.positive, column=target.column)
+    return Labelled(rows, classes, {**left_out, "before the window": before})
+
+
+def row_key(feed: FeedSpec) -> tuple[str, ...]:
+    """The columns that identify an example."""
+    return feed.key or (ROW_KEY,)
+
+
+def inputs_of(features: pa.Table, names: tuple[str, ...], categories: tuple[str, ...]) -> Inputs:
+    """Sort the feature columns into numbers and categories: texts and booleans, and those declared to be codes."""
+    is_category = {name: name in categories or not _is_number(features.schema.field(name).type) for name in names}
+    return Inputs(
+        numbers=tuple(name for name in names if not is_category[name]),
+        categories=tuple(name for name in names if is_category[name]),
+    )
+
+
+def divide(spec: ModelSpec, rows: pa.Table) -> Parts:
+    """Train, validation and test rows, each sorted by time and key so that the same rows give the same bytes."""
+    feed = spec.source.feeds[spec.source.examples]
+    ordered = rows.sort_by([(EVENT_TIME, "ascending"), *((name, "ascending") for name in row_key(feed))])
+    split = _split(spec, feed, ordered)
+    tables = {name: ordered.take(pa.array(split.rows(name))) for name in PARTS}
+    return Parts(tables, {name: _ends(table) for name, table in tables.items()}, split.left_out)
+
+
+def write_parts(parts: Mapping[str, pa.Table], folder: Path) -> None:
+    """One Parquet file a part."""
+    for name, table in parts.items():
+        pq.write_table(table, folder / f"{name}.parquet", compression="zstd", compression_level=1)
+
+
+def read_parts(folder: Path) -> dict[str, pa.Table]:
+    return {name: pq.read_table(folder / f"{name}.parquet") for name in PARTS}
+
+
+def _split(spec: ModelSpec, feed: FeedSpec, rows: pa.Table) -> Split:
+    training, group = spec.training, spec.training.group
+    groups = rows[group].to_numpy(zero_copy_only=False) if group else None
+    if feed.static:
+        keys = [rows[name].to_numpy(zero_copy_only=False).astype(str) for name in row_key(feed)]
+        identities = (
+            groups if groups is not None else np.array(["\x1f".join(parts) for parts in zip(*keys, strict=True)])
+        )
+        return split_by_identity(identities, validation=training.validation, test=training.test, seed=training.seed)
+    times = pc.cast(rows[EVENT_TIME], pa.int64()).to_numpy()
+    return split_by_time(times, validation=training.validation, test=training.test, gap=training.gap, groups=groups)
+
+
+def _within_window(rows: pa.Table, spec: ModelSpec) -> tuple[pa.Table, int]:
+    window = spec.training.window
+    if window is None or not len(rows):
+        return rows, 0
+    earliest = pc.max(rows[EVENT_TIME]).as_py() - window
+    inside = rows.filter(pc.greater_equal(rows[EVENT_TIME], pa.scalar(earliest, rows[EVENT_TIME].type)))
+    return inside, len(rows) - len(inside)
+
+
+def _ends(table: pa.Table) -> tuple[datetime, datetime]:
+    ends = pc.min_max(table[EVENT_TIME]).as_py()
+    return ends["min"], ends["max"]
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
+
+
+def label_summary(table: pa.Table, classes: tuple[str, ...]) -> dict[str, float]:
+    """Share of each class, or mean and spread of the number."""
+    label = table[LABEL]
+    if not classes:
+        return {"mean": pc.mean(label).as_py(), "deviation": pc.stddev(label).as_py()}
+    counts = np.bincount(label.to_numpy().astype(int), minlength=len(classes))
+    return {name: float(share) for name, share in zip(classes, counts / max(len(table), 1), strict=True)}

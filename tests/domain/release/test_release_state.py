@@ -1,0 +1,66 @@
+"""The release in force as the ledger tells it."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from mlops_assets.domain.registry.ledger import Action, Draft, Entry, seal
+from mlops_assets.domain.release.release_state import details_of, state_in, state_of, who_served
+from tests.fakes.logged import OPENED, state
+from tests.fakes.samples import sample
+
+HOUR = timedelta(hours=1)
+
+
+def entered(*drafts: Draft) -> list[Entry]:
+    entries: list[Entry] = []
+    for hours, draft in enumerate(drafts):
+        now = OPENED + hours * HOUR
+        entries.append(seal(draft, model="delay", now=now, before=entries[-1] if entries else None))
+    return entries
+
+
+def draft(action: Action = Action.RELEASE, details: Mapping[str, str] = {}) -> Draft:
+    return sample(Draft, action=action, actor="ann", details=dict(details))
+
+
+def test_a_release_survives_its_ledger_entry():
+    release = replace(state(fallback="e" * 64), frozen=True, bento="delay:1.1.0")
+    (entry,) = entered(draft(details=details_of(release)))
+    assert state_in(entry) == replace(release, sequence=1, actor="ann")
+
+
+def test_the_release_in_force_is_that_of_the_latest_entry_that_holds_one():
+    entries = entered(
+        draft(Action.PROMOTED, {"bundle": "x"}),
+        draft(details=details_of(state(generation=1))),
+        draft(details=details_of(state(generation=2))),
+        draft(Action.PROMOTED, {"bundle": "y"}),
+    )
+    found = state_of(entries)
+    assert found is not None
+    assert (found.generation, found.sequence) == (2, 3)
+    assert state_of(entries[:1]) is None
+
+
+def test_who_served_at_any_moment():
+    entries = entered(draft(Action.PROMOTED), *(draft(details=details_of(state(generation=g))) for g in (1, 2)))
+    moments = [OPENED + h * HOUR for h in (0, 1, 1.5, 2, 9)]
+    found = [who_served(entries, moment) for moment in moments]
+    assert [each and each.generation for each in found] == [None, 1, 1, 2, 2]
+
+
+@pytest.mark.parametrize("broken", [{"arms": "[]x"}, {"strategy": "guess"}, {"opened_at": "soon"}])
+def test_an_entry_that_holds_half_a_release_is_refused_by_its_number(broken):
+    (entry,) = entered(draft(details={**details_of(state()), **broken}))
+    with pytest.raises(ValueError, match="entry 1: holds no whole release"):
+        state_of([entry])
+
+
+def test_arms_by_role_and_the_tails_of_their_requests():
+    release = state(generation=26)
+    assert release.challenger is not None
+    assert (release.champion.name, release.challenger.name) == ("champion", "canary")
+    assert release.tails == {"champion": "-1a.0", "canary": "-1a.1"}
