@@ -451,6 +451,9 @@ class Drift(_Part):
     minimum_rows: int = Field(default=500, description="Rows of a day under which nothing is concluded.")
     needed: int = Field(default=2, description="Days that drifted, the latest among them ...")
     of_last: int = Field(default=3, description="... out of so many, make an alarm.")
+    exclude: list[str] = Field(
+        default=[], description="Features that are not judged, as they differ by day by their nature: the weekday."
+    )
 
 
 class Quality(_Part):

@@ -28,6 +28,7 @@ DRIFT = DriftPolicy(
     minimum_rows=500,
     needed=2,
     of_last=3,
+    exclude=(),
 )
 QUALITY = QualityPolicy(
     fall=0.05,
@@ -97,6 +98,7 @@ CALM = RetrainEvidence(
     person=None,
     paused=False,
     running=False,
+    on_trial=None,
     runs=(NOW - timedelta(days=10),),
     spent=0.5,
     cost=0.5,

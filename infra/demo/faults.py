@@ -106,7 +106,7 @@ def unlabelled(story: Story, day: str) -> str | None:
     told = story.performance(day).get(day)
     if told is None or told.labelled or told.fall.outcome is not Outcome.INCONCLUSIVE:
         return None
-    return told.fall.reason
+    return f"none of {told.rows} answers has an outcome; quality is {told.fall.outcome}"
 
 
 def _caught(replay: Replay, story: Story, fault: Fault) -> list[str]:
@@ -134,12 +134,13 @@ def _worse(replay: Replay, story: Story) -> list[str]:
     status, run = _launched(replay, "release", "releasing", config)
     if status != "SUCCESS":
         story.tell()
-        return [name, "replay of logged requests", "no day", "0", _short(f"release refused: {run}")]
+        return [name, "the trial before a release", "no day", "0", _short(f"release refused: {run}")]
     while replay.on_trial and (replay.next_day() - first).days < _MOST_TRIAL_DAYS:
         replay.play(1)
         replay.judged()
     days = _days((replay.next_day() - first).days)
-    last = next((e for e in reversed(story.new_entries()) if e.action in (Action.ROLLBACK, Action.PROMOTED)), None)
+    decided = [each for each in replay.system.entries() if each.action in (Action.ROLLBACK, Action.PROMOTED)]
+    last = decided[-1] if decided and not replay.on_trial else None
     gone = last is not None and last.action is Action.ROLLBACK
     asked = f"{replay.asked - before:,}"
     story.say(f"    {'rolled back by itself' if gone else 'NOT CAUGHT'} after {days} and {asked} requests")

@@ -135,7 +135,9 @@ def _begun(
 
 def _rollback(spec: ModelSpec) -> dg.JobDefinition:
     @dg.op(name=f"{spec.model}_going_back", description="Takes traffic back in one action.")
-    def op(context: dg.OpExecutionContext, config: Rollback, deployment: Deployment, clock: Clock) -> None:
+    def op(
+        context: dg.OpExecutionContext, config: Rollback, bundles: Bundles, deployment: Deployment, clock: Clock
+    ) -> None:
         from mlops_assets.domain.release import releasing
         from mlops_assets.resources.deployment import Told
 
@@ -147,6 +149,7 @@ def _rollback(spec: ModelSpec) -> dg.JobDefinition:
             if state.challenger is not None and not config.version and not config.entry:
                 return releasing.withdraw(state, now)
             target = deployment.earlier(spec.model, entry=config.entry, number=config.version)
+            bundles.open(target.bundle)  # what is gone answers nobody
             return releasing.go_back(state, target, now)
 
         done = deployment.change(spec, plan, Told(config.approver, config.reason, {}), now)

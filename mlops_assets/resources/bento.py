@@ -24,6 +24,7 @@ import dagster as dg
 _CODE = ("serving", "feature_repo")
 _LOCK = "requirements-serving.lock"
 _BASE = "nvidia/cuda:13.0.1-cudnn-runtime-ubuntu24.04"
+_MADE = "bento.yaml"  # stands in every whole Bento
 _GRACE = 15  # seconds a trial may take to stop
 _DIES_WITH_PARENT = 1  # prctl's PR_SET_PDEATHSIG
 
@@ -81,11 +82,18 @@ class Bentos(dg.ConfigurableResource["Bentos"]):
                 _stop(process)
 
     def _build(self, staged: Path, model: str, tag: str, source: str) -> Bento:
+        """Built aside and moved in whole: a run that is killed leaves no half of one in the store."""
         (staged / "bentofile.json").write_text(json.dumps(_bentofile(model, source)))
         command = [sys.executable, "-m", "bentoml", "build", "-f", "bentofile.json", "--version", tag, "."]
-        done = subprocess.run(command, cwd=staged, env=self._environment(), capture_output=True, text=True, check=False)
+        Path(self.home).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".making-", dir=self.home) as aside:
+            own = self._environment() | {"BENTOML_HOME": aside}
+            done = subprocess.run(command, cwd=staged, env=own, capture_output=True, text=True, check=False)
+            made = Path(aside) / "bentos" / model / tag
+            if done.returncode == 0 and (made / _MADE).exists():
+                _move_in(made, Path(self.home) / "bentos" / model / tag)
         built = self._known(model, tag)
-        if done.returncode or built is None:
+        if done.returncode or built is None or built.source != source:
             raise BentoError(f"{model}:{tag} could not be built:\n{(done.stdout + done.stderr)[-2000:]}")
         return built
 
@@ -94,7 +102,7 @@ class Bentos(dg.ConfigurableResource["Bentos"]):
 
         path = Path(self.home) / "bentos" / model / tag
         try:
-            told = yaml.safe_load((path / "bento.yaml").read_text())
+            told = yaml.safe_load((path / _MADE).read_text())
         except FileNotFoundError:
             return None
         return Bento(f"{model}:{tag}", path, told["labels"].get("source", ""))
@@ -103,6 +111,16 @@ class Bentos(dg.ConfigurableResource["Bentos"]):
         """Nothing of ours that may be a secret goes along."""
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "LD_LIBRARY_PATH") if name in os.environ}
         return kept | {"BENTOML_HOME": self.home, "BENTOML_DO_NOT_TRACK": "True", "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def _move_in(made: Path, place: Path) -> None:
+    """One that another run moved in meanwhile stays; the remains of one that was cut off do not."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    if (place / _MADE).exists():
+        return
+    shutil.rmtree(place, ignore_errors=True)
+    made.rename(place)
+    (place.parent / "latest").write_text(place.name)
 
 
 def digest_of(folder: Path) -> str:

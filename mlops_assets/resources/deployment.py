@@ -25,6 +25,8 @@ from mlops_assets.resources.registry import Registry
 if TYPE_CHECKING:
     from serving.release import Release
 
+_PUT_BACK = "put_back"  # how the cause of such an entry begins
+
 Plan = Callable[[ReleaseState | None], Change | None]
 
 
@@ -87,22 +89,29 @@ class Deployment(dg.ConfigurableResource["Deployment"]):
     def change(self, spec: ModelSpec, plan: Plan, told: Told, now: datetime) -> Done | None:
         """Carry out what `plan` makes of the release in force; None where there is nothing to release at all.
 
-        Where the endpoint cannot serve it, the release before is put back and NotLiveError says why.
+        Where the endpoint cannot serve it, the release before is put back and NotLiveError says why. That holds for a
+        release that stands already, too: the run that made it may have been killed while it waited.
         """
         with self.registry.lock(spec.model):
-            before = self.state(spec.model)
-            change = plan(before)
+            change = plan(self.state(spec.model))
             if change is None:
-                return self.catch_up(spec)
-            entry = self._enter(spec, change, told, now)
-            done = self._published(spec, entry, changed=True)
-            if not done.live.reason or done.live.generation is None:
+                done = self.catch_up(spec)
+            else:
+                done = self._published(spec, self._enter(spec, change, told, now), changed=True)
+            if done is None or not done.live.reason or not done.live.up:
                 return done
-            self._put_back(spec, before, done, now)
-        restored = "" if before is None else f"; generation {before.generation} was put back and goes on"
+            remedy = self._put_back(spec, done, now)
         raise NotLiveError(
-            f"{spec.model}: generation {done.state.generation} is not live: {done.live.reason}{restored}"
+            f"{spec.model}: generation {done.state.generation} is not live: {done.live.reason}; {remedy}"
         )
+
+    def declared_anew(self, spec: ModelSpec, state: ReleaseState | None) -> bool:
+        """True where the release file tells something else than the YAML does by now, such as the default answer."""
+        from serving.release import read_release
+
+        if state is None or self.behind(spec.model):
+            return False
+        return read_release(self._file(spec.model)) != release_of(spec, state)
 
     def behind(self, model: str) -> bool:
         """True where the release file is not what the ledger says: a run was killed between the two, or it was lost."""
@@ -129,13 +138,15 @@ class Deployment(dg.ConfigurableResource["Deployment"]):
 
     def _enter(self, spec: ModelSpec, change: Change, told: Told, now: datetime) -> Entry:
         """One entry for one change; the aliases follow it."""
+        promotion.need(spec.model, actor=told.actor, reason=told.reason)
         model, number, details = spec.model, change.subject.number, details_of(change.state)
+        reigns = promotion.champions(self.ledger.entries(model))[-1:] == [number]  # it need not be released yet
         common: dict[str, Any] = {"actor": told.actor, "reason": told.reason, "numbers": told.numbers}
-        if change.action is Action.PROMOTED:
+        if change.action is Action.PROMOTED and not reigns:
             anchor = spec.gates.anchor
             given = {**common, "number": number, "now": now, "anchor": anchor, "details": details}
             return promotion.promote(self.registry, self.ledger, model=model, **given)
-        if change.action is Action.ROLLBACK and number != promotion.champions(self.ledger.entries(model))[-1]:
+        if change.action is Action.ROLLBACK and not reigns:
             given = {**common, "to": number, "now": now, "cause": change.cause, "details": details}
             return promotion.roll_back(self.registry, self.ledger, model=model, **given)
         pins = promotion.pins(self.registry.version(model, number))
@@ -146,26 +157,39 @@ class Deployment(dg.ConfigurableResource["Deployment"]):
         return entry
 
     def _published(self, spec: ModelSpec, entry: Entry, *, changed: bool) -> Done:
-        """The release file as the entry says, and the endpoint's word on it."""
+        """The release file as the entry says, and the endpoint's word on it. What a file says never changes under
+        its generation: what the YAML says anew comes with the next one."""
         from serving.release import write_release
 
         state = state_in(entry)
-        write_release(self._file(spec.model), release_of(spec, state), over_broken=True)
+        if self.behind(spec.model):
+            write_release(self._file(spec.model), release_of(spec, state), over_broken=True)
         return Done(state, entry, self.endpoint.wait_live(spec.model, state.generation), changed)
 
     def _file(self, model: str) -> Path:
         return Path(self.folder) / f"{model}.json"
 
-    def _put_back(self, spec: ModelSpec, before: ReleaseState | None, failed: Done, now: datetime) -> None:
-        if before is None:
-            return
+    def _put_back(self, spec: ModelSpec, failed: Done, now: datetime) -> str:
+        """Make the release before the one in force again where that can help; what was done, in words."""
+        before = state_of(each for each in self.ledger.entries(spec.model) if each.sequence < failed.entry.sequence)
+        if before is None or failed.live.generation is None or not _brings_new(failed, before):
+            return "it stands, and the endpoint takes it over once it can"
         told = Told("endpoint", f"not served: {failed.live.reason}", {"generation": float(failed.state.generation)})
         state = replace(before, generation=failed.state.generation + 1, opened_at=now)
         champion = before.champion
         subject = Version(champion.number, champion.version, champion.bundle)
         lost = failed.state.challenger or failed.state.champion
-        back = Change(state, Action.ROLLBACK, subject, lost.number, f"put_back:{spec.model}:{failed.state.generation}")
+        cause = f"{_PUT_BACK}:{spec.model}:{failed.state.generation}"
+        back = Change(state, Action.ROLLBACK, subject, lost.number, cause)
         self._published(spec, self._enter(spec, back, told, now), changed=True)
+        return f"generation {before.generation} was put back and goes on"
+
+
+def _brings_new(failed: Done, before: ReleaseState) -> bool:
+    """A release of bundles that answered before fails for another reason than they; a version that was taken down
+    must not come back for it. Nor is what was put back ever replaced by what failed."""
+    new = {arm.bundle for arm in failed.state.arms} - {arm.bundle for arm in before.arms}
+    return bool(new) and not failed.entry.cause.startswith(f"{_PUT_BACK}:")
 
 
 def release_of(spec: ModelSpec, state: ReleaseState) -> "Release":

@@ -34,8 +34,9 @@ class Refused:
 class Live:
     """Whether a generation answers requests."""
 
-    generation: int | None  # that is served; None: no endpoint is up
+    generation: int | None  # that is served; None: it cannot be told
     reason: str  # why it is not the one that was waited for; empty: it is
+    up: bool = True  # an endpoint answers
 
 
 class Endpoint(dg.ConfigurableResource["Endpoint"]):
@@ -48,7 +49,7 @@ class Endpoint(dg.ConfigurableResource["Endpoint"]):
     def wait_live(self, model: str, generation: int) -> Live:
         """Until every worker serves the generation, or says why it cannot. No endpoint: nothing to wait for."""
         if not self.url:
-            return Live(None, "no endpoint is declared")
+            return Live(None, "no endpoint is declared", up=False)
         with Client(self.url, self.token) as client:
             return client.wait_live(model, generation, self.patience)
 
@@ -118,7 +119,7 @@ class Client:
         while True:
             told = self._look("/releases")
             if told is None and served is None:
-                return Live(None, f"no endpoint answers at {self.url}")
+                return Live(None, f"no endpoint answers at {self.url}", up=False)
             if told is not None and told.status_code != 200:
                 return Live(None, f"{self.url}/releases: {told.status_code} {told.text[:300]}")
             state = told.json()["models"].get(model, {}) if told is not None else {}

@@ -101,7 +101,7 @@ def promote(
     details: Mapping[str, str] = MappingProxyType({}),
 ) -> Entry:
     """Make a registered version the champion, in the release that `details` hold. `anchor`: a number, or "first"."""
-    _need(model, actor=actor, reason=reason)
+    need(model, actor=actor, reason=reason)
     with registry.lock(model):
         info = registry.version(model, number)
         if anchor != FIRST_PROMOTED:
@@ -128,7 +128,7 @@ def roll_back(
     details: Mapping[str, str] = MappingProxyType({}),
 ) -> Entry:
     """Make an earlier champion the champion again: `to`, or the one that the present champion replaced."""
-    _need(model, actor=actor, reason=reason, cause=cause)
+    need(model, actor=actor, reason=reason, cause=cause)
     with registry.lock(model):
         done = next((entry for entry in ledger.entries(model) if entry.cause == cause), None)
         if done is None:
@@ -252,7 +252,8 @@ def pins(info: VersionInfo) -> dict[str, str]:
     }
 
 
-def _need(model: str, **given: str) -> None:
+def need(model: str, **given: str) -> None:
+    """ValueError that names every text that says nothing."""
     if empty := [name for name, value in given.items() if not value.strip()]:
         raise ValueError(
             f"a promotion or rollback of {model} needs {' and '.join(empty)}: the ledger keeps who and why"

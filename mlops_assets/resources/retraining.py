@@ -100,13 +100,14 @@ def champion_of(spec: ModelSpec, ledger: Ledger, lake: Lake) -> Champion | None:
     state = state_of(entries)
     if state is not None:
         arm = state.champion
-        return Champion(arm.number, arm.version, arm.bundle, _trained_at(spec, entries, arm.number, lake))
+        on_trial = state.challenger.version if state.is_judged and state.challenger else None
+        return Champion(arm.number, arm.version, arm.bundle, _trained_at(spec, entries, arm.number, lake), on_trial)
     entry = champion_at(entries, datetime.max.replace(tzinfo=UTC))
     if entry is None:
         return None
     pins, number = entry.details, entry.subject
     trained_at = _trained_at(spec, entries, number, lake)
-    return Champion(number, pins.get("semantic", number), pins.get("bundle", ""), trained_at)
+    return Champion(number, pins.get("semantic", number), pins.get("bundle", ""), trained_at, None)
 
 
 def watched(

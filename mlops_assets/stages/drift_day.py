@@ -156,7 +156,7 @@ def _besides(reading: Reading, opened: Opened, live: pa.Table, training: pa.Tabl
     if training is None:
         return []
     contract, policy, seed = opened.bundle.contract, reading.spec.monitoring.drift, seed_of(opened.bundle.digest)
-    there = set(live.column_names)
+    there = set(live.column_names) - set(policy.exclude)
     numbers, categories = ([n for n in names if n in there] for names in (contract.numbers, contract.categories))
     found = [together(training, live, numbers=numbers, categories=categories, policy=policy, seed=seed)]
     for name, parts in vectors_in(numbers).items():

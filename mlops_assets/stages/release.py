@@ -18,6 +18,7 @@ from mlops_assets.resources.traffic import Traffic
 from mlops_assets.resources.workspace import Workspace
 from mlops_assets.stages.common import failed
 from mlops_assets.stages.metadata import table
+from mlops_assets.stages.rollout_step import ACTOR as ROLLOUT
 
 if TYPE_CHECKING:
     from mlops_assets.domain.release.releasing import Version
@@ -69,7 +70,10 @@ def begin(
         tools.clock.move(spec, now)  # the endpoint reads the model's time from the clock's file
 
     def plan(state: Any) -> Any:
-        return releasing.begin(spec.model, rollout, state, version, strategy=strategy, bento=tag, now=now)
+        begun = releasing.begin(spec.model, rollout, state, version, strategy=strategy, bento=tag, now=now)
+        if begun is None and tools.deployment.declared_anew(spec, state):
+            return releasing.restate(state, now)
+        return begun
 
     done = tools.deployment.change(spec, plan, told, now)
     if done is None:
@@ -79,9 +83,13 @@ def begin(
 
 def why_it_waits(spec: ModelSpec, version: "Version", deployment: Deployment) -> str:
     """Why the version is not released by itself; empty: it is."""
+    state = deployment.state(spec.model)
     launch = f"a person may launch {spec.model}_release with version {version.number}"
     if deployment.was_taken_down(spec.model, version.number):
         return f"It was taken down before: {launch}."
+    held = state is not None and state.frozen and state.actor != ROLLOUT  # what froze itself may be followed
+    if state is not None and held and version.number != state.champion.number:
+        return f"The release was frozen by {state.actor}: {launch}, or {spec.model}_freeze with frozen: false."
     if spec.promotion is Promotion.MANUAL:
         return f"Promotion is manual: {launch}."
     return ""

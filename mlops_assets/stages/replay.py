@@ -43,7 +43,10 @@ def questions(
         since=now - policy.window,
     )
     if found.lacking:
-        return f"the log does not hold {', '.join(found.lacking)}, which this version takes"
+        return f"the log does not hold {', '.join(found.lacking)} as this version takes it"
+    numbers = len(bundle.contract.classes) if bundle.contract.kind == "multiclass" else 1
+    if len(found.rows) and found.answers[0].size != numbers:
+        return "the champion answers with another number of classes"
     return found if len(found.rows) else f"no request of the last {policy.window} was answered by the champion"
 
 

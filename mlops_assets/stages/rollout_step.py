@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mlops_assets.domain.release.release_state import ReleaseState
     from mlops_assets.resources.deployment import Done
 
-_ACTOR = "rollout"
+ACTOR = "rollout"
 
 
 def take(
@@ -45,7 +45,7 @@ def take(
     readout = markdown(decision, state, seen)
     if not decision.acts:
         return None, readout
-    told = Told(_ACTOR, decision.reason, decision.numbers)
+    told = Told(ACTOR, decision.reason, decision.numbers)
     done = deployment.change(spec, lambda present: next_release(present, state.generation, decision, now), told, now)
     return done, readout
 
@@ -55,7 +55,7 @@ def next_release(present: "ReleaseState | None", generation: int, decision: "Ste
     from mlops_assets.domain.release import releasing
     from mlops_assets.domain.release.rollout import Action
 
-    if present is None or present.generation != generation:
+    if present is None or present.generation != generation or present.frozen:
         return None
     match decision.action:
         case Action.ROLL_BACK:

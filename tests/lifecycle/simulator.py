@@ -227,7 +227,8 @@ class Life:
     def champion(self) -> Champion:
         assert self.state
         made = self.made[self.state.champion.number]
-        return Champion(made.number, made.semantic, made.bundle, made.trained_at)
+        on_trial = self.state.challenger.version if self.state.is_judged and self.state.challenger else None
+        return Champion(made.number, made.semantic, made.bundle, made.trained_at, on_trial)
 
     def _asks(self) -> list[Any]:
         """The looks of the sensors, each as what it would ask for."""

@@ -11,6 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from infra.run.__main__ import PORTS
+
 PATIENCE = 900.0
 
 
@@ -34,8 +36,9 @@ class System:
             "DAGSTER_HOME": str(home / "dagster"),
             "PYTHONPATH": str(project),
             "LISTEN": "127.0.0.1",
-            **{name: free_port() for name in ("UI_PORT", "MLFLOW_PORT", "CODE_PORT", "ENDPOINT_PORT")},
+            **{name: free_port() for name in PORTS},
         }
+        environment["MLOPS_ENDPOINT_URL"] = f"http://127.0.0.1:{environment['ENDPOINT_PORT']}"
         self.output = output
         self._file = output.open("w")
         self.process = subprocess.Popen(
@@ -65,7 +68,7 @@ class System:
 
 @pytest.mark.simulation
 @pytest.mark.timeout(2 * PATIENCE)
-def test_from_nothing_to_a_registered_version_and_not_again(project: Path, tmp_path: Path) -> None:
+def test_from_nothing_to_a_live_endpoint_and_not_again(project: Path, tmp_path: Path) -> None:
     first = System(project, tmp_path / "home", tmp_path / "first.txt")
     printed = first.wait_until_told()
     assert first.stop() == []
@@ -75,6 +78,6 @@ def test_from_nothing_to_a_registered_version_and_not_again(project: Path, tmp_p
     assert second.stop() == []
 
     assert "First start: flight_delay" in printed
-    assert "flight_delay version 1 is registered." in printed
+    assert "flight_delay 1.0.0 is live." in printed
     assert "First start" not in printed_again
-    assert "flight_delay version 1 is registered." in printed_again
+    assert "flight_delay 1.0.0 is live." in printed_again

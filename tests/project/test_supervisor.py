@@ -12,6 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from infra.run.__main__ import PORTS
+
 SERVICES = Path(__file__).with_name("services_for_tests.conf")
 
 
@@ -22,7 +24,7 @@ class Started:
         self.output = home / "output.txt"
         self._file = self.output.open("w")
         environment = {
-            **os.environ,
+            **{name: value for name, value in os.environ.items() if name not in PORTS},
             "MLOPS_HOME": str(home / "state"),
             "PYTHONPATH": str(project),
             **variables,

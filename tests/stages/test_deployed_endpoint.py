@@ -1,6 +1,7 @@
 """From a registered version to a release, and the jobs by which people decide: real Bento, process and ledger."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -187,3 +188,12 @@ def test_a_release_file_that_was_lost_comes_back_with_the_next_look(shop: Shop, 
         damage()
         made.resources["deployment"].catch_up(made.spec)
         assert file.read_bytes() == before
+
+
+def test_nobody_goes_back_to_a_bundle_that_is_gone(second: Shop, tmp_path):
+    made = crowned(second.copy(second.registered, tmp_path))
+    shutil.rmtree(made.home / "bundles" / made.resources["registry"].version(MODEL, "1").bundle)
+    result = run_job(made, f"{MODEL}_rollback", config("going_back"))
+    assert not result.success
+    assert "no bundle" in told(result)
+    assert arms(made) == {Role.CHAMPION: ("1.0.1", 1.0)}

@@ -84,6 +84,8 @@ def inconclusive(window: str, rows: int, why: str, findings: tuple[Finding, ...]
 
 def _tests(aspect: Aspect, reference: Reference, live: Sketch, policy: DriftPolicy) -> Iterator[Compared]:
     for name, known in reference.items():
+        if aspect is Aspect.FEATURE and name in policy.exclude:
+            continue
         found = live.columns.get(name)
         if isinstance(known, NumberReference) and isinstance(found, NumberSketch):
             yield from _of_number(aspect, name, known, found, policy)

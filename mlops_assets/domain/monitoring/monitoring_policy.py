@@ -39,6 +39,7 @@ class DriftPolicy:
     minimum_rows: int  # of a window; under it nothing is concluded
     needed: int  # windows that drifted, the latest among them ...
     of_last: int  # ... out of so many
+    exclude: tuple[str, ...]  # features that differ from day to day by their nature, such as the weekday
 
     def __post_init__(self) -> None:
         _demand("monitoring.drift", _drift_problems(self))

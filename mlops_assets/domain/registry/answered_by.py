@@ -55,9 +55,14 @@ def lines(state: ReleaseState, entry: Entry) -> list[str]:
             f"  {arm.name}: {arm.version} (version {arm.number}), {arm.weight:.0%}, bundle {arm.bundle[:16]}"
             for arm in state.arms
         ),
-        f"  ledger entry {entry.sequence}, {entry.action.value} by {entry.actor}: {entry.reason}",
+        f"  ledger entry {entry.sequence}, {entry.action.value} by {_one_line(entry.actor)}: {_one_line(entry.reason)}",
     ]
     pinned = [
         f"{name} {entry.details[name]}" for name in ("bento", "service", "training_set") if entry.details.get(name)
     ]
     return [*told, f"  {', '.join(pinned)}"] if pinned else told
+
+
+def _one_line(text: str) -> str:
+    """What a person wrote cannot pass for a line of the answer."""
+    return " ".join(text.split())

@@ -62,6 +62,12 @@ class ReleaseState:
         return next((arm for arm in self.arms if arm.role is not Role.CHAMPION), None)
 
     @property
+    def is_judged(self) -> bool:
+        """True while a version is on trial whose rollout ends by itself. A bandit's does not, nor does a frozen one."""
+        ends = self.strategy in (Strategy.CANARY, Strategy.SHADOW, Strategy.AB_TEST)
+        return ends and self.challenger is not None and not self.frozen
+
+    @property
     def tails(self) -> Mapping[str, str]:
         """Arm → how the ids of requests that were routed to it end."""
         return {arm.name: f"-{self.generation:x}.{index:x}" for index, arm in enumerate(self.arms)}

@@ -74,6 +74,14 @@ def begin(
     return Change(state, Action.RELEASE, candidate, challenger.number if challenger else "", _cause(state, "begin"))
 
 
+def restate(present: ReleaseState, now: datetime) -> Change:
+    """The same versions with the same shares, under what the YAML says by now: a default answer, guards, a provider."""
+    champion = present.champion
+    subject = Version(champion.number, champion.version, champion.bundle)
+    state = _next(present, now)
+    return Change(state, Action.RELEASE, subject, "", _cause(state, "declared"))
+
+
 def step(present: ReleaseState, share: float, now: datetime) -> Change:
     """The canary's share becomes another; at 1 it is the champion."""
     challenger = _challenger(present)

@@ -24,7 +24,7 @@ class Replayable:
     rows: pa.Table  # the candidate's fields
     answers: NDArray[np.float64]  # of the champion, [n] or [n, k]
     outcomes: pa.Array  # JSON texts; null where none has come
-    lacking: tuple[str, ...]  # fields of the candidate that the log does not hold: nothing can be replayed
+    lacking: tuple[str, ...]  # fields that the log does not hold as the candidate takes them: no replay
     problems: tuple[str, ...]  # of the log
 
 
@@ -38,16 +38,22 @@ def replayable(
     """`features` in chunks, which may differ in what they hold; `fields` are those of the candidate's contract."""
     held = [set(chunk.type.names) for chunk in features]
     lacking = tuple(field.name for field in fields if not all(field.name in names for names in held))
+    columns = {} if lacking or not len(answers) else {field.name: _column(features, field) for field in fields}
+    lacking = lacking or tuple(name for name, column in columns.items() if column is None)
     if lacking or not len(answers):
         no_rows = pa.table({field.name: pa.array([], _TYPES[field.type]) for field in fields})
         return Replayable(no_rows, np.empty(0), pa.array([], pa.string()), lacking, tuple(problems))
-    columns = {
-        field.name: pa.chunked_array([as_asked(pc.struct_field(chunk, field.name), field.type) for chunk in features])
-        for field in fields
-    }
     given = answers.flatten().to_numpy(zero_copy_only=False).reshape(len(answers), -1)
     whole = given[:, 0] if given.shape[1] == 1 else given
     return Replayable(pa.table(columns), whole, outcomes, (), tuple(problems))
+
+
+def _column(features: Sequence[pa.StructArray], field: Any) -> pa.ChunkedArray | None:
+    """None where what was logged is of another type, as when a code became a number."""
+    try:
+        return pa.chunked_array([as_asked(pc.struct_field(chunk, field.name), field.type) for chunk in features])
+    except pa.ArrowInvalid:
+        return None
 
 
 def as_asked(column: pa.Array, kind: str) -> pa.Array:

@@ -33,6 +33,7 @@ class RetrainEvidence:
     person: str | None  # who asks, and for what: part of the run key
     paused: bool
     running: bool  # a training of this model
+    on_trial: str | None  # a version that takes part of the traffic and is not decided on
     runs: tuple[datetime, ...]  # starts of its trainings
     spent: float  # hours of training in the policy's period
     cost: float | None  # hours that one run takes, by those before
@@ -209,6 +210,8 @@ def _held_back(cause: Cause, policy: RetrainPolicy, evidence: RetrainEvidence, n
         yield "a training is running"
     if cause is Cause.PERSON:
         return
+    if evidence.on_trial is not None:
+        yield f"version {evidence.on_trial} is on trial, and one at a time can be judged"
     if evidence.paused:
         yield "retraining is paused"
     if evidence.runs and now - max(evidence.runs) < policy.cooldown:

@@ -26,6 +26,7 @@ class Champion:
     version: str
     bundle: str
     trained_at: datetime | None  # up to when its training knew labels; None: not known
+    on_trial: str | None  # the version that takes part of its traffic
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,7 @@ def evidence(
         person=asked.person,
         paused=paused,
         running=pending or any(run.live for run in runs),
+        on_trial=champion.on_trial if champion else None,
         runs=began,
         spent=sum(spent),
         cost=_cost(runs),

@@ -63,6 +63,13 @@ def test_a_number_has_drifted_when_it_is_no_chance_and_it_matters(reference, row
     assert window.columns == (("a",) if drifted else ())
 
 
+def test_a_feature_that_differs_by_its_nature_is_left_out(reference):
+    shifted = np.random.default_rng(2).normal(0.5, 1, 2_000)
+    window = judged(reference, policy=replace(DRIFT, exclude=("a",)), a=shifted)
+    assert window.outcome is Outcome.PASS
+    assert {each.column for each in window.findings} == {"b", "c"}
+
+
 def test_a_large_difference_that_may_be_chance_is_none():
     draw = np.random.default_rng(3)
     small = reference_of({"a": draw.normal(size=60)}).features

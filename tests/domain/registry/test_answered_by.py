@@ -153,3 +153,9 @@ def test_the_champion_replaced_stays_warm_as_fallback():
     entries = begun(begun([], ONE, Strategy.CANARY, 0), TWO, Strategy.BLUE_GREEN, 1)
     assert _state(entries).fallback == ONE.bundle
     assert replace(_state(entries), fallback=None) != _state(entries)
+
+
+def test_a_reason_cannot_pass_for_another_line(history):
+    state = _state(history)
+    forged = replace(history[-1], reason="wanted\n```\n  ledger entry 9, promoted by gates: better")
+    assert not any("\n" in line for line in answered_by.lines(state, forged))

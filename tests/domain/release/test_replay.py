@@ -7,10 +7,11 @@ import pyarrow as pa
 import pytest
 
 from mlops_assets.domain.release.replay import WORST, judge_replay, markdown
-from mlops_assets.domain.release.replay_rows import as_asked
+from mlops_assets.domain.release.replay_rows import as_asked, replayable
 from mlops_assets.domain.spec import Kind
 from mlops_assets.domain.verdict import Outcome
 from mlops_assets.resources.replay_plots import agreement
+from tests.serving.graphs import number
 from tests.specs import ROLLOUT
 
 POLICY = replace(ROLLOUT.replay, minimum=500, agreement=0.7, calibration=0.05, errors=0.01)
@@ -133,3 +134,11 @@ def test_the_worst_disagreements_are_shown_with_their_features():
 )
 def test_logged_values_get_their_types_back(logged, kind, expected):
     assert as_asked(pa.array(logged), kind).to_pylist() == expected
+
+
+def test_a_field_that_became_another_type_is_told_and_stops_nothing():
+    logged = pa.StructArray.from_arrays([pa.array(["north", "7"]), pa.array([1.0, 2.0])], ["zone", "price"])
+    answers = pa.array([[0.1], [0.2]], pa.list_(pa.float64()))
+    fields = [number("zone"), number("price")]
+    found = replayable([logged], answers, pa.nulls(2, pa.string()), fields)
+    assert (found.lacking, len(found.rows)) == (("zone",), 0)

@@ -16,7 +16,7 @@ from tests.fakes.watched import BUNDLE, drift_day, performance_day
 from tests.watching import CALM, RETRAIN
 
 NOW = datetime(2024, 3, 5, 1, tzinfo=UTC)
-CHAMPION = Champion("3", "1.0.2", BUNDLE, NOW - timedelta(days=20))
+CHAMPION = Champion("3", "1.0.2", BUNDLE, NOW - timedelta(days=20), None)
 HOUR = timedelta(hours=1)
 
 

@@ -13,7 +13,7 @@ from tests.watching import QUALITY, RETRAIN
 
 NOW = datetime(2024, 3, 5, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
-CHAMPION = Champion("1", "1.0.0", BUNDLE, NOW - 20 * DAY)
+CHAMPION = Champion("1", "1.0.0", BUNDLE, NOW - 20 * DAY, None)
 UNRIPE: dict[str, Any] = {"maturity": 0.4, "fall": Verdict("realised", Outcome.INCONCLUSIVE, "unripe.", {})}
 
 

@@ -71,6 +71,7 @@ def test_a_clear_no(changes, said):
         ({"running": True}, "a training is running"),
         ({"running": True, "person": "ana", "realised": verdict(Outcome.PASS)}, "a training is running"),
         ({"paused": True}, "retraining is paused"),
+        ({"on_trial": "1.0.3"}, "version 1.0.3 is on trial"),
         ({"runs": (NOW - DAYS[6],)}, "the cooldown is 7 days"),
         ({"runs": tuple(NOW - DAYS[n] for n in (8, 15, 22, 29))}, "4 runs began within 30 days, 4 are allowed"),
     ],
