@@ -32,6 +32,11 @@ def generations(process: Process) -> set[int]:
     return {answer["generation"] for answer in told(process) if "not_served" not in answer}
 
 
+def workers_up(process: Process) -> float:
+    lines = httpx.get(f"{process.url}/metrics").text.splitlines()
+    return max((float(line.rpartition(" ")[2]) for line in lines if line.startswith("endpoint_workers{")), default=0)
+
+
 def flip(path: Path) -> bytes:
     """Turn one bit of a file; what it was before."""
     whole = path.read_bytes()
@@ -67,6 +72,7 @@ def test_a_release_cut_in_half_harms_nobody_also_when_the_service_starts_anew_wi
     path = truth.home / "releases" / "delay.json"
     whole = path.read_text()
     with Process(truth.home, SETTINGS) as process, Traffic(process.port, truth, callers=4) as seen:
+        until(lambda: workers_up(process) == 2, 20)  # the first is ready while the other still loads
         for cut in (len(whole) // 2, 0, 1, len(whole) - 2):
             path.write_text(whole[:cut])
             until(lambda: all("not_served" in answer for answer in told(process)), 10)
