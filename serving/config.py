@@ -4,12 +4,13 @@ Every setting has a default that is right on one machine; one error lists every 
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from serving.asked import Asked, WrongSettings
 from serving.release import Provider
 from serving.trace_settings import Traces, read_traces
 
@@ -18,11 +19,8 @@ ENVIRONMENT: Mapping[str, str] = os.environ
 _MEGABYTE = 1_000_000
 
 
-class WrongSettings(ValueError):
-    """Settings that cannot be used; the message lists all of them."""
-
-
 _SQLITE = "sqlite:///"
+_STORES = "sqlite:///<path>, redis://…, rediss://…"
 
 
 @dataclass(frozen=True)
@@ -76,10 +74,10 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         baked=_bundle_in(holder),
         baked_version=environment.get("ENDPOINT_BAKED_VERSION", "") or _version_in(holder),
         registry=environment.get("MLOPS_FEATURE_REGISTRY", "") or f"{_SQLITE}{home}/feast/registry.db",
-        online_store=asked.one("MLOPS_ONLINE_STORE", _online_store, _sqlite(home / "feast" / "online.db")),
+        online_store=asked.one("MLOPS_ONLINE_STORE", _online_store, _STORES, _sqlite(home / "feast" / "online.db")),
         clocks=home / "clock",
         tokens=asked.path("ENDPOINT_TOKENS"),
-        provider=asked.one("ENDPOINT_PROVIDER", Provider, Provider.AUTO),
+        provider=asked.one("ENDPOINT_PROVIDER", Provider, ", ".join(Provider), Provider.AUTO),
         workers=asked.whole("ENDPOINT_WORKERS", 1, 1, 256),
         threads=asked.whole("ENDPOINT_THREADS", 1, 1, 256),
         poll=asked.number("ENDPOINT_POLL_SECONDS", 0.1, 0.01, 60),
@@ -89,7 +87,7 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         queue=asked.whole("ENDPOINT_QUEUE", 1_024, 1, 1_000_000),
         deadline=asked.number("ENDPOINT_DEADLINE_SECONDS", 2.0, 0.001, 3_600),
         cache=asked.whole("ENDPOINT_CACHE", 0, 0, 10_000_000),
-        log=asked.one("ENDPOINT_LOG", _switch, True),
+        log=asked.one("ENDPOINT_LOG", _switch, "on, off", True),
         flush=asked.number("ENDPOINT_FLUSH_SECONDS", 1.0, 0.01, 3_600),
         buffer=int(_MEGABYTE * asked.number("ENDPOINT_BUFFER_MB", 64, 0.001, 10_000)),
         segment=int(_MEGABYTE * asked.number("ENDPOINT_SEGMENT_MB", 64, 0.001, 10_000)),
@@ -147,69 +145,3 @@ def _online_store(url: str) -> Mapping[str, Any]:
 
 def _switch(text: str) -> bool:
     return {"on": True, "off": False}[text]
-
-
-class Asked:
-    """Reads variables and collects what is wrong with them."""
-
-    def __init__(self, environment: Mapping[str, str]) -> None:
-        self._environment = environment
-        self._problems: list[str] = []
-
-    def check(self) -> None:
-        if self._problems:
-            raise WrongSettings("the endpoint cannot start: " + "; ".join(self._problems))
-
-    def text(self, *names: str) -> str:
-        """The first of these that is set."""
-        return next((text for name in names if (text := self._environment.get(name, "").strip())), "")
-
-    def wrong(self, problem: str) -> None:
-        self._problems.append(problem)
-
-    def refuse(self, problem: str) -> None:
-        self._problems.append(problem)
-
-    def path(self, name: str) -> Path | None:
-        text = self._environment.get(name, "")
-        return Path(text).resolve() if text else None
-
-    def one(self, name: str, convert: Callable[[str], Any], default: Any) -> Any:
-        text = self._environment.get(name, "")
-        try:
-            return convert(text) if text else default
-        except (KeyError, ValueError):
-            shown = "" if "://" in text else f"={text!r}"  # a URL may hold a secret
-            self._problems.append(f"{name}{shown} is none of {_choices(convert)}")
-            return default
-
-    def port(self, name: str, default: int) -> int:
-        """0 or off: none."""
-        return 0 if self.text(name) == "off" else self.whole(name, default, 0, 65_535)
-
-    def whole(self, name: str, default: int | None, low: int, high: int) -> Any:
-        return self._within(name, int, default, low, high, "whole number")
-
-    def number(self, name: str, default: float, low: float, high: float) -> float:
-        return self._within(name, float, default, low, high, "number")
-
-    def _within(
-        self, name: str, convert: Callable[[str], Any], default: Any, low: float, high: float, what: str
-    ) -> Any:
-        text = self._environment.get(name, "")
-        if not text:
-            return default
-        try:
-            value = convert(text)
-        except ValueError:
-            value = None
-        if value is None or not low <= value <= high:
-            self._problems.append(f"{name}={text!r} is no {what} from {low:g} to {high:g}")
-            return default
-        return value
-
-
-def _choices(convert: Callable[[str], Any]) -> str:
-    if convert is _online_store:
-        return "sqlite:///<path>, redis://…, rediss://…"
-    return "on, off" if convert is _switch else ", ".join(Provider)

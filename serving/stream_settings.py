@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from serving.config import ENVIRONMENT, Asked
+from serving.asked import Asked
+from serving.config import ENVIRONMENT
 
 
 @dataclass(frozen=True)
@@ -48,9 +49,9 @@ def read_stream_settings(model: str, environment: Mapping[str, str] = ENVIRONMEN
     )
     parts = urlsplit(settings.url)
     if parts.scheme not in ("redis", "rediss") or not parts.hostname:
-        asked.refuse("STREAM_URL is none of redis://…, rediss://…")  # it may hold a secret, so it is not shown
+        asked.wrong("STREAM_URL is none of redis://…, rediss://…")  # it may hold a secret, so it is not shown
     names = (settings.source, settings.answers, settings.dead)
     if len(set(names)) < len(names):
-        asked.refuse(f"STREAM_IN, STREAM_OUT and STREAM_DEAD are {', '.join(names)}; they have to differ")
+        asked.wrong(f"STREAM_IN, STREAM_OUT and STREAM_DEAD are {', '.join(names)}; they have to differ")
     asked.check()
     return settings

@@ -1,11 +1,10 @@
 """Where traces go, in OpenTelemetry's own variables. `config.py` brings them; nothing of OpenTelemetry is imported."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 from urllib.parse import unquote
 
-if TYPE_CHECKING:
-    from serving.config import Asked
+from serving.asked import Asked
 
 _SAMPLERS = tuple(
     f"{parent}{name}" for parent in ("", "parentbased_") for name in ("always_on", "always_off", "traceidratio")
@@ -23,7 +22,7 @@ class Traces(NamedTuple):
     follow: bool  # a caller's trace decides for its requests
 
 
-def read_traces(asked: "Asked") -> Traces | None:
+def read_traces(asked: Asked) -> Traces | None:
     """On where an exporter or an address is named. OTLP over HTTP is what can be spoken."""
     exporter = asked.text("OTEL_TRACES_EXPORTER")
     whole, base = asked.text("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"), asked.text("OTEL_EXPORTER_OTLP_ENDPOINT")
@@ -49,7 +48,7 @@ def read_traces(asked: "Asked") -> Traces | None:
     )
 
 
-def _share(asked: "Asked", sampler: str) -> float:
+def _share(asked: Asked, sampler: str) -> float:
     if sampler.endswith("ratio"):
         return asked.number("OTEL_TRACES_SAMPLER_ARG", 1.0, 0, 1)
     return float(sampler.endswith("on"))

@@ -2,7 +2,8 @@
 
 import pytest
 
-from serving.config import WrongSettings, read_settings
+from serving.asked import WrongSettings
+from serving.config import read_settings
 from serving.release import Provider
 
 

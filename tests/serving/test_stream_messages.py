@@ -2,7 +2,7 @@
 
 import pytest
 
-from serving.config import WrongSettings
+from serving.asked import WrongSettings
 from serving.problems import InvalidInput, NotFound, Overloaded, RequestRefused, TooLate, Unavailable
 from serving.stream_messages import Fate, Message, dead, name_of, read_request, refused
 from serving.stream_settings import read_stream_settings

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from serving.config import WrongSettings, read_settings
+from serving.asked import WrongSettings
+from serving.config import read_settings
 from serving.release import Role, write_release
 from tests.serving.endpoint import PROJECT, Process
 from tests.serving.graphs import contract, make_bundle, number, release
