@@ -1,5 +1,6 @@
 """The endpoint for tests: in this process over ASGI, or as a real process under BentoML."""
 
+import asyncio
 import os
 import signal
 import socket
@@ -32,6 +33,11 @@ async def nothing_inside(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": b"inner"})
 
 
+async def _let_others_run(request: httpx.Request) -> None:
+    """Nothing between this client and the application waits, so the loop's timers would never come up."""
+    await asyncio.sleep(0)
+
+
 @asynccontextmanager
 async def in_process(home: Path, **settings: str) -> AsyncIterator[tuple[httpx.AsyncClient, Worker]]:
     """A client and the worker it talks to; threads run as in a real one."""
@@ -41,7 +47,8 @@ async def in_process(home: Path, **settings: str) -> AsyncIterator[tuple[httpx.A
     await worker.start()
     transport = httpx.ASGITransport(app=app)  # type: ignore[arg-type]
     try:
-        async with httpx.AsyncClient(transport=transport, base_url="http://endpoint") as client:
+        hooks = {"request": [_let_others_run]}
+        async with httpx.AsyncClient(transport=transport, base_url="http://endpoint", event_hooks=hooks) as client:
             yield client, worker
     finally:
         await worker.stop()
