@@ -27,6 +27,7 @@ READY := .venv/.made-from-lock
 INSTANCE := $(DAGSTER_HOME)/dagster.yaml
 WORKERS ?= auto
 TESTS ?= tests
+PYTEST ?=
 SCENARIO ?= year
 PACE ?= 0
 DEMO ?=
@@ -47,7 +48,7 @@ demo: $(READY) $(INSTANCE) ## replay the year against a running `make run` (SCEN
 	@exec $(BIN)/python -W ignore::DeprecationWarning -u -m infra.demo $(SCENARIO) --pace $(PACE) $(DEMO)
 
 test: check ## everything that must hold: `make check`, then the tests
-	@$(BIN)/python -m pytest -n $(WORKERS) -m "not simulation" $(TESTS)
+	@$(BIN)/python -m pytest -n $(WORKERS) -m "not simulation" $(PYTEST) $(TESTS)
 
 check: $(READY) $(INSTANCE) ## lint, format, types, layers, YAML declarations
 	@$(BIN)/ruff check .
@@ -63,7 +64,7 @@ format: $(READY) ## bring the code into its form
 	@$(BIN)/ruff format .
 
 simulate: $(READY) $(INSTANCE) ## the long simulations of decisions and processes
-	@$(BIN)/python -m pytest -n $(WORKERS) -m simulation $(TESTS)
+	@$(BIN)/python -m pytest -n $(WORKERS) -m simulation $(PYTEST) $(TESTS)
 
 bench: $(READY) $(INSTANCE) ## ratios against their goals, one script after the other
 	@for script in tests/benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script; done
