@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field
 
 from mlops_assets.domain import spec as records
 from mlops_assets.domain.monitoring import monitoring_policy as policies
+from mlops_assets.domain.partitions import moment
 from mlops_assets.domain.release import rollout_policy as rollouts
 from mlops_assets.domain.release.rollout_policy import Strategy
 from mlops_assets.domain.spec import Every, Kind, Precision
@@ -36,15 +37,6 @@ def duration(text: str) -> timedelta:
     if not re.match(_DURATION, text):
         raise ValueError(f"{text!r} is no duration: write a number and one of s, m, h, d, w, such as 36h or 14d")
     return timedelta(**{_UNITS[text[-1]]: float(text[:-1])})
-
-
-def moment(value: str | date | datetime) -> datetime:
-    """An ISO date or time; without a zone it is UTC."""
-    if isinstance(value, str):
-        value = datetime.fromisoformat(value)
-    if not isinstance(value, datetime):
-        value = datetime.combine(value, datetime.min.time(), UTC)
-    return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
 
 
 _Text: Any = Annotated[str, Field(pattern=_DURATION)]  # what stands in the YAML, so that its line can be named

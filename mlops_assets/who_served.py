@@ -8,6 +8,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 
 from mlops_assets.defs.resources import resources
+from mlops_assets.domain.partitions import moment
 from mlops_assets.domain.registry import answered_by
 from mlops_assets.domain.registry.ledger import Entry
 from mlops_assets.domain.release.release_state import ReleaseState
@@ -54,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "moment",
         nargs="?",
-        type=answered_by.moment,
+        type=moment,
         default=datetime.max.replace(tzinfo=UTC),
         help="ISO time in the model's own time, such as 2013-10-01T12:00; without a zone it is UTC. Default: now.",
     )

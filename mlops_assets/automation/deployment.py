@@ -10,19 +10,18 @@ import dagster as dg
 from pydantic import Field
 
 from mlops_assets.domain.names import MODEL_TAG
+from mlops_assets.domain.partitions import moment
 from mlops_assets.domain.release.rollout_policy import Strategy
 from mlops_assets.domain.spec import ModelSpec
-from mlops_assets.resources.bento import Bentos
 from mlops_assets.resources.bundles import Bundles
 from mlops_assets.resources.clock import Clock
 from mlops_assets.resources.deployment import Deployment
 from mlops_assets.resources.lake import Lake
 from mlops_assets.resources.ledger import Ledger
+from mlops_assets.resources.release_tools import ReleaseTools
 from mlops_assets.resources.traffic import Traffic
-from mlops_assets.resources.workspace import Workspace
 from mlops_assets.stages import release
 
-_ROLLOUT = "rollout"  # the actor of steps that no person made
 _AS_DECLARED = "as declared"
 
 
@@ -64,10 +63,6 @@ class Step(dg.Config):
     generation: int = Field(default=0, description="The generation that was judged; 0: the one in force.")
 
 
-def job_name(model: str, what: str) -> str:
-    return f"{model}_{what}"
-
-
 def deployment_jobs(spec: ModelSpec) -> dict[str, dg.JobDefinition]:
     """By name without the model's: release, promote, rollback, freeze, who_served, rollout_step."""
     made = [_release(spec), _promote(spec), _rollback(spec), _freeze(spec), _who_served(spec), _step(spec)]
@@ -76,38 +71,18 @@ def deployment_jobs(spec: ModelSpec) -> dict[str, dg.JobDefinition]:
 
 def _release(spec: ModelSpec) -> dg.JobDefinition:
     @dg.op(name=f"{spec.model}_releasing", description="Tries the version's Bento and gives it traffic.")
-    def op(
-        context: dg.OpExecutionContext,
-        config: Release,
-        bentos: Bentos,
-        bundles: Bundles,
-        traffic: Traffic,
-        deployment: Deployment,
-        workspace: Workspace,
-        clock: Clock,
-    ) -> None:
-        tools = release.Tools(bentos, bundles, traffic, deployment, workspace, clock)
+    def op(context: dg.OpExecutionContext, config: Release, release_tools: ReleaseTools) -> None:
         declared = config.strategy == _AS_DECLARED
         strategy = spec.rollout.strategy if declared else Strategy(config.strategy)
-        _begun(context, spec, config, config.version, strategy, tools)
+        _begun(context, spec, config, config.version, strategy, release_tools)
 
     return _job(spec, "release", op, "Gives a registered version its traffic, as declared or by another strategy.")
 
 
 def _promote(spec: ModelSpec) -> dg.JobDefinition:
     @dg.op(name=f"{spec.model}_promotion", description="Tries the version's Bento and makes it the champion.")
-    def op(
-        context: dg.OpExecutionContext,
-        config: Promote,
-        bentos: Bentos,
-        bundles: Bundles,
-        traffic: Traffic,
-        deployment: Deployment,
-        workspace: Workspace,
-        clock: Clock,
-    ) -> None:
-        tools = release.Tools(bentos, bundles, traffic, deployment, workspace, clock)
-        _begun(context, spec, config, config.version, Strategy.BLUE_GREEN, tools)
+    def op(context: dg.OpExecutionContext, config: Promote, release_tools: ReleaseTools) -> None:
+        _begun(context, spec, config, config.version, Strategy.BLUE_GREEN, release_tools)
 
     return _job(spec, "promote", op, "Makes a version the champion with all the traffic, whatever the rollout says.")
 
@@ -118,7 +93,7 @@ def _begun(
     decided: Decided,
     number: str,
     strategy: Strategy,
-    tools: release.Tools,
+    tools: ReleaseTools,
 ) -> None:
     from mlops_assets.resources.deployment import Told
 
@@ -187,7 +162,7 @@ def _who_served(spec: ModelSpec) -> dg.JobDefinition:
             state, arm, entry = answered_by.of_request(entries, config.request)
             told = [f"{config.request} was routed to {arm.name}, {arm.version} (version {arm.number})."]
         else:
-            asked = answered_by.moment(config.moment) if config.moment else clock.now(spec)
+            asked = moment(config.moment) if config.moment else clock.now(spec)
             found = answered_by.at(entries, asked)
             if found is None:
                 raise dg.Failure(f"{spec.model}: nothing was released by {asked:%F %T %Z}.", allow_retries=False)
@@ -235,11 +210,8 @@ def _tell(context: dg.OpExecutionContext, spec: ModelSpec, done: Any, readout: s
 
 
 def _job(spec: ModelSpec, what: str, op: Callable[..., Any], told: str) -> dg.JobDefinition:
-    @dg.job(name=job_name(spec.model, what), description=told, tags={MODEL_TAG: spec.model})
+    @dg.job(name=f"{spec.model}_{what}", description=told, tags={MODEL_TAG: spec.model})
     def job() -> None:
         op()
 
     return job
-
-
-__all__ = ["deployment_jobs", "job_name"]

@@ -1,5 +1,7 @@
 """The jobs of a model, by name in the UI and on the command line."""
 
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import dagster as dg
@@ -15,43 +17,36 @@ def data_job_name(model: str) -> str:
 
 def data_job(spec: ModelSpec) -> Any:
     """Raw rows to features, for one partition or a range of them."""
-    return dg.define_asset_job(
-        name=data_job_name(spec.model),
-        selection=_assets(spec, DATA_STAGES),
-        description=f"Brings the data of {spec.model} up to date: raw, validated, features.",
-        tags={MODEL_TAG: spec.model},
-    )
+    told = f"Brings the data of {spec.model} up to date: raw, validated, features."
+    return asset_job(spec, data_job_name(spec.model), DATA_STAGES, told)
 
 
 def predictions_job(spec: ModelSpec) -> Any:
     """The endpoint's log into the lake, for one day or a range of them."""
-    return dg.define_asset_job(
-        name=f"{spec.model}_predictions",
-        selection=_assets(spec, (Stage.PREDICTIONS,)),
-        description=f"Brings what {spec.model} answered on a day, and what came of it, into the lake.",
-        tags={MODEL_TAG: spec.model},
-    )
+    told = f"Brings what {spec.model} answered on a day, and what came of it, into the lake."
+    return asset_job(spec, f"{spec.model}_predictions", (Stage.PREDICTIONS,), told)
 
 
 def batch_job(spec: ModelSpec) -> Any:
     """The champion's answers for whole partitions."""
-    return dg.define_asset_job(
-        name=f"{spec.model}_batch",
-        selection=_assets(spec, (Stage.BATCH_PREDICTIONS,)),
-        description=f"Answers every example of {spec.model}'s partitions with the champion's bundle.",
-        tags={MODEL_TAG: spec.model},
-    )
+    told = f"Answers every example of {spec.model}'s partitions with the champion's bundle."
+    return asset_job(spec, f"{spec.model}_batch", (Stage.BATCH_PREDICTIONS,), told)
 
 
 def train_job(spec: ModelSpec) -> Any:
     """Training set to released version."""
+    told = f"Trains {spec.model} on the features there are and judges it; registers and releases what passes."
+    stages = (*TRAINING_STAGES, Stage.DEPLOYED_ENDPOINT)
+    return asset_job(spec, training_job(spec.model), stages, told, {TRAINING_TAG: spec.model})
+
+
+def asset_job(
+    spec: ModelSpec, name: str, stages: Sequence[Stage], told: str, tags: Mapping[str, str] = MappingProxyType({})
+) -> Any:
+    """A job over these assets of a model."""
     return dg.define_asset_job(
-        name=training_job(spec.model),
-        selection=_assets(spec, (*TRAINING_STAGES, Stage.DEPLOYED_ENDPOINT)),
-        description=f"Trains {spec.model} on the features there are and judges it; registers and releases what passes.",
-        tags={MODEL_TAG: spec.model, TRAINING_TAG: spec.model},
+        name=name,
+        selection=dg.AssetSelection.assets(*(asset_key(spec.model, stage) for stage in stages)),
+        description=told,
+        tags={MODEL_TAG: spec.model, **tags},
     )
-
-
-def _assets(spec: ModelSpec, stages: tuple[Stage, ...]) -> dg.AssetSelection:
-    return dg.AssetSelection.assets(*(asset_key(spec.model, stage) for stage in stages))

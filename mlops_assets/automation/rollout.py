@@ -60,7 +60,7 @@ def look(
     state = deployment.state(spec.model)
     if state is None:
         return dg.SkipReason(f"{spec.model} has no release yet.")
-    if deployment.behind(spec.model):  # asked for anew each minute, as a file may be lost again
+    if deployment.behind(state):  # asked for anew each minute, as a file may be lost again
         return _asked(spec, state.generation, f"catch_up:{datetime.now(UTC):%Y%m%dT%H%M}")
     if reason := nothing_to_decide(state):
         return dg.SkipReason(reason)

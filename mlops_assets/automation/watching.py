@@ -11,9 +11,11 @@ from typing import Any
 
 import dagster as dg
 
+from mlops_assets.automation.jobs import asset_job
 from mlops_assets.automation.rollout import again
 from mlops_assets.automation.sensors import RANGE, ranges
 from mlops_assets.domain.names import CAUSE_TAG, MODEL_TAG, Stage
+from mlops_assets.domain.registry.ledger import holds_release
 from mlops_assets.domain.spec import ModelSpec
 from mlops_assets.resources.clock import Clock
 from mlops_assets.resources.ledger import Ledger, LedgerBrokenError
@@ -33,12 +35,8 @@ def watch_job_name(model: str) -> str:
 
 def watch_job(spec: ModelSpec) -> Any:
     """A day, or a range of them, from the log to the decision."""
-    return dg.define_asset_job(
-        name=watch_job_name(spec.model),
-        selection=[asset_key(spec.model, stage) for stage in WATCHED],
-        description=f"What {spec.model} answered on a day: quality, drift, and whether it is trained again.",
-        tags={MODEL_TAG: spec.model},
-    )
+    told = f"What {spec.model} answered on a day: quality, drift, and whether it is trained again."
+    return asset_job(spec, watch_job_name(spec.model), WATCHED, told)
 
 
 def watch_sensor(spec: ModelSpec, watch: Any) -> dg.SensorDefinition:
@@ -66,7 +64,7 @@ def look(
     spec: ModelSpec, instance: dg.DagsterInstance, ledger: Ledger, now: datetime
 ) -> list[dg.RunRequest] | dg.SkipReason:
     """One look: the runs that are due, or why none is."""
-    released = [entry.time for entry in ledger.entries(spec.model) if "generation" in entry.details]
+    released = [entry.time for entry in ledger.entries(spec.model) if holds_release(entry)]
     if not released:
         return dg.SkipReason(f"{spec.model} has no release yet: nothing is answered.")
     over = days_over(spec, min(released), now)

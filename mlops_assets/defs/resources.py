@@ -39,6 +39,7 @@ from mlops_assets.resources.ledger import Ledger
 from mlops_assets.resources.monitoring_store import Monitoring
 from mlops_assets.resources.records import RecordIO
 from mlops_assets.resources.registry import Registry
+from mlops_assets.resources.release_tools import ReleaseTools
 from mlops_assets.resources.sources import Sources
 from mlops_assets.resources.traffic import Traffic
 from mlops_assets.resources.workspace import Workspace
@@ -61,14 +62,27 @@ def resources(environment: Mapping[str, str] = os.environ) -> dict[str, Any]:
         token=_secret(environment, _TOKEN),
         patience=_PATIENCE,
     )
-    return {
-        "lake": Lake(root=lake),
-        "sources": Sources(databases=_databases(environment)),
-        "clock": Clock(folder=str(home / "clock")),
-        "workspace": Workspace(folder=str(home / "work")),
+    deployment = Deployment(
+        folder=environment.get("MLOPS_RELEASES", str(home / "releases")),
+        ledger=ledger,
+        registry=registry,
+        endpoint=endpoint,
+    )
+    release = {
+        "bentos": Bentos(home=environment.get("MLOPS_BENTOS", str(home / "bentos")), project=str(PROJECT)),
         "bundles": Bundles(
             root=environment.get("MLOPS_BUNDLES", str(home / "bundles")), cache=str(home / "work" / "bundles")
         ),
+        "traffic": Traffic(predictions=str(home / "predictions"), feedback=str(home / "feedback")),
+        "deployment": deployment,
+        "workspace": Workspace(folder=str(home / "work")),
+        "clock": Clock(folder=str(home / "clock")),
+    }
+    return {
+        **release,
+        "release_tools": ReleaseTools(**release),
+        "lake": Lake(root=lake),
+        "sources": Sources(databases=_databases(environment)),
         "features": FeatureStore(
             repo=str(PROJECT / "feature_repo"),
             home=str(home / "feast"),
@@ -78,17 +92,9 @@ def resources(environment: Mapping[str, str] = os.environ) -> dict[str, Any]:
         ),
         "registry": registry,
         "ledger": ledger,
-        "bentos": Bentos(home=environment.get("MLOPS_BENTOS", str(home / "bentos")), project=str(PROJECT)),
         "endpoint": endpoint,
-        "deployment": Deployment(
-            folder=environment.get("MLOPS_RELEASES", str(home / "releases")),
-            ledger=ledger,
-            registry=registry,
-            endpoint=endpoint,
-        ),
         "alerts": _alerts(environment, home),
         "prometheus": Prometheus(url=environment.get("MLOPS_PROMETHEUS_URL", "")),
-        "traffic": Traffic(predictions=str(home / "predictions"), feedback=str(home / "feedback")),
         "monitoring": Monitoring(root=lake),
         "records": records,
         "io_manager": records,

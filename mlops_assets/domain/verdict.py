@@ -29,6 +29,11 @@ class Verdict:
 _SEVERITY = (Outcome.PASS, Outcome.INCONCLUSIVE, Outcome.FAIL, Outcome.ERROR)
 
 
+def numbers_of(verdicts: Iterable[Verdict]) -> dict[str, float]:
+    """The numbers of all of them as one mapping, `verdict/number`."""
+    return {f"{v.name}/{name}": float(value) for v in verdicts for name, value in v.numbers.items()}
+
+
 def worst(verdicts: Iterable[Verdict]) -> Outcome:
     """The worst outcome wins; of nothing at all: inconclusive."""
     outcomes = [v.outcome for v in verdicts]

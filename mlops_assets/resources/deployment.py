@@ -109,19 +109,16 @@ class Deployment(dg.ConfigurableResource["Deployment"]):
         """True where the release file tells something else than the YAML does by now, such as the default answer."""
         from serving.release import read_release
 
-        if state is None or self.behind(spec.model):
+        if state is None or self.behind(state):
             return False
         return read_release(self._file(spec.model)) != release_of(spec, state)
 
-    def behind(self, model: str) -> bool:
+    def behind(self, state: ReleaseState) -> bool:
         """True where the release file is not what the ledger says: a run was killed between the two, or it was lost."""
         from serving.release import ReleaseError, read_release
 
-        state = self.state(model)
-        if state is None:
-            return False
         try:
-            return read_release(self._file(model)).generation != state.generation
+            return read_release(self._file(state.model)).generation != state.generation
         except (FileNotFoundError, ReleaseError):
             return True
 
@@ -162,7 +159,7 @@ class Deployment(dg.ConfigurableResource["Deployment"]):
         from serving.release import write_release
 
         state = state_in(entry)
-        if self.behind(spec.model):
+        if self.behind(state):
             write_release(self._file(spec.model), release_of(spec, state), over_broken=True)
         return Done(state, entry, self.endpoint.wait_live(spec.model, state.generation), changed)
 

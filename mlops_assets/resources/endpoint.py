@@ -106,12 +106,17 @@ class Client:
         """Milliseconds of so many requests with one row, one after the other, the first left out."""
         taken = []
         for _ in range(times + 1):
-            began = time.perf_counter()
-            answer = self.ask(model, [row])
-            taken.append((time.perf_counter() - began) * 1000)
+            answer, milliseconds = self.timed(model, row)
+            taken.append(milliseconds)
             if isinstance(answer, Refused):
                 raise EndpointError(f"{model}: refused a golden row with {answer.status}: {answer.text}")
         return taken[1:]
+
+    def timed(self, model: str, row: Mapping[str, Any]) -> tuple[Mapping[str, Any] | Refused, float]:
+        """The answer for one row, and the milliseconds it took."""
+        began = time.perf_counter()
+        answer = self.ask(model, [row])
+        return answer, (time.perf_counter() - began) * 1000
 
     def wait_live(self, model: str, generation: int, seconds: float) -> Live:
         """See `Endpoint.wait_live`."""

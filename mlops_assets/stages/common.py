@@ -10,6 +10,7 @@ import dagster as dg
 
 from mlops_assets.domain.check_texts import ASKS
 from mlops_assets.domain.names import MODEL_TAG, SNAPSHOT, Stage
+from mlops_assets.domain.partitions import FORMATS
 from mlops_assets.domain.spec import Every, ModelSpec
 from mlops_assets.domain.verdict import Outcome, Verdict
 
@@ -51,7 +52,7 @@ def partitions_of(spec: ModelSpec) -> dg.TimeWindowPartitionsDefinition | None:
         start=window.start,
         end=window.end,
         cron_schedule=schedule,
-        fmt=PARTITION_FORMATS[window.every],
+        fmt=FORMATS[window.every],
         timezone="UTC",
     )
 
@@ -67,9 +68,6 @@ def days_of(spec: ModelSpec) -> dg.TimeWindowPartitionsDefinition:
     return dg.DailyPartitionsDefinition(
         start_date=datetime.combine(start.date(), time(), UTC), end_date=last, timezone="UTC"
     )
-
-
-PARTITION_FORMATS = {Every.HOUR: "%Y-%m-%d-%H:%M", Every.DAY: "%Y-%m-%d", Every.MONTH: "%Y-%m"}
 
 
 def partition_keys(context: dg.AssetExecutionContext) -> Sequence[str]:

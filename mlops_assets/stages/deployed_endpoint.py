@@ -11,12 +11,7 @@ from mlops_assets.domain.names import Stage
 from mlops_assets.domain.records import Version
 from mlops_assets.domain.release.serving_checks import ServingCheck
 from mlops_assets.domain.spec import ModelSpec
-from mlops_assets.resources.bento import Bentos
-from mlops_assets.resources.bundles import Bundles
-from mlops_assets.resources.clock import Clock
-from mlops_assets.resources.deployment import Deployment
-from mlops_assets.resources.traffic import Traffic
-from mlops_assets.resources.workspace import Workspace
+from mlops_assets.resources.release_tools import ReleaseTools
 from mlops_assets.stages import release
 from mlops_assets.stages.common import asset_key, check_result, check_spec, retried_on_infrastructure, stage_asset
 
@@ -35,26 +30,20 @@ def deployed_endpoint(spec: ModelSpec) -> dg.AssetsDefinition:
         description="The release in force: which versions answer, with what share, from which Bento, on what evidence.",
     )
     def asset(
-        registered_version: Version,
-        bentos: Bentos,
-        bundles: Bundles,
-        traffic: Traffic,
-        deployment: Deployment,
-        workspace: Workspace,
-        clock: Clock,
+        registered_version: Version, release_tools: ReleaseTools
     ) -> Iterator[dg.AssetCheckResult | dg.MaterializeResult]:
         from mlops_assets.resources.deployment import Told
 
-        tools = release.Tools(bentos, bundles, traffic, deployment, workspace, clock)
+        deployment = release_tools.deployment
         with retried_on_infrastructure():
             version = deployment.version(spec.model, registered_version.number)
-            proof = release.tried(spec, version, tools)
+            proof = release.tried(spec, version, release_tools)
         yield from (check_result(verdict) for verdict in proof.verdicts)
         release.refuse(spec, version, proof.verdicts)
         waits = release.why_it_waits(spec, version, deployment)
         with retried_on_infrastructure():
             told = Told(_ACTOR, "it passed every gate, and its Bento serves", proof.numbers)
-            done = None if waits else release.begin(spec, version, proof, spec.rollout.strategy, told, tools)
+            done = None if waits else release.begin(spec, version, proof, spec.rollout.strategy, told, release_tools)
         yield dg.MaterializeResult(
             metadata=release.metadata(done, proof, waits),
             data_version=dg.DataVersion(f"{version.bundle[:16]}:{done.state.generation if done else 'waits'}"),

@@ -10,7 +10,7 @@ import numpy as np
 
 from mlops_assets.domain.release import serving_checks as checks
 from mlops_assets.domain.spec import ModelSpec
-from mlops_assets.domain.verdict import Verdict
+from mlops_assets.domain.verdict import Verdict, numbers_of
 from mlops_assets.resources.bento import Bento, Bentos
 from mlops_assets.resources.endpoint import Client, Refused
 from mlops_assets.stages.replay import replayed
@@ -42,12 +42,8 @@ class Proof:
     told: Mapping[str, Any]  # metadata: the replay's report and plots
 
     @property
-    def passed(self) -> bool:
-        return all(verdict.passed for verdict in self.verdicts)
-
-    @property
     def numbers(self) -> dict[str, float]:
-        return {f"{v.name}/{name}": float(value) for v in self.verdicts for name, value in v.numbers.items()}
+        return numbers_of(self.verdicts)
 
 
 def prove(

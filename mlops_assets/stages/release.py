@@ -1,7 +1,6 @@
 """What an asset and the jobs of a person share when a version is released: trial, change, what is told of it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,13 +9,9 @@ import dagster as dg
 from mlops_assets.domain.names import Stage
 from mlops_assets.domain.spec import ModelSpec, Promotion
 from mlops_assets.domain.verdict import Verdict
-from mlops_assets.resources.bento import Bentos
-from mlops_assets.resources.bundles import Bundles
-from mlops_assets.resources.clock import Clock
 from mlops_assets.resources.deployment import Deployment
-from mlops_assets.resources.traffic import Traffic
-from mlops_assets.resources.workspace import Workspace
-from mlops_assets.stages.common import failed
+from mlops_assets.resources.release_tools import ReleaseTools
+from mlops_assets.stages.common import asset_key, failed
 from mlops_assets.stages.metadata import table
 from mlops_assets.stages.rollout_step import ACTOR as ROLLOUT
 
@@ -27,19 +22,7 @@ if TYPE_CHECKING:
     from mlops_assets.stages.proof import Proof
 
 
-@dataclass(frozen=True)
-class Tools:
-    """What a release needs."""
-
-    bentos: Bentos
-    bundles: Bundles
-    traffic: Traffic
-    deployment: Deployment
-    workspace: Workspace
-    clock: Clock
-
-
-def tried(spec: ModelSpec, version: "Version", tools: Tools) -> "Proof":
+def tried(spec: ModelSpec, version: "Version", tools: ReleaseTools) -> "Proof":
     """The version's Bento, built and seen to serve or not."""
     from mlops_assets.stages.proof import prove
     from mlops_assets.stages.replay import questions
@@ -60,7 +43,7 @@ def refuse(spec: ModelSpec, version: "Version", verdicts: Sequence[Verdict]) -> 
 
 
 def begin(
-    spec: ModelSpec, version: "Version", proof: "Proof", strategy: "Strategy", told: "Told", tools: Tools
+    spec: ModelSpec, version: "Version", proof: "Proof", strategy: "Strategy", told: "Told", tools: ReleaseTools
 ) -> "Done":
     """Give the version its first traffic, or all of it."""
     from mlops_assets.domain.release import releasing
@@ -132,7 +115,7 @@ def _of_release(done: "Done") -> dict[str, Any]:
 
 def observation(spec: ModelSpec, name: str, told: str) -> dg.AssetObservation:
     """What was asked about a release, beside its materialisations."""
-    key = dg.AssetKey([spec.model, Stage.DEPLOYED_ENDPOINT.value])
+    key = asset_key(spec.model, Stage.DEPLOYED_ENDPOINT)
     return dg.AssetObservation(key, metadata={name: dg.MetadataValue.md(told)})
 
 
@@ -142,7 +125,7 @@ def materialization(
     """A step that a job made, as one of the asset."""
     seen = {"readout": dg.MetadataValue.md(readout)} if readout else {}
     return dg.AssetMaterialization(
-        dg.AssetKey([spec.model, Stage.DEPLOYED_ENDPOINT.value]),
+        asset_key(spec.model, Stage.DEPLOYED_ENDPOINT),
         description=f"{done.entry.action}: {done.entry.reason}",
         metadata={**metadata(done, proof), **seen},
         tags={"mlops/generation": str(done.state.generation)},

@@ -1,6 +1,5 @@
 """Replay shadow: logged requests through a candidate's Bento before it gets any traffic. The domain judges."""
 
-import time
 from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -9,7 +8,7 @@ import numpy as np
 
 from mlops_assets.domain.release.serving_checks import ServingCheck
 from mlops_assets.domain.spec import ModelSpec
-from mlops_assets.domain.verdict import Outcome, Verdict
+from mlops_assets.domain.verdict import Outcome, Verdict, numbers_of
 from mlops_assets.resources.endpoint import Client, EndpointError, Refused
 
 if TYPE_CHECKING:
@@ -88,20 +87,15 @@ def _asked(model: str, rows: "pa.Table", client: Client, shape: tuple[int, ...])
 def _latencies(model: str, rows: "pa.Table", client: Client, failures: np.ndarray) -> np.ndarray:
     """Milliseconds of single requests, over rows that can be answered."""
     places = np.flatnonzero(~failures)[:_TIMED]
-    taken = []
-    for row in rows.take(places).to_pylist():
-        began = time.perf_counter()
-        if not isinstance(client.ask(model, [row]), Refused):
-            taken.append((time.perf_counter() - began) * 1000)
-    return np.array(taken)
+    timed = (client.timed(model, row) for row in rows.take(places).to_pylist())
+    return np.array([taken for answer, taken in timed if not isinstance(answer, Refused)])
 
 
 def _verdict(report: "ReplayReport") -> Verdict:
     """One verdict of four. Too few rows stop nothing: a young model has no log."""
-    numbers = {f"{v.name}/{name}": float(value) for v in report.verdicts for name, value in v.numbers.items()}
     told = " ".join(f"{verdict.name}: {verdict.reason}" for verdict in report.verdicts)
     outcome = Outcome.FAIL if report.stops else Outcome.PASS
-    return Verdict(ServingCheck.REPLAY, outcome, told, numbers | {"rows": float(report.rows)})
+    return Verdict(ServingCheck.REPLAY, outcome, told, numbers_of(report.verdicts) | {"rows": float(report.rows)})
 
 
 def _told(report: "ReplayReport") -> Mapping[str, Any]:

@@ -36,7 +36,7 @@ def take(
     if state is None or generation not in (0, state.generation):
         present = "none" if state is None else f"generation {state.generation}"
         return None, f"{spec.model}: generation {generation} was judged, in force is {present}: nothing to do."
-    if deployment.behind(spec.model):
+    if deployment.behind(state):
         return deployment.catch_up(spec), "The release file was not what the ledger says, and was written again."
     if reason := nothing_to_decide(state):
         return None, reason

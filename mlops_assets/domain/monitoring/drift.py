@@ -8,11 +8,11 @@ came or went are all judged in this one way. What several windows add up to: `dr
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from mlops_assets.domain.many_tests import holm
 from mlops_assets.domain.monitoring.drift_tests import (
     Aspect,
     Compared,
     category_distance,
-    holm,
     number_distance,
     share_change,
 )

@@ -1,11 +1,11 @@
 """How far a column's live counts lie from the reference's, and how likely chance alone is to make that.
 
 Each test gives a p-value and an effect. The effect says if the difference is material; the p-value, adjusted
-over all tests of a window (`holm`), if it is more than chance. Who needs both: `drift`.
+over all tests of a window (`many_tests.holm`), if it is more than chance. Who needs both: `drift`.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -43,15 +43,6 @@ class Compared:
     material: bool
     said: str
     numbers: Mapping[str, float]
-
-
-def holm(p: Sequence[float]) -> np.ndarray:
-    """p-values adjusted so that any of them is below alpha by chance in at most alpha of all windows."""
-    order = np.argsort(p)
-    factors = np.arange(len(p), 0, -1)
-    adjusted = np.empty(len(p))
-    adjusted[order] = np.minimum(np.maximum.accumulate(np.asarray(p)[order] * factors), 1.0)
-    return adjusted
 
 
 def number_distance(

@@ -5,9 +5,9 @@ A request's id ends with the generation and the arm it was routed to, so that an
 
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
-from mlops_assets.domain.registry.ledger import Entry
+from mlops_assets.domain.registry.ledger import Entry, holds_release
 from mlops_assets.domain.release.release_state import ArmState, ReleaseState, state_in, who_served
 
 _PINNED = ("bento", "service", "training_set", "run_id")
@@ -16,12 +16,6 @@ _TAIL = re.compile(r"-([0-9a-f]+)\.([0-9a-f]+)$")
 
 class UnknownRequestError(LookupError):
     """No release of the ledger gave this id."""
-
-
-def moment(text: str) -> datetime:
-    """An ISO time; without a zone it is UTC."""
-    found = datetime.fromisoformat(text)
-    return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def at(entries: Sequence[Entry], when: datetime) -> tuple[ReleaseState, Entry] | None:
@@ -41,7 +35,7 @@ def of_request(entries: Sequence[Entry], request_id: str) -> tuple[ReleaseState,
             state = state_in(entry)
             if place < len(state.arms):
                 return state, state.arms[place], entry
-    known = sorted({int(entry.details["generation"]) for entry in entries if "generation" in entry.details})
+    known = sorted({int(entry.details["generation"]) for entry in entries if holds_release(entry)})
     span = f"{known[0]} to {known[-1]}" if known else "none"
     raise UnknownRequestError(f"no arm {place} of generation {generation}; the ledger holds generations {span}")
 

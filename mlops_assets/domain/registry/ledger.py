@@ -122,13 +122,18 @@ def champion_at(entries: Iterable[Entry], moment: datetime) -> Entry | None:
     return _latest(entries, moment, (Action.PROMOTED, Action.ROLLBACK, Action.OVERRIDE))
 
 
+def holds_release(entry: Entry) -> bool:
+    """True where the entry's details tell which versions answer from then on."""
+    return "generation" in entry.details
+
+
 def who_served(entries: Sequence[Entry], moment: datetime) -> Entry | None:
     """The entry that says which versions answered at that moment: the latest that holds a release.
 
     Before the first release, the champion answered. What has no generation, such as a new champion that is not yet
     released, changes nothing for users.
     """
-    released = [entry for entry in entries if "generation" in entry.details and entry.time <= moment]
+    released = [entry for entry in entries if holds_release(entry) and entry.time <= moment]
     return max(released, key=lambda entry: entry.sequence) if released else champion_at(entries, moment)
 
 

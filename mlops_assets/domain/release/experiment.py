@@ -10,10 +10,11 @@ It ends when
 - the longest number of people is reached: the control stays.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from mlops_assets.domain.many_tests import holm
 from mlops_assets.domain.release import sequential
 from mlops_assets.domain.release.sequential import Sample
 
@@ -99,16 +100,6 @@ def read_out(policy: ExperimentPolicy, arms: Mapping[str, ArmEvidence]) -> Reado
     comparisons = _adjusted(policy, list(_comparisons(policy, arms)))
     ending, winner, reason = _ending(policy, arms, split_p, comparisons)
     return Readout(ending, winner, reason, split_p, comparisons)
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjusted so that all hold together (Holm 1979). Always-valid p-values stay always valid."""
-    order = sorted(range(len(p_values)), key=p_values.__getitem__)
-    adjusted, largest = [0.0] * len(p_values), 0.0
-    for rank, index in enumerate(order):
-        largest = max(largest, min(1.0, p_values[index] * (len(p_values) - rank)))
-        adjusted[index] = largest
-    return adjusted
 
 
 def _comparisons(policy: ExperimentPolicy, arms: Mapping[str, ArmEvidence]) -> Iterator[Comparison]:

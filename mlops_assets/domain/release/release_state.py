@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from mlops_assets.domain.registry.ledger import Entry
+from mlops_assets.domain.registry.ledger import Entry, holds_release
 from mlops_assets.domain.registry.ledger import who_served as entry_in_force
 from mlops_assets.domain.release.rollout_policy import Strategy
 
@@ -75,14 +75,14 @@ class ReleaseState:
 
 def state_of(entries: Iterable[Entry]) -> ReleaseState | None:
     """The release in force: the latest entry that holds one. None before the first."""
-    found = [entry for entry in entries if "generation" in entry.details]
+    found = [entry for entry in entries if holds_release(entry)]
     return state_in(max(found, key=lambda entry: entry.sequence)) if found else None
 
 
 def who_served(entries: Iterable[Entry], moment: datetime) -> ReleaseState | None:
     """The release in force at that moment; None before the first."""
     entry = entry_in_force(tuple(entries), moment)
-    return state_in(entry) if entry is not None and "generation" in entry.details else None
+    return state_in(entry) if entry is not None and holds_release(entry) else None
 
 
 def state_in(entry: Entry) -> ReleaseState:

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from mlops_assets.domain.monitoring.drift import judge_window
-from mlops_assets.domain.monitoring.drift_tests import Aspect, Compared, holm
+from mlops_assets.domain.monitoring.drift_tests import Aspect, Compared
 from mlops_assets.domain.monitoring.reference import CHOSEN, CONFIDENCE, PREDICTION, Reference, read_profile
 from mlops_assets.domain.monitoring.sketch import Sketch
 from mlops_assets.domain.verdict import Outcome
@@ -188,9 +188,3 @@ def test_what_no_column_shows_alone_counts_beside_them(reference):
     window = judge_window("w", {Aspect.FEATURE: (reference, live)}, DRIFT, besides=[beside])
     assert window.outcome is Outcome.FAIL
     assert window.findings[0].aspect is Aspect.TOGETHER
-
-
-def test_holm():
-    assert holm([0.01, 0.04, 0.03]).tolist() == pytest.approx([0.03, 0.06, 0.06])
-    assert holm([0.9, 0.8]).tolist() == [1.0, 1.0]
-    assert holm([]).tolist() == []

@@ -10,7 +10,6 @@ from mlops_assets.domain.release.experiment import (
     Ending,
     ExperimentMetric,
     ExperimentPolicy,
-    holm,
     read_out,
 )
 from mlops_assets.domain.release.sequential import Sample
@@ -102,12 +101,6 @@ def test_the_best_of_several_variants_wins():
 def test_without_a_control_mean_there_is_no_lift():
     found = read_out(POLICY, {"a": arm(5000, 0.0), "b": arm(5000, 0.14)}).comparisons[0]
     assert found.lift is None
-
-
-def test_holm_on_known_numbers():
-    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
-    assert holm([0.9, 0.8]) == [1.0, 1.0]
-    assert holm([]) == []
 
 
 def test_evidence_that_does_not_fit_is_refused_at_once():

@@ -19,13 +19,6 @@ HEAD = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 OFF = {"ENDPOINT_GRPC_PORT": "off"}
 
 
-@pytest.fixture
-def truth(tmp_path) -> Truth:
-    truth = Truth(tmp_path)
-    truth.publish(1)
-    return truth
-
-
 @contextlib.contextmanager
 def crowd(process: Process, size: int, says: bytes = b"") -> Iterator[list[socket.socket]]:
     """So many connections; each says something and falls silent."""

@@ -7,16 +7,9 @@ import httpx
 import pytest
 
 from tests.serving.endpoint import Process
-from tests.serving.reliability.traffic import Memory, Traffic, Truth, figures, logged, until
+from tests.serving.reliability.traffic import Memory, Traffic, figures, logged, until
 
 pytestmark = pytest.mark.simulation
-
-
-@pytest.fixture
-def truth(tmp_path) -> Truth:
-    truth = Truth(tmp_path)
-    truth.publish(1)
-    return truth
 
 
 @pytest.fixture

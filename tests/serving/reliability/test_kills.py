@@ -10,18 +10,11 @@ import psutil
 import pytest
 
 from tests.serving.endpoint import Process
-from tests.serving.reliability.traffic import Traffic, Truth, figures, logged, until
+from tests.serving.reliability.traffic import Traffic, figures, logged, until
 
 FLUSH = 0.5
 SETTINGS = {"ENDPOINT_WORKERS": "3", "ENDPOINT_FLUSH_SECONDS": str(FLUSH), "ENDPOINT_GRPC_PORT": "off"}
 pytestmark = pytest.mark.simulation
-
-
-@pytest.fixture
-def truth(tmp_path) -> Truth:
-    truth = Truth(tmp_path)
-    truth.publish(1)
-    return truth
 
 
 def worker_of(request_id: str) -> str:

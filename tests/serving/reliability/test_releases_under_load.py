@@ -10,17 +10,10 @@ import pytest
 
 from tests.serving.endpoint import Process
 from tests.serving.graphs import make_bundle
-from tests.serving.reliability.traffic import CONTRACT, Memory, Traffic, Truth, figures, until
+from tests.serving.reliability.traffic import CONTRACT, Memory, Traffic, figures, until
 
 pytestmark = pytest.mark.simulation
 SETTINGS = {"ENDPOINT_WORKERS": "2", "ENDPOINT_GRPC_PORT": "off"}
-
-
-@pytest.fixture
-def truth(tmp_path) -> Truth:
-    truth = Truth(tmp_path)
-    truth.publish(1)
-    return truth
 
 
 def told(process: Process) -> list[dict[str, Any]]:
