@@ -10,8 +10,8 @@ from typing import Any
 import bentoml
 from uvicorn.config import HTTP_PROTOCOLS
 
-from serving.app import Endpoint as Application
-from serving.config import keep_quiet, read_settings
+from serving.http.app import Endpoint as Application
+from serving.settings.endpoint import keep_quiet, read_settings
 from serving.worker import Worker
 
 keep_quiet()
@@ -23,7 +23,7 @@ class FrontedService(bentoml.Service):
 
     def to_asgi(self, is_main: bool = True) -> Any:
         inner = super().to_asgi(is_main=is_main)
-        HTTP_PROTOCOLS["auto"] = "serving.connections:Connection"  # what BentoML asks uvicorn for
+        HTTP_PROTOCOLS["auto"] = "serving.http.connections:Connection"  # what BentoML asks uvicorn for
         return Application(inner, Worker(_settings, parent=os.getppid())) if is_main else inner
 
 

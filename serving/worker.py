@@ -16,24 +16,24 @@ from random import Random
 from types import FrameType
 from typing import Any
 
-from serving import gpu
-from serving.baked import baked_release
-from serving.bandits import Bandits
-from serving.clocks import model_clock
-from serving.config import Settings
-from serving.connections import Sweep, stop_accepting
-from serving.context import Context, Door
-from serving.engine import Engine
-from serving.feedback import Feedback
-from serving.http import SLOWEST, Budget
-from serving.loaded import load
-from serving.log import PredictionLog
-from serving.meter import Labels, Meters
-from serving.metrics import Gauges, Shared, own_folder
-from serving.models import Models
-from serving.pressure import Pressure
-from serving.release import Release
-from serving.tokens import Tokens
+from serving.contract.release import Release
+from serving.doors.context import Context, Door
+from serving.doors.pressure import Pressure
+from serving.doors.tokens import Tokens
+from serving.engine.engine import Engine
+from serving.features.clock import model_clock
+from serving.http.connections import Sweep, stop_accepting
+from serving.http.messages import SLOWEST, Budget
+from serving.log.feedback import Feedback
+from serving.log.prediction_log import PredictionLog
+from serving.models.baked import baked_release
+from serving.models.bandits import Bandits
+from serving.models.loaded_model import load
+from serving.models.served_models import Models
+from serving.settings.endpoint import Settings
+from serving.telemetry import gpu
+from serving.telemetry.meter import Labels, Meters
+from serving.telemetry.metrics import Gauges, Shared, own_folder
 
 GRPC = "Open Inference Protocol v2 over gRPC"
 _SWEEP = 1.0  # seconds between two looks at the connections
@@ -90,7 +90,7 @@ class Worker:
 
     async def _open_doors(self) -> None:
         for told in self.context.doors:
-            from serving.grpc_door import GrpcDoor  # who wants none pays for none
+            from serving.grpc.door import GrpcDoor  # who wants none pays for none
 
             self._doors.append(GrpcDoor(self.context, told))
             await self._doors[-1].start()
@@ -168,7 +168,7 @@ class Worker:
         """The plain engine, or the traced one. OpenTelemetry is imported only for that."""
         if self._settings.traces is None:
             return Engine, None
-        from serving.tracing import TracedEngine, arrived, open_provider
+        from serving.engine.tracing import TracedEngine, arrived, open_provider
 
         self._traces = open_provider(self._settings.traces, worker)
         return partial(TracedEngine, tracer=self._traces.get_tracer("serving")), arrived
@@ -194,7 +194,7 @@ class Worker:
         served = self.context.models.served.values()
         keyed = any(arm.loaded.contract.entity for model in served for arm in model.arms.values())
         if keyed and engine.features is None and settings.has_features:
-            from serving.features import open_features
+            from serving.features.online import open_features
 
             engine.features = open_features(settings.registry, settings.online_store, self._meters, self._model_now)
 

@@ -10,10 +10,10 @@ from typing import Any
 from infra.demo.system import System, asset_url
 from infra.demo.tally import table
 from infra.run.first_start import MODEL
-from mlops_assets.domain.monitoring.monitoring_records import DriftDay, PerformanceDay
 from mlops_assets.domain.names import Stage, training_job
 from mlops_assets.domain.registry.ledger import Action, Entry
 from mlops_assets.domain.release.release_state import ReleaseState
+from mlops_assets.domain.retraining.records import DriftDay, PerformanceDay
 from mlops_assets.domain.verdict import Outcome
 
 _TOLD = (Action.REGISTERED, Action.PROMOTED, Action.REJECTED, Action.RELEASE, Action.ROLLBACK, Action.OVERRIDE)
@@ -50,7 +50,7 @@ class Story:
 
     def drift_details(self, day: str) -> dict[str, Any] | None:
         """Every finding of a day, as the report's JSON has it."""
-        from mlops_assets.stages.drift_day import REPORT
+        from mlops_assets.stages.drift.judge import REPORT
 
         found = self.system.resources["monitoring"].get(MODEL, Stage.DRIFT_REPORT, day, REPORT)
         return json.loads(found) if found else None

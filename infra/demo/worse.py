@@ -28,10 +28,10 @@ _CARD = "# Pushed by hand\n\nLearnt by heart from {rows} flights of {days} days.
 def pushed(system: System, airport: Airport, now: datetime) -> str:
     """Train, bundle and register it; its number in the registry."""
     from mlops_assets.domain.registry.lineage import provenance
-    from mlops_assets.resources.candidates import candidate_of
-    from mlops_assets.resources.promotion import enlist
-    from mlops_assets.resources.surroundings import surroundings
+    from mlops_assets.resources.registry.promotion import enlist
+    from mlops_assets.resources.registry.provenance import surroundings
     from mlops_assets.stages.common import PROJECT
+    from mlops_assets.stages.registry.collect import candidate_of
 
     spec, at = system.spec, system.resources
     given: TrainingSet = at["records"].latest(MODEL, Stage.TRAINING_SET, TrainingSet)

@@ -12,8 +12,8 @@ from dagster import AssetCheckSeverity, DagsterEventType
 
 from mlops_assets.domain.alerts.alerting import Alert, AlertKind, Event, Resolved, Severity
 from mlops_assets.domain.names import MODEL_TAG
-from mlops_assets.resources.alert_prometheus import Prometheus
-from mlops_assets.resources.alerts import Alerts
+from mlops_assets.resources.alerts.outbox import Alerts
+from mlops_assets.resources.alerts.prometheus import Prometheus
 
 _INTERVAL = 30  # seconds
 _IMPLICIT_JOB = "__ASSET_JOB"  # how Dagster calls a run of assets that were picked by hand or by a condition

@@ -13,14 +13,14 @@ from mlops_assets.domain.names import MODEL_TAG
 from mlops_assets.domain.partitions import moment
 from mlops_assets.domain.release.rollout_policy import Strategy
 from mlops_assets.domain.spec import ModelSpec
-from mlops_assets.resources.bundles import Bundles
 from mlops_assets.resources.clock import Clock
-from mlops_assets.resources.deployment import Deployment
-from mlops_assets.resources.lake import Lake
-from mlops_assets.resources.ledger import Ledger
-from mlops_assets.resources.release_tools import ReleaseTools
-from mlops_assets.resources.traffic import Traffic
-from mlops_assets.stages import release
+from mlops_assets.resources.lake.tables import Lake
+from mlops_assets.resources.registry.bundles import Bundles
+from mlops_assets.resources.registry.ledger import Ledger
+from mlops_assets.resources.release.deployment import Deployment
+from mlops_assets.resources.release.tools import ReleaseTools
+from mlops_assets.resources.traffic.endpoint_log import Traffic
+from mlops_assets.stages.release import start as release
 
 _AS_DECLARED = "as declared"
 
@@ -95,7 +95,7 @@ def _begun(
     strategy: Strategy,
     tools: ReleaseTools,
 ) -> None:
-    from mlops_assets.resources.deployment import Told
+    from mlops_assets.resources.release.deployment import Told
 
     number = number or tools.deployment.challenger(spec.model) or ""
     if not number:
@@ -113,8 +113,8 @@ def _rollback(spec: ModelSpec) -> dg.JobDefinition:
     def op(
         context: dg.OpExecutionContext, config: Rollback, bundles: Bundles, deployment: Deployment, clock: Clock
     ) -> None:
-        from mlops_assets.domain.release import releasing
-        from mlops_assets.resources.deployment import Told
+        from mlops_assets.domain.release import next_release as releasing
+        from mlops_assets.resources.release.deployment import Told
 
         now = clock.now(spec)
 
@@ -138,8 +138,8 @@ def _rollback(spec: ModelSpec) -> dg.JobDefinition:
 def _freeze(spec: ModelSpec) -> dg.JobDefinition:
     @dg.op(name=f"{spec.model}_freezing", description="Stops or lets go on what the rollout does by itself.")
     def op(context: dg.OpExecutionContext, config: Freeze, deployment: Deployment, clock: Clock) -> None:
-        from mlops_assets.domain.release import releasing
-        from mlops_assets.resources.deployment import Told
+        from mlops_assets.domain.release import next_release as releasing
+        from mlops_assets.resources.release.deployment import Told
 
         def plan(state: Any) -> Any:
             if state is None:
@@ -155,7 +155,7 @@ def _freeze(spec: ModelSpec) -> dg.JobDefinition:
 def _who_served(spec: ModelSpec) -> dg.JobDefinition:
     @dg.op(name=f"{spec.model}_asking", description="Reads the ledger; the answer stands in the log and on the asset.")
     def op(context: dg.OpExecutionContext, config: Question, ledger: Ledger, clock: Clock) -> None:
-        from mlops_assets.domain.registry import answered_by
+        from mlops_assets.domain.registry import served_by as answered_by
 
         entries = ledger.entries(spec.model)
         if config.request:
@@ -185,7 +185,7 @@ def _step(spec: ModelSpec) -> dg.JobDefinition:
         deployment: Deployment,
         clock: Clock,
     ) -> None:
-        from mlops_assets.stages.rollout_step import take
+        from mlops_assets.stages.release.step import take
 
         done, seen = take(spec, config.generation, bundles, traffic, lake, deployment, clock.now(spec))
         if done is None:

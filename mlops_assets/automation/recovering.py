@@ -12,15 +12,15 @@ from mlops_assets.automation.rollout import again
 from mlops_assets.domain.names import CAUSE_TAG, MODEL_TAG
 from mlops_assets.domain.registry.ledger import Action, Entry
 from mlops_assets.domain.release.release_state import state_of
-from mlops_assets.domain.retraining.retrain_alerts import of_entry
+from mlops_assets.domain.retraining.announcements import of_entry
 from mlops_assets.domain.spec import ModelSpec
 from mlops_assets.domain.verdict import Outcome
-from mlops_assets.resources import promotion
-from mlops_assets.resources.alerts import Alerts
+from mlops_assets.resources.alerts.outbox import Alerts
 from mlops_assets.resources.clock import Clock
-from mlops_assets.resources.ledger import Ledger, LedgerBrokenError
-from mlops_assets.resources.monitoring_store import Monitoring
-from mlops_assets.resources.retraining import watched
+from mlops_assets.resources.lake.daily_records import Monitoring
+from mlops_assets.resources.registry import promotion
+from mlops_assets.resources.registry.ledger import Ledger, LedgerBrokenError
+from mlops_assets.stages.retraining.collect import watched
 
 APPROVER = "monitoring"
 _INTERVAL = 60  # seconds
@@ -68,7 +68,7 @@ def look(
     spec: ModelSpec, entries: list[Entry], ledger: Ledger, monitoring: Monitoring, now: datetime
 ) -> dg.RunRequest | dg.SkipReason:
     """The rollback that is due, or why none is."""
-    from mlops_assets.domain.retraining.quality_rollback import judge_reign
+    from mlops_assets.domain.retraining.rollback import judge_reign
 
     state = state_of(entries)
     if state is None:
@@ -94,7 +94,7 @@ def look(
 
 def reign_of(spec: ModelSpec, entries: list[Entry], ledger: Ledger) -> tuple[Entry, Any]:
     """The entry that made the present champion, and whom it followed. One that came by a rollback followed nobody."""
-    from mlops_assets.domain.retraining.quality_rollback import Reign
+    from mlops_assets.domain.retraining.rollback import Reign
 
     crowned = [each for each in entries if each.action in (Action.PROMOTED, Action.ROLLBACK)]
     held = [each.subject for each in crowned]

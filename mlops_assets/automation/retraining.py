@@ -14,7 +14,6 @@ from pydantic import Field
 
 from mlops_assets.automation.rollout import again
 from mlops_assets.domain.monitoring.monitoring_policy import Cause
-from mlops_assets.domain.monitoring.monitoring_records import Pause
 from mlops_assets.domain.names import (
     CAUSE_TAG,
     MODEL_TAG,
@@ -25,19 +24,20 @@ from mlops_assets.domain.names import (
     training_job,
 )
 from mlops_assets.domain.retraining import cause_looks
+from mlops_assets.domain.retraining.announcements import of_age, of_start
 from mlops_assets.domain.retraining.cause_looks import Finding
+from mlops_assets.domain.retraining.evidence import Champion, of_champion
 from mlops_assets.domain.retraining.launching import Decided, launch
-from mlops_assets.domain.retraining.retrain_alerts import of_age, of_start
-from mlops_assets.domain.retraining.retrain_evidence import Champion, of_champion
+from mlops_assets.domain.retraining.records import Pause
 from mlops_assets.domain.spec import ModelSpec
-from mlops_assets.resources.alerts import Alerts
+from mlops_assets.resources.alerts.outbox import Alerts
 from mlops_assets.resources.clock import Clock
-from mlops_assets.resources.lake import Lake
-from mlops_assets.resources.ledger import Ledger, LedgerBrokenError
-from mlops_assets.resources.monitoring_store import Monitoring
-from mlops_assets.resources.retraining import champion_of, last_decision, launched, new_rows, set_pause, watched
+from mlops_assets.resources.lake.daily_records import Monitoring
+from mlops_assets.resources.lake.tables import Lake
+from mlops_assets.resources.registry.ledger import Ledger, LedgerBrokenError
 from mlops_assets.stages.common import asset_key
-from mlops_assets.stages.retrain_decision import CAUSE, MADE_AT, REASON, RUN_KEY, YES
+from mlops_assets.stages.retraining.asset import CAUSE, MADE_AT, REASON, RUN_KEY, YES
+from mlops_assets.stages.retraining.collect import champion_of, last_decision, launched, new_rows, set_pause, watched
 
 _LAUNCH_EVERY, _LOOK_EVERY, _COUNT_EVERY = 30, 60, 300  # seconds
 _AT_ONCE = 100  # decisions that one tick reads

@@ -10,12 +10,12 @@ import dagster as dg
 
 from mlops_assets.domain.names import CAUSE_TAG, MODEL_TAG
 from mlops_assets.domain.spec import ModelSpec
-from mlops_assets.resources.bundles import Bundles
 from mlops_assets.resources.clock import Clock
-from mlops_assets.resources.deployment import Deployment
-from mlops_assets.resources.lake import Lake
-from mlops_assets.resources.ledger import LedgerBrokenError
-from mlops_assets.resources.traffic import Traffic
+from mlops_assets.resources.lake.tables import Lake
+from mlops_assets.resources.registry.bundles import Bundles
+from mlops_assets.resources.registry.ledger import LedgerBrokenError
+from mlops_assets.resources.release.deployment import Deployment
+from mlops_assets.resources.traffic.endpoint_log import Traffic
 
 _INTERVAL = 30  # seconds
 _TRIES = 3  # runs for one cause
@@ -53,9 +53,9 @@ def look(
     spec: ModelSpec, deployment: Deployment, traffic: Traffic, bundles: Bundles, lake: Lake, clock: Clock
 ) -> dg.RunRequest | dg.SkipReason:
     """One look: the run that is due, or why none is."""
-    from mlops_assets.domain.release.readout import decide_step, nothing_to_decide
-    from mlops_assets.domain.release.step_told import told
-    from mlops_assets.resources.rollout import observe
+    from mlops_assets.domain.release.step_decision import decide_step, nothing_to_decide
+    from mlops_assets.domain.release.step_report import told
+    from mlops_assets.stages.release.collect import observe
 
     state = deployment.state(spec.model)
     if state is None:

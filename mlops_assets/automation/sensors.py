@@ -9,7 +9,7 @@ import dagster as dg
 from mlops_assets.domain.names import SNAPSHOT
 from mlops_assets.domain.spec import Every, ModelSpec
 from mlops_assets.resources.clock import Clock
-from mlops_assets.resources.sources import Sources
+from mlops_assets.resources.sources.declared import Sources
 from mlops_assets.stages.common import partitions_of
 
 _INTERVAL = 300  # seconds

@@ -18,9 +18,9 @@ from mlops_assets.domain.names import CAUSE_TAG, MODEL_TAG, Stage
 from mlops_assets.domain.registry.ledger import holds_release
 from mlops_assets.domain.spec import ModelSpec
 from mlops_assets.resources.clock import Clock
-from mlops_assets.resources.ledger import Ledger, LedgerBrokenError
-from mlops_assets.resources.retraining import LIVE
+from mlops_assets.resources.registry.ledger import Ledger, LedgerBrokenError
 from mlops_assets.stages.common import asset_key, days_of
+from mlops_assets.stages.retraining.collect import LIVE
 
 WATCHED = (Stage.PREDICTIONS, Stage.PERFORMANCE, Stage.DRIFT_REPORT, Stage.RETRAIN_DECISION)
 _INTERVAL = 60  # seconds

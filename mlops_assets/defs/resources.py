@@ -26,23 +26,23 @@ from typing import Any
 
 from dagster import EnvVar
 
-from mlops_assets.resources.alert_prometheus import Prometheus
-from mlops_assets.resources.alerts import Alerts
-from mlops_assets.resources.bento import Bentos
-from mlops_assets.resources.bundles import Bundles
+from mlops_assets.resources.alerts.outbox import Alerts
+from mlops_assets.resources.alerts.prometheus import Prometheus
 from mlops_assets.resources.clock import Clock
-from mlops_assets.resources.deployment import Deployment
-from mlops_assets.resources.endpoint import Endpoint
-from mlops_assets.resources.features import FeatureStore
-from mlops_assets.resources.lake import Lake
-from mlops_assets.resources.ledger import Ledger
-from mlops_assets.resources.monitoring_store import Monitoring
-from mlops_assets.resources.records import RecordIO
-from mlops_assets.resources.registry import Registry
-from mlops_assets.resources.release_tools import ReleaseTools
-from mlops_assets.resources.sources import Sources
-from mlops_assets.resources.traffic import Traffic
-from mlops_assets.resources.workspace import Workspace
+from mlops_assets.resources.features.store import FeatureStore
+from mlops_assets.resources.lake.daily_records import Monitoring
+from mlops_assets.resources.lake.records import RecordIO
+from mlops_assets.resources.lake.tables import Lake
+from mlops_assets.resources.lake.workspace import Workspace
+from mlops_assets.resources.registry.bundles import Bundles
+from mlops_assets.resources.registry.ledger import Ledger
+from mlops_assets.resources.registry.model_registry import Registry
+from mlops_assets.resources.release.bento import Bentos
+from mlops_assets.resources.release.deployment import Deployment
+from mlops_assets.resources.release.endpoint import Endpoint
+from mlops_assets.resources.release.tools import ReleaseTools
+from mlops_assets.resources.sources.declared import Sources
+from mlops_assets.resources.traffic.endpoint_log import Traffic
 
 PROJECT = Path(__file__).parents[2]
 _SQL = "MLOPS_SQL_"

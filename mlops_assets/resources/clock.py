@@ -6,7 +6,7 @@ from pathlib import Path
 import dagster as dg
 
 from mlops_assets.domain.spec import ModelSpec
-from mlops_assets.resources.lake import put_atomically
+from mlops_assets.resources.lake.tables import put_atomically
 
 
 class Clock(dg.ConfigurableResource["Clock"]):

@@ -1,19 +1,19 @@
 """One file per stage of the lifecycle: the asset and its checks. STAGES is the flow in its order."""
 
-from mlops_assets.stages.batch_predictions import batch_predictions
-from mlops_assets.stages.deployed_endpoint import deployed_endpoint
-from mlops_assets.stages.drift_report import drift_report
-from mlops_assets.stages.evaluation import evaluation
-from mlops_assets.stages.features import features
-from mlops_assets.stages.performance import performance
-from mlops_assets.stages.predictions import predictions
-from mlops_assets.stages.raw_data import raw_data
-from mlops_assets.stages.registered_version import registered_version
-from mlops_assets.stages.retrain_decision import retrain_decision
-from mlops_assets.stages.serving_model import serving_model
-from mlops_assets.stages.trained_model import trained_model
-from mlops_assets.stages.training_set import training_set
-from mlops_assets.stages.validated_data import validated_data
+from mlops_assets.stages.data.raw_data.asset import raw_data
+from mlops_assets.stages.data.validated_data.asset import validated_data
+from mlops_assets.stages.drift.asset import drift_report
+from mlops_assets.stages.evaluation.asset import evaluation
+from mlops_assets.stages.features.asset import features
+from mlops_assets.stages.quality.asset import performance
+from mlops_assets.stages.registry.asset import registered_version
+from mlops_assets.stages.release.asset import deployed_endpoint
+from mlops_assets.stages.retraining.asset import retrain_decision
+from mlops_assets.stages.traffic.batch_predictions.asset import batch_predictions
+from mlops_assets.stages.traffic.predictions.asset import predictions
+from mlops_assets.stages.training.serving_model.asset import serving_model
+from mlops_assets.stages.training.trained_model.asset import trained_model
+from mlops_assets.stages.training_set.asset import training_set
 
 STAGES = (
     raw_data,

@@ -24,9 +24,9 @@ from mlops_assets.training.layout import Layout
 from mlops_assets.training.profile import MOST_CATEGORIES, profile
 from mlops_assets.training.rows import Rows, pack_parts
 from mlops_assets.training.store import load_model
-from serving import bundle as bundles
-from serving import contract as contracts
-from serving.contract import Contract, Field, Output
+from serving.contract import bundle as bundles
+from serving.contract import fields as contracts
+from serving.contract.fields import Contract, Field, Output
 
 _HALF = 0.5
 

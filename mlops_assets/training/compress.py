@@ -24,7 +24,7 @@ from mlops_assets.training.loop import answers_of, on_device
 from mlops_assets.training.network import Model
 from mlops_assets.training.precision import CONVERSIONS, ConversionError
 from mlops_assets.training.rows import Rows
-from serving.bundle import open_session
+from serving.contract.bundle import open_session
 
 if TYPE_CHECKING:
     import onnxruntime as ort

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from feature_repo.transforms.encoding import pack_rows
 from mlops_assets.domain.spec import Precision
-from serving.contract import Contract
+from serving.contract.encoding import pack_rows
+from serving.contract.fields import Contract
 
 _ORDINARY = 16
 _ABSOLUTE = {Precision.FP32: 1e-4, Precision.FP16: 5e-3, Precision.INT8: 2e-2}

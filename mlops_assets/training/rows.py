@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from feature_repo.transforms.encoding import pack_table
 from mlops_assets.domain.names import LABEL
 from mlops_assets.domain.records import Inputs, TrainingSet
 from mlops_assets.domain.spec import Kind
 from mlops_assets.domain.training_set.split import PARTS
+from serving.contract.encoding import pack_table
 
 
 @dataclass(frozen=True)

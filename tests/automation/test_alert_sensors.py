@@ -9,9 +9,9 @@ import pytest
 from mlops_assets.automation.alerts import alert_sensors, alerts_out, endpoint_watched, run_failed, run_succeeded
 from mlops_assets.domain.alerts.alerting import AlertKind, What
 from mlops_assets.domain.names import MODEL_TAG
-from mlops_assets.resources.alert_prometheus import UNREACHABLE, Prometheus
-from mlops_assets.resources.alerts import Alerts
-from tests.resources.alert_sinks import Webhook
+from mlops_assets.resources.alerts.outbox import Alerts
+from mlops_assets.resources.alerts.prometheus import UNREACHABLE, Prometheus
+from tests.resources.alerts.alert_sinks import Webhook
 
 KEY = dg.AssetKey(["shop", "evaluation"])
 

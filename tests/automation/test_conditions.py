@@ -6,7 +6,7 @@ import pytest
 from mlops_assets.automation.conditions import automated, automation_sensor, upstream_updated_and_passed
 from mlops_assets.domain.names import TRAINING_TAG, Stage
 from mlops_assets.stages.common import asset_key
-from tests.specs import model_spec
+from tests.kit.specs import model_spec
 
 
 def chain(condition: dg.AutomationCondition, passes: bool) -> list[dg.AssetsDefinition]:

@@ -7,11 +7,11 @@ import pytest
 
 from mlops_assets.automation.jobs import TRAINING_TAG
 from mlops_assets.domain.names import DATA_STAGES, TRAINING_STAGES, Stage
-from mlops_assets.resources.sources import Sources
+from mlops_assets.resources.sources.declared import Sources
 from mlops_assets.stages import common
 from mlops_assets.stages.common import asset_key, retried_on_infrastructure
-from mlops_assets.stages.raw_data import raw_data
-from tests.daily import MODEL, attributes, bench, definitions_of, told
+from mlops_assets.stages.data.raw_data.asset import raw_data
+from tests.kit.daily import MODEL, attributes, bench, definitions_of, told
 
 
 def declared(tmp_path, **instead) -> dg.Definitions:

@@ -13,14 +13,14 @@ from mlops_assets.domain.alerts.alerting import AlertKind, Severity
 from mlops_assets.domain.monitoring.monitoring_policy import Cause
 from mlops_assets.domain.names import CAUSE_TAG, MODEL_TIME_TAG, Stage
 from mlops_assets.domain.registry.ledger import Action
-from mlops_assets.domain.release.releasing import begin, go_back
+from mlops_assets.domain.release.next_release import begin, go_back
 from mlops_assets.domain.release.rollout_policy import Strategy
-from mlops_assets.resources.deployment import Plan, Told
-from mlops_assets.resources.retraining import champion_of, switched_off
-from tests.daily import AFTER, BEFORE, MODEL, Shop, after_the_turn, crowned, definitions_of, run_job, told, trained
-from tests.declared import RANGE, Bench
+from mlops_assets.resources.release.deployment import Plan, Told
+from mlops_assets.stages.retraining.collect import champion_of, switched_off
 from tests.fakes.daemon import Daemon
 from tests.fakes.watched import drift_day, performance_day
+from tests.kit.daily import AFTER, BEFORE, MODEL, Shop, after_the_turn, crowned, definitions_of, run_job, told, trained
+from tests.kit.declared import RANGE, Bench
 
 DAY = f"{BEFORE:%Y-%m-%d}"
 NEXT = BEFORE + timedelta(days=1, hours=2)

@@ -15,18 +15,18 @@ from mlops_assets.domain.registry.ledger import Action, Draft
 from mlops_assets.domain.release.release_state import ReleaseState, details_of
 from mlops_assets.domain.release.rollout_policy import Strategy
 from mlops_assets.domain.spec import ModelSpec
-from mlops_assets.resources.bundles import Bundles
 from mlops_assets.resources.clock import Clock
-from mlops_assets.resources.deployment import Deployment, release_of
-from mlops_assets.resources.endpoint import Endpoint
-from mlops_assets.resources.lake import Lake
-from mlops_assets.resources.ledger import Ledger
-from mlops_assets.resources.registry import Registry
-from serving.release import write_release
+from mlops_assets.resources.lake.tables import Lake
+from mlops_assets.resources.registry.bundles import Bundles
+from mlops_assets.resources.registry.ledger import Ledger
+from mlops_assets.resources.registry.model_registry import Registry
+from mlops_assets.resources.release.deployment import Deployment, release_of
+from mlops_assets.resources.release.endpoint import Endpoint
+from serving.contract.release import write_release
 from tests.fakes.logged import OPENED, Behaviour, Logs, feedback, later, requests, state
 from tests.fakes.samples import sample
+from tests.kit.specs import model_spec
 from tests.serving.graphs import category, contract, make_bundle, number
-from tests.specs import model_spec
 
 BROKEN = {"canary": Behaviour(errors=0.5)}
 

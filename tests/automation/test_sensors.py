@@ -11,8 +11,8 @@ import pytest
 from mlops_assets.automation.sensors import ranges, requests, still_open
 from mlops_assets.domain.names import SNAPSHOT
 from mlops_assets.stages.common import partitions_of
-from tests.daily import AFTER, BEFORE, MODEL, START, attributes, bench, definitions_of, write_days
-from tests.declared import RANGE, Bench, specified
+from tests.kit.daily import AFTER, BEFORE, MODEL, START, attributes, bench, definitions_of, write_days
+from tests.kit.declared import RANGE, Bench, specified
 
 HOUR = timedelta(hours=1)
 

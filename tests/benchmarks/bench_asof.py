@@ -56,7 +56,7 @@ def opened(folder: Path) -> feast.FeatureStore:
             provider="local",
             registry=str(folder / "registry.db"),
             offline_store={
-                "type": "mlops_assets.resources.asof_store.AsOfOfflineStore",
+                "type": "mlops_assets.resources.features.asof_store.AsOfOfflineStore",
                 "lake": str(folder),
             },
             online_store={"type": "sqlite", "path": str(folder / "online.db")},

@@ -14,12 +14,12 @@ import pyarrow as pa
 from scipy.stats import ks_2samp
 
 from mlops_assets.domain.data.distribution import psi
-from mlops_assets.domain.monitoring.drift import WindowDrift, judge_window
-from mlops_assets.domain.monitoring.drift_tests import Aspect
-from mlops_assets.domain.monitoring.false_alarms import expected_false_retrains
-from mlops_assets.domain.monitoring.reference import Reference, read_profile
-from mlops_assets.domain.monitoring.sketch import Sketch
-from tests.watching import DRIFT, profile_of
+from mlops_assets.domain.drift.distances import Aspect
+from mlops_assets.domain.drift.reference import Reference, read_profile
+from mlops_assets.domain.drift.sketch import Sketch
+from mlops_assets.domain.drift.window import WindowDrift, judge_window
+from mlops_assets.domain.retraining.false_alarms import expected_false_retrains
+from tests.kit.watching import DRIFT, profile_of
 
 ROWS, TRAINED, ROUNDS, GOAL, BATCH = 1_000_000, 200_000, 5, 1.0, 65_536
 WORDS = np.array([f"v{number}" for number in range(200)], dtype=object)

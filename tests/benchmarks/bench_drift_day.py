@@ -17,12 +17,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mlops_assets.domain.names import Layer
-from mlops_assets.resources.lake import Lake
-from mlops_assets.resources.lake_stream import write_pieces
-from serving.bundle import FILES, PROFILE, write_bundle
+from mlops_assets.resources.lake.stream import write_pieces
+from mlops_assets.resources.lake.tables import Lake
+from serving.contract.bundle import FILES, PROFILE, write_bundle
 from tests.benchmarks.bench_drift import columns
+from tests.kit.watching import profile_of
 from tests.serving.graphs import category, contract, make_bundle, number
-from tests.watching import profile_of
 
 ROWS, TRAINED, PIECE, CATEGORIES = 1_000_000, 200_000, 50_000, 6
 MODEL, LARGE, SMALL = "flight_delay", datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 3, 1, tzinfo=UTC)
@@ -33,14 +33,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from mlops_assets.domain.partitions import windows
 from mlops_assets.domain.spec import Every
-from mlops_assets.resources.bundles import Bundles
-from mlops_assets.resources.lake import Lake
-from mlops_assets.resources.monitoring_store import Monitoring
-from mlops_assets.resources.workspace import Workspace
-from mlops_assets.stages.drift_day import look
-from mlops_assets.stages.drift_reading import Reading
-from tests.specs import model_spec
-import mlops_assets.resources.source_labels, pyarrow.dataset
+from mlops_assets.resources.registry.bundles import Bundles
+from mlops_assets.resources.lake.tables import Lake
+from mlops_assets.resources.lake.daily_records import Monitoring
+from mlops_assets.resources.lake.workspace import Workspace
+from mlops_assets.stages.drift.judge import look
+from mlops_assets.stages.drift.collect import Reading
+from tests.kit.specs import model_spec
+import mlops_assets.stages.traffic.source_labels, pyarrow.dataset
 root, day = Path(sys.argv[1]), sys.argv[2]
 asked = tuple(windows(Every.DAY, [day]))
 lake, bundles = Lake(root=str(root / "lake")), Bundles(root=str(root / "bundles"), cache="")

@@ -16,9 +16,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from mlops_assets.resources.lake import Table
-from serving.feedback import SCHEMA
-from tests.logged import Log, answers
+from mlops_assets.resources.lake.tables import Table
+from serving.log.feedback import SCHEMA
+from tests.kit.logged import Log, answers
 from tests.serving.graphs import contract, make_bundle, number
 
 ROWS, SEGMENTS, FEATURES, MODEL = 1_000_000, 40, 20, "tiny"
@@ -32,16 +32,16 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from mlops_assets.domain.names import Layer
 from mlops_assets.domain.spec import SliceSpec
-from mlops_assets.resources.bundles import Bundles
-from mlops_assets.resources.labelled_days import LabelledDays
-from mlops_assets.resources.lake import Lake
-from mlops_assets.resources.log_segments import Segments
-from mlops_assets.resources.monitoring_store import Monitoring
-from mlops_assets.resources.prediction_files import compact
-from mlops_assets.resources.workspace import Workspace
-from mlops_assets.stages.day_quality import Days
-from mlops_assets.stages.day_reference import References
-from tests.specs import model_spec
+from mlops_assets.resources.registry.bundles import Bundles
+from mlops_assets.stages.traffic.labelled_days import LabelledDays
+from mlops_assets.resources.lake.tables import Lake
+from mlops_assets.resources.traffic.log_segments import Segments
+from mlops_assets.resources.lake.daily_records import Monitoring
+from mlops_assets.stages.traffic.predictions.collect import compact
+from mlops_assets.resources.lake.workspace import Workspace
+from mlops_assets.stages.quality.judge import Days
+from mlops_assets.stages.quality.reference import References
+from tests.kit.specs import model_spec
 root, stage, days = Path(sys.argv[1]), sys.argv[2], sys.argv[3:]
 now = datetime.fromisoformat(days[-1]).replace(tzinfo=UTC) + timedelta(days=2)
 spec = model_spec(slices=(SliceSpec("f0", 4, 100),))

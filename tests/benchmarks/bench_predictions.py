@@ -8,7 +8,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from tests.logged import Log, answers
+from tests.kit.logged import Log, answers
 
 ROWS, SEGMENTS, FEATURES = 1_000_000, 40, 20
 DAY = datetime(2024, 1, 1, tzinfo=UTC)
@@ -18,9 +18,9 @@ import json, resource, sys, time
 from datetime import UTC, datetime
 from pathlib import Path
 import pyarrow as pa, pyarrow.parquet, pyarrow.compute
-from mlops_assets.resources.lake import Table
-from mlops_assets.resources.log_segments import Segments
-from mlops_assets.resources.prediction_files import compact
+from mlops_assets.resources.lake.tables import Table
+from mlops_assets.resources.traffic.log_segments import Segments
+from mlops_assets.stages.traffic.predictions.collect import compact
 root = Path(sys.argv[1])
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 began = time.perf_counter()

@@ -4,8 +4,8 @@ import timeit
 from datetime import UTC, datetime
 from random import Random
 
-from serving.release import Arm, Bandit, Guards, Provider, Release, Reward, Role, Strategy
-from serving.router import begin, router, update
+from serving.contract.release import Arm, Bandit, Guards, Provider, Release, Reward, Role, Strategy
+from serving.models.router import begin, router, update
 
 GOAL_US = 3.0
 TIMES = 100_000

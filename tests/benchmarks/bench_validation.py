@@ -17,10 +17,10 @@ import pyarrow.parquet as pq
 from mlops_assets.domain.names import Layer
 from mlops_assets.domain.partitions import windows
 from mlops_assets.domain.spec import Every
-from mlops_assets.resources.lake import Lake
-from mlops_assets.stages.feed_inputs import held, observed
-from mlops_assets.stages.feed_validation import validate
-from tests.specs import START, expectation, feed_spec, model_spec, source_spec, validation_spec
+from mlops_assets.resources.lake.tables import Lake
+from mlops_assets.stages.data.validated_data.partition_inputs import held, observed
+from mlops_assets.stages.data.validated_data.validate_partition import validate
+from tests.kit.specs import START, expectation, feed_spec, model_spec, source_spec, validation_spec
 
 ROWS, ROUNDS, GOAL, DAY = 1_000_000, 5, 3.0, "2024-01-01"
 

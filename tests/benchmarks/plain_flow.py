@@ -20,8 +20,8 @@ from mlops_assets.domain.partitions import Window, windows
 from mlops_assets.domain.records import Evaluation, ServingModel, TrainedModel, TrainingSet
 from mlops_assets.domain.spec import Every, ModelSpec
 from mlops_assets.stages.common import PROJECT
-from mlops_assets.stages.raw_data import feed_windows
-from tests.declared import declaration
+from mlops_assets.stages.data.raw_data.asset import feed_windows
+from tests.kit.declared import declaration
 
 DECLARATION = PROJECT / "mlops_assets" / "defs" / "flight_delay" / "defs.yaml"
 
@@ -43,7 +43,7 @@ class Flow:
         import pyarrow as pa
 
         from mlops_assets.domain.data import intake
-        from mlops_assets.resources.data_plots import rows_by_partition
+        from mlops_assets.resources.plots.data import rows_by_partition
 
         source, counted = self.at["sources"].open(self.spec), {}
         for feed in self.spec.source.feeds.values():
@@ -58,12 +58,12 @@ class Flow:
         rows_by_partition(counted, [each.partition for each in asked])
 
     def validated_data(self, asked: Sequence[Window]) -> None:
+        from mlops_assets.domain.data.schema import judge_schema
         from mlops_assets.domain.data.vitals import judge_vitals, limits_of, vitals_frame
-        from mlops_assets.domain.evaluation.contract import judge_schema
-        from mlops_assets.resources.data_plots import rows_by_partition
-        from mlops_assets.resources.expectations import judge_between
-        from mlops_assets.stages.feed_inputs import held, observed
-        from mlops_assets.stages.feed_validation import validate
+        from mlops_assets.resources.checks.expectations import judge_between
+        from mlops_assets.resources.plots.data import rows_by_partition
+        from mlops_assets.stages.data.validated_data.partition_inputs import held, observed
+        from mlops_assets.stages.data.validated_data.validate_partition import validate
 
         spec = self.spec
         feeds = [held(spec, feed, feed_windows(feed, asked), self.lake) for feed in spec.source.feeds.values()]
@@ -76,7 +76,7 @@ class Flow:
         rows_by_partition(shown, [each.partition for each in asked])
 
     def features(self, asked: Sequence[Window]) -> None:
-        from mlops_assets.stages.derivation import bring_online, compare, derive
+        from mlops_assets.stages.features.build_rows import bring_online, compare, derive
 
         store = self.at["features"]
         derived = derive(self.spec, asked, self.lake, store, self.now)
@@ -85,7 +85,7 @@ class Flow:
 
     def training_set(self) -> TrainingSet:
         from mlops_assets.domain.training_set.training_rows import divide, write_parts
-        from mlops_assets.stages.training_join import join, prove_no_leak
+        from mlops_assets.stages.training_set.join import join, prove_no_leak
 
         store = self.at["features"]
         joined = join(self.spec, self.lake, store, self.now)
@@ -107,7 +107,7 @@ class Flow:
 
     def trained_model(self, training_set: TrainingSet) -> TrainedModel:
         from mlops_assets.domain.evaluation.metrics import metric_named
-        from mlops_assets.resources.plots import learning_curve
+        from mlops_assets.resources.plots.evaluation import learning_curve
         from mlops_assets.training.train import Declared, train
 
         spec, registry = self.spec, self.at["registry"]
@@ -149,7 +149,7 @@ class Flow:
 
     def serving_model(self, training_set: TrainingSet, trained: TrainedModel) -> ServingModel:
         from mlops_assets.domain.registry.model_card import bundle_card
-        from mlops_assets.stages.serving_model import slice_masks
+        from mlops_assets.stages.training.serving_model.asset import slice_masks
         from mlops_assets.training.assemble import assemble
 
         spec, bundles, tables = self.spec, self.at["bundles"], self.tables(training_set)
@@ -170,7 +170,7 @@ class Flow:
         )
 
     def evaluation(self, training_set: TrainingSet, trained: TrainedModel, serving: ServingModel) -> Evaluation:
-        from mlops_assets.stages.contest import hold
+        from mlops_assets.stages.evaluation.compare import hold
 
         at, spec = self.at, self.spec
         contest = hold(
@@ -209,10 +209,10 @@ class Flow:
     ) -> str:
         from mlops_assets.domain.registry.lineage import provenance
         from mlops_assets.domain.registry.model_card import Registration, model_card
-        from mlops_assets.resources import promotion
-        from mlops_assets.resources.candidates import candidate_of
-        from mlops_assets.resources.lake import read_json
-        from mlops_assets.resources.surroundings import surroundings
+        from mlops_assets.resources.lake.tables import read_json
+        from mlops_assets.resources.registry import promotion
+        from mlops_assets.resources.registry.provenance import surroundings
+        from mlops_assets.stages.registry.collect import candidate_of
 
         spec, registry, ledger = self.spec, self.at["registry"], self.at["ledger"]
         bundle = self.at["bundles"].open(serving.bundle)

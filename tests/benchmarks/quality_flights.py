@@ -25,13 +25,13 @@ from mlops_assets.domain.partitions import windows
 from mlops_assets.domain.records import Inputs, TrainingSet
 from mlops_assets.domain.spec import Every
 from mlops_assets.domain.training_set.training_rows import Parts
-from mlops_assets.stages.training_join import join
+from mlops_assets.stages.training_set.join import join
 from mlops_assets.training.loop import answers_of, on_device
 from mlops_assets.training.rows import pack_parts
 from mlops_assets.training.store import load_baselines, load_model
 from mlops_assets.training.train import Declared, train
 from tests.benchmarks.plain_flow import DECLARATION, Flow, days
-from tests.declared import declaration
+from tests.kit.declared import declaration
 
 TESTED_FROM = datetime(2013, 9, 1, tzinfo=UTC)
 END = datetime(2014, 1, 3, tzinfo=UTC)  # every outcome of 2013 is known

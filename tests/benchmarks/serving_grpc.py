@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from serving.grpc_messages import MESSAGES, SERVICE
+from serving.grpc.messages import MESSAGES, SERVICE
 from tests.benchmarks.peer_environments import python_of
 from tests.benchmarks.serving_kit import FIELDS, endpoint, free_port, interleaved, peer, prepared, table, told
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from serving.release import Role, Strategy, write_release
+from serving.contract.release import Role, Strategy, write_release
 from tests.benchmarks.serving_kit import (
     FIELDS,
     Server,

@@ -3,7 +3,7 @@
 import pytest
 
 from mlops_assets.domain.registry.versions import Bump, VersionInfo
-from mlops_assets.resources.registry import Registry
+from mlops_assets.resources.registry.model_registry import Registry
 from tests.fakes.bundles import tiny_bundle
 from tests.fakes.registry import FakeRegistry
 from tests.fakes.samples import candidate, made_of

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from mlops_assets.domain.names import Alias
-from mlops_assets.resources.ledger import Ledger
-from mlops_assets.resources.promotion import audit, enlist, promote
-from mlops_assets.resources.tracking import Tag
+from mlops_assets.resources.registry.ledger import Ledger
+from mlops_assets.resources.registry.promotion import audit, enlist, promote
+from mlops_assets.resources.registry.tracking import Tag
 from tests.conformance.conftest import card
 from tests.fakes.bundles import tiny_bundle
 from tests.fakes.samples import MOMENT, candidate, facts, made_of

@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from mlops_assets.resources.registry import Registry
-from mlops_assets.resources.tracking import Tag
+from mlops_assets.resources.registry.model_registry import Registry
+from mlops_assets.resources.registry.tracking import Tag
 from tests.conformance.conftest import card
 from tests.fakes.bundles import tiny_bundle
 from tests.fakes.samples import candidate, made_of

@@ -8,7 +8,7 @@ import pytest
 
 from mlops_assets.domain.partitions import EPOCH
 from mlops_assets.domain.times import as_written, event_times, known_times, read_times
-from tests.specs import feed_spec
+from tests.kit.specs import feed_spec
 
 NEW_YORK = "America/New_York"
 

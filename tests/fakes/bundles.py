@@ -4,8 +4,8 @@ from pathlib import Path
 
 from onnx import ModelProto, TensorProto, helper
 
-from serving.bundle import CARD, CONTRACT, GOLDEN, MODEL, PROFILE, write_bundle
-from serving.contract import FORMAT, Contract, Field, Output
+from serving.contract.bundle import CARD, CONTRACT, GOLDEN, MODEL, PROFILE, write_bundle
+from serving.contract.fields import FORMAT, Contract, Field, Output
 
 _OPSET = 18
 

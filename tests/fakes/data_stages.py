@@ -11,11 +11,11 @@ import pyarrow as pa
 from mlops_assets.domain.names import Layer
 from mlops_assets.domain.spec import ModelSpec
 from mlops_assets.resources.clock import Clock
-from mlops_assets.resources.lake import Lake, Table
-from mlops_assets.resources.sources import Sources
-from mlops_assets.stages.raw_data import raw_data
-from mlops_assets.stages.validated_data import validated_data
-from tests.specs import START, feed_spec, model_spec, source_spec
+from mlops_assets.resources.lake.tables import Lake, Table
+from mlops_assets.resources.sources.declared import Sources
+from mlops_assets.stages.data.raw_data.asset import raw_data
+from mlops_assets.stages.data.validated_data.asset import validated_data
+from tests.kit.specs import START, feed_spec, model_spec, source_spec
 
 DAYS = tuple((START + timedelta(days=day)).strftime("%Y-%m-%d") for day in range(10))
 NOW = START + timedelta(days=20)

@@ -12,9 +12,9 @@ import pyarrow as pa
 
 from mlops_assets.domain.release.release_state import ArmState, ReleaseState, Role
 from mlops_assets.domain.release.rollout_policy import Strategy
-from mlops_assets.resources.traffic import Traffic
-from serving.feedback import SCHEMA
-from serving.segments import Writer
+from mlops_assets.resources.traffic.endpoint_log import Traffic
+from serving.contract.segments import Writer
+from serving.log.feedback import SCHEMA
 
 OPENED = datetime(2024, 5, 1, 12, tzinfo=UTC)
 TIME = pa.timestamp("us", "UTC")

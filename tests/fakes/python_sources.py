@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 import pandas as pd
 import pyarrow as pa
 
-from tests.specs import START
+from tests.kit.specs import START
 
 _ROWS = pd.DataFrame(
     {"at": [START + timedelta(days=day) for day in range(3)], "n": range(3)}, index=pd.Index([7, 8, 9])

@@ -13,9 +13,9 @@ from mlops_assets.domain.names import Alias
 from mlops_assets.domain.records import Version
 from mlops_assets.domain.registry.lineage import Provenance
 from mlops_assets.domain.registry.versions import Candidate, VersionInfo, next_version
-from mlops_assets.resources.registry import Card
-from mlops_assets.resources.tracking import Tag, redacted
-from serving.bundle import open_bundle
+from mlops_assets.resources.registry.model_registry import Card
+from mlops_assets.resources.registry.tracking import Tag, redacted
+from serving.contract.bundle import open_bundle
 from tests.fakes.samples import MOMENT
 
 

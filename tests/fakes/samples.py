@@ -11,7 +11,7 @@ from mlops_assets.domain.registry.lineage import Provenance
 from mlops_assets.domain.registry.versions import Candidate, VersionFacts
 from mlops_assets.domain.release.rollout_policy import RolloutSpec
 from mlops_assets.domain.spec import MonitoringSpec, RetrainingSpec
-from tests.specs import MONITORING, RETRAINING, ROLLOUT
+from tests.kit.specs import MONITORING, RETRAINING, ROLLOUT
 
 Record = TypeVar("Record")
 MOMENT = datetime(2013, 7, 1, 12, tzinfo=UTC)

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from mlops_assets.domain.monitoring.monitoring_records import DriftDay, Estimated, PerformanceDay
+from mlops_assets.domain.retraining.records import DriftDay, Estimated, PerformanceDay
 from mlops_assets.domain.verdict import Outcome, Verdict
 
 BUNDLE = "b" * 64

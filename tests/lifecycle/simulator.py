@@ -15,24 +15,24 @@ import numpy as np
 import pyarrow as pa
 
 from mlops_assets.automation.recovering import APPROVER, reign_of
-from mlops_assets.domain.monitoring.monitoring_records import Weighed
-from mlops_assets.domain.registry.answered_by import at, of_request
-from mlops_assets.domain.release import releasing
-from mlops_assets.domain.release.readout import decide_step, nothing_to_decide
+from mlops_assets.domain.registry.served_by import at, of_request
+from mlops_assets.domain.release import next_release as releasing
 from mlops_assets.domain.release.release_state import ReleaseState
 from mlops_assets.domain.release.rollout_policy import Strategy
+from mlops_assets.domain.release.step_decision import decide_step, nothing_to_decide
 from mlops_assets.domain.release.step_evidence import Seen
 from mlops_assets.domain.retraining import cause_looks
 from mlops_assets.domain.retraining.decision import decide
-from mlops_assets.domain.retraining.quality_rollback import judge_reign
-from mlops_assets.domain.retraining.retrain_evidence import Asked, Champion, evidence, of_champion
+from mlops_assets.domain.retraining.evidence import Asked, Champion, evidence, of_champion
+from mlops_assets.domain.retraining.records import Weighed
+from mlops_assets.domain.retraining.rollback import judge_reign
 from mlops_assets.domain.spec import ModelSpec
 from mlops_assets.domain.verdict import Outcome
-from mlops_assets.resources.deployment import Deployment, Told, release_of
-from mlops_assets.resources.endpoint import Endpoint
-from mlops_assets.resources.ledger import Ledger
-from mlops_assets.stages.rollout_step import next_release
-from serving.router import router
+from mlops_assets.resources.registry.ledger import Ledger
+from mlops_assets.resources.release.deployment import Deployment, Told, release_of
+from mlops_assets.resources.release.endpoint import Endpoint
+from mlops_assets.stages.release.step import next_release
+from serving.models.router import router
 from tests.fakes.registry import FakeRegistry
 from tests.lifecycle.simulator_dagster import Daemon, Instance, Run
 from tests.lifecycle.simulator_parts import START, Faults, Made, Step, answers, no_answers

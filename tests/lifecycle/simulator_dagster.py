@@ -9,9 +9,9 @@ from datetime import datetime
 
 import numpy as np
 
-from mlops_assets.domain.monitoring.monitoring_records import Weighed
+from mlops_assets.domain.retraining.evidence import TrainingRun
 from mlops_assets.domain.retraining.launching import Decided, launch
-from mlops_assets.domain.retraining.retrain_evidence import TrainingRun
+from mlops_assets.domain.retraining.records import Weighed
 
 
 @dataclass

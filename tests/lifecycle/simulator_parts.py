@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from mlops_assets.domain.drift.reference import Profile, read_profile
 from mlops_assets.domain.evaluation.evidence import Interval
-from mlops_assets.domain.monitoring.day_estimate import Estimator
-from mlops_assets.domain.monitoring.day_given import Version
-from mlops_assets.domain.monitoring.reference import Profile, read_profile
+from mlops_assets.domain.quality.estimator import Estimator
+from mlops_assets.domain.quality.inputs import Version
 from mlops_assets.domain.release.rollout_signals import Watched
 from mlops_assets.domain.release.sequential import Sample
 from tests.lifecycle.simulator_world import Learnt, Rows

@@ -11,7 +11,7 @@ from mlops_assets.domain.evaluation.gates import judge
 from mlops_assets.domain.evaluation.intervals import central, score
 from mlops_assets.domain.evaluation.metrics import METRICS
 from mlops_assets.domain.evaluation.report import gather
-from mlops_assets.domain.monitoring.day_estimate import Held, learn
+from mlops_assets.domain.quality.estimator import Held, learn
 from mlops_assets.domain.registry.versions import VersionInfo
 from mlops_assets.domain.spec import Kind, ModelSpec
 from mlops_assets.domain.verdict import Outcome, worst

@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from mlops_assets.domain.monitoring.day_given import Day
-from mlops_assets.domain.monitoring.day_quality import judge_day
-from mlops_assets.domain.monitoring.day_rows import delay_curve
-from mlops_assets.domain.monitoring.drift import WindowDrift, inconclusive, judge_window
-from mlops_assets.domain.monitoring.drift_alarm import judge_alarm
-from mlops_assets.domain.monitoring.drift_tests import Aspect
-from mlops_assets.domain.monitoring.monitoring_records import DriftDay, PerformanceDay
-from mlops_assets.domain.monitoring.reference import PREDICTION
-from mlops_assets.domain.monitoring.sketch import Sketch
+from mlops_assets.domain.drift.alarm import judge_alarm
+from mlops_assets.domain.drift.distances import Aspect
+from mlops_assets.domain.drift.reference import PREDICTION
+from mlops_assets.domain.drift.sketch import Sketch
+from mlops_assets.domain.drift.window import WindowDrift, inconclusive, judge_window
+from mlops_assets.domain.quality.inputs import Day
+from mlops_assets.domain.quality.judge import judge_day
+from mlops_assets.domain.retraining.records import DriftDay, PerformanceDay
 from mlops_assets.domain.spec import ModelSpec
+from mlops_assets.domain.traffic.ripe_rows import delay_curve
 from mlops_assets.domain.verdict import Verdict
 from tests.lifecycle.simulator_parts import Made, labelled, leading
 from tests.lifecycle.simulator_world import Rows

@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 
 from mlops_assets.training.profile import describe_number
-from tests.watching import profile_of
+from tests.kit.watching import profile_of
 
 _HOUR = 3600.0
 _RIDGE = 1.0

@@ -7,7 +7,7 @@ import pytest
 
 from mlops_assets.domain.names import DATA_STAGES, TRAINING_STAGES, Alias, Stage
 from mlops_assets.domain.records import Evaluation, Version
-from tests.declared import Bench, declaration, failed_checks, record, why
+from tests.kit.declared import Bench, declaration, failed_checks, record, why
 
 MODELS = Path(__file__).parents[1] / "models"
 

@@ -8,14 +8,14 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from mlops_assets.domain.monitoring.drift import WindowDrift, judge_window
-from mlops_assets.domain.monitoring.drift_alarm import judge_alarm
-from mlops_assets.domain.monitoring.drift_tests import Aspect
-from mlops_assets.domain.monitoring.false_alarms import drawn, redrawn
-from mlops_assets.domain.monitoring.reference import Reference
-from mlops_assets.domain.monitoring.sketch import Sketch
+from mlops_assets.domain.drift.alarm import judge_alarm
+from mlops_assets.domain.drift.distances import Aspect
+from mlops_assets.domain.drift.reference import Reference
+from mlops_assets.domain.drift.sketch import Sketch
+from mlops_assets.domain.drift.window import WindowDrift, judge_window
+from mlops_assets.domain.retraining.false_alarms import drawn, redrawn
 from mlops_assets.domain.verdict import Outcome
-from tests.watching import DRIFT, reference_of, table_of
+from tests.kit.watching import DRIFT, reference_of, table_of
 
 DAYS = 365
 WORDS = {size: np.array([f"v{i}" for i in range(size)], dtype=object) for size in (3, 30, 500)}

@@ -18,8 +18,8 @@ from mlops_assets.domain.release.experiment import (
     read_out,
 )
 from mlops_assets.domain.release.sequential import Sample
-from serving.release import Arm, Bandit, Guards, Provider, Release, Reward, Role, Strategy
-from serving.router import begin, router, update
+from serving.contract.release import Arm, Bandit, Guards, Provider, Release, Reward, Role, Strategy
+from serving.models.router import begin, router, update
 
 pytestmark = pytest.mark.simulation
 

@@ -16,8 +16,20 @@ import pytest
 from mlops_assets.domain.names import Alias
 from mlops_assets.domain.registry.ledger import Action
 from mlops_assets.domain.release.release_state import state_in
-from tests.daily import AFTER, DAYS, MODEL, Shop, after_the_turn, day, definitions_of, run_job, shop_of, told, trained
-from tests.declared import Bench
+from tests.kit.daily import (
+    AFTER,
+    DAYS,
+    MODEL,
+    Shop,
+    after_the_turn,
+    day,
+    definitions_of,
+    run_job,
+    shop_of,
+    told,
+    trained,
+)
+from tests.kit.declared import Bench
 from tests.serving.endpoint import Process
 
 pytestmark = [pytest.mark.simulation, pytest.mark.timeout(600)]

@@ -23,7 +23,7 @@ from mlops_assets.domain.evaluation.slices import Part, measure
 from mlops_assets.domain.spec import GateSpec, Kind
 from mlops_assets.domain.verdict import Outcome, worst
 from tests.domain.evaluated import SERVED
-from tests.specs import model_spec
+from tests.kit.specs import model_spec
 
 ROWS, TRIALS = 5000, 400
 CONFIDENCE = 0.975

@@ -16,7 +16,7 @@ from mlops_assets.domain.release import sequential
 from mlops_assets.domain.release.rollout import Action, StepEvidence, judge_step
 from mlops_assets.domain.release.rollout_signals import Watched
 from mlops_assets.domain.release.sequential import Sample
-from tests.specs import STANDARD
+from tests.kit.specs import STANDARD
 
 pytestmark = pytest.mark.simulation
 ALPHA = STANDARD.alpha

@@ -17,10 +17,10 @@ from mlops_assets.domain.monitoring.monitoring_policy import Cause
 from mlops_assets.domain.release.rollout_policy import Strategy
 from mlops_assets.domain.spec import ModelSpec
 from mlops_assets.domain.verdict import Outcome
+from tests.kit.specs import ROLLOUT, model_spec
 from tests.lifecycle.simulator import MODEL, Life, with_policies
 from tests.lifecycle.simulator_parts import START, Faults
 from tests.lifecycle.simulator_world import Recorded, Shift, Synthetic, World
-from tests.specs import ROLLOUT, model_spec
 
 pytestmark = [pytest.mark.simulation, pytest.mark.timeout(600)]
 

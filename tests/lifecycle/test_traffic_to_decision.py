@@ -14,15 +14,15 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pytest
 
-from mlops_assets.domain.release.readout import StepDecision, decide_step
 from mlops_assets.domain.release.release_state import ReleaseState
 from mlops_assets.domain.release.rollout import Action
 from mlops_assets.domain.release.rollout_policy import RolloutSpec, Strategy
-from mlops_assets.resources.bundles import Bundles
-from mlops_assets.resources.rollout import observe
+from mlops_assets.domain.release.step_decision import StepDecision, decide_step
+from mlops_assets.resources.registry.bundles import Bundles
+from mlops_assets.stages.release.collect import observe
 from tests.fakes.logged import Behaviour, Logs, feedback, later, requests, state
+from tests.kit.specs import ROLLOUT, model_spec
 from tests.serving.graphs import category, contract, make_bundle, number
-from tests.specs import ROLLOUT, model_spec
 
 pytestmark = pytest.mark.simulation
 USUAL = Behaviour(errors=0.01, slow=0.01)

@@ -10,8 +10,8 @@ import yaml
 
 from infra.demo.world import Airport, Flight, complete, fields, share
 from mlops_assets.domain.names import Stage
-from mlops_assets.stages.training_join import join
-from tests.declared import Bench, specified, why
+from mlops_assets.stages.training_set.join import join
+from tests.kit.declared import Bench, specified, why
 
 DECLARATION = Path("mlops_assets/defs/flight_delay/defs.yaml")
 START, END = datetime(2013, 3, 7, tzinfo=UTC), datetime(2013, 3, 10, tzinfo=UTC)  # a storm, and the day after it

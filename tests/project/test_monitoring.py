@@ -11,7 +11,7 @@ import yaml
 
 from infra.monitoring.dashboards import BOARDS, FOLDER, document, expressions, text
 from mlops_assets.domain.alerts.alerting import AlertKind
-from mlops_assets.resources.alert_prometheus import UNREACHABLE
+from mlops_assets.resources.alerts.prometheus import UNREACHABLE
 from tests.conftest import PROJECT
 from tests.project.metrics_text import asked
 

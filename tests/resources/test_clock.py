@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from mlops_assets.resources.clock import Clock
-from tests.specs import START, model_spec
+from tests.kit.specs import START, model_spec
 
 LIVE, PAST = model_spec(), model_spec(replay=START)
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import httpx
 
-from serving.app import Endpoint
-from serving.config import read_settings
+from serving.http.app import Endpoint
+from serving.settings.endpoint import read_settings
 from serving.worker import Worker
 
 PROJECT = Path(__file__).parents[2]

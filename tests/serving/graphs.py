@@ -10,10 +10,10 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from feature_repo.transforms.encoding import pack_rows
-from serving import bundle as bundles
-from serving.contract import FORMAT, Contract, Field, Output
-from serving.release import Arm, Bandit, Guards, Provider, Release, Reward, Role, Strategy
+from serving.contract import bundle as bundles
+from serving.contract.encoding import pack_rows
+from serving.contract.fields import FORMAT, Contract, Field, Output
+from serving.contract.release import Arm, Bandit, Guards, Provider, Release, Reward, Role, Strategy
 
 AIRLINES = ("AA", "UA")
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.daily import Shop, shop_of
+from tests.kit.daily import Shop, shop_of
 
 
 @pytest.fixture(scope="session")

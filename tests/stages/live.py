@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow as pa
 
 from mlops_assets.domain.names import Layer
-from tests.daily import MODEL
-from tests.declared import Bench
-from tests.logged import outcomes
+from tests.kit.daily import MODEL
+from tests.kit.declared import Bench
+from tests.kit.logged import outcomes
 
 Columns = dict[str, Any]
 Change = Callable[[Columns], Columns]

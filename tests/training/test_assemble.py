@@ -16,7 +16,7 @@ from mlops_assets.training.assemble import Assembled, assemble
 from mlops_assets.training.profile import BINS, counts_between, describe_category, describe_number
 from mlops_assets.training.rows import pack
 from mlops_assets.training.train import train
-from serving.bundle import Bundle, open_bundle
+from serving.contract.bundle import Bundle, open_bundle
 from tests.training.synthetic import DECLARED, INPUTS, tables, training_set
 
 SERVING = ServingSpec(

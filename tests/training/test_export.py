@@ -17,7 +17,7 @@ from mlops_assets.training.fitting import learn_layout
 from mlops_assets.training.loop import answers_of, on_device
 from mlops_assets.training.network import Model, build
 from mlops_assets.training.rows import Rows, pack
-from serving.bundle import open_session
+from serving.contract.bundle import open_session
 from tests.training.synthetic import CLASSES, INPUTS, NETWORK, table
 
 CPU = torch.device("cpu")

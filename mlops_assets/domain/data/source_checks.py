@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from mlops_assets.domain.columns import change, known_columns
-from mlops_assets.domain.data.data_checks import listed
+from mlops_assets.domain.data.checks import listed
+from mlops_assets.domain.data.columns import change, known_columns
 from mlops_assets.domain.data.intake import NO_TIME
 from mlops_assets.domain.records import Snapshot
 from mlops_assets.domain.spec import FeedSpec

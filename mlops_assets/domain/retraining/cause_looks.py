@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 
 from mlops_assets.domain.monitoring.monitoring_policy import Cause, RetrainPolicy
-from mlops_assets.domain.monitoring.monitoring_records import DriftDay, PerformanceDay, Weighed
-from mlops_assets.domain.retraining.retrain_evidence import Champion
+from mlops_assets.domain.retraining.evidence import Champion
+from mlops_assets.domain.retraining.records import DriftDay, PerformanceDay, Weighed
 from mlops_assets.domain.verdict import Outcome
 
 _DAY = timedelta(days=1)

@@ -10,11 +10,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from mlops_assets.domain.data import labels
-from mlops_assets.domain.data.labels import Labelled
 from mlops_assets.domain.names import EVENT_TIME, LABEL, ROW_KEY
 from mlops_assets.domain.records import Inputs
 from mlops_assets.domain.spec import FeedSpec, ModelSpec
+from mlops_assets.domain.training_set import labels
+from mlops_assets.domain.training_set.labels import Labelled
 from mlops_assets.domain.training_set.split import PARTS, Split, split_by_identity, split_by_time
 
 

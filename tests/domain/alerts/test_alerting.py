@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlops_assets.domain.alerts.alert_texts import text, title
 from mlops_assets.domain.alerts.alerting import (
     Alert,
     AlertKind,
@@ -25,6 +24,7 @@ from mlops_assets.domain.alerts.alerting import (
     sent,
     settled,
 )
+from mlops_assets.domain.alerts.texts import text, title
 
 T0 = datetime(2026, 1, 5, 8, 0, tzinfo=UTC)
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)

@@ -10,7 +10,7 @@ from mlops_assets.domain.data.intake import NO_TIME, Piece, cut, known_after, pa
 from mlops_assets.domain.partitions import windows
 from mlops_assets.domain.spec import Every
 from mlops_assets.domain.times import event_times
-from tests.specs import START, feed_spec
+from tests.kit.specs import START, feed_spec
 
 FEED = feed_spec()
 DAYS = windows(Every.DAY, ["2024-01-01", "2024-01-02", "2024-01-03"])

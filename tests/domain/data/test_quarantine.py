@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mlops_assets.domain.data.quarantine import Partition, divide, groups, prepare, repeats, without_fault
 from mlops_assets.domain.names import CREATED_TIME, EVENT_TIME, REASONS, ROW_KEY
-from tests.specs import START, feed_spec
+from tests.kit.specs import START, feed_spec
 
 LATEST = START + timedelta(days=30)
 PLACES = [Partition(ordinal=19723 + day, first_position=0) for day in range(3)]

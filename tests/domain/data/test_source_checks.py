@@ -14,7 +14,7 @@ from mlops_assets.domain.data.source_checks import (
     no_repeats,
 )
 from mlops_assets.domain.records import Snapshot
-from tests.specs import START, feed_spec
+from tests.kit.specs import START, feed_spec
 
 
 def snapshot(partition: str, rows: int = 10, said: str = "", **columns: str) -> Snapshot:

@@ -5,11 +5,11 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
-from mlops_assets.domain.data.data_checks import vital_checks
+from mlops_assets.domain.data.checks import vital_checks
 from mlops_assets.domain.data.vitals import FeedVitals, judge_vitals, limits_of, nulls_name, vitals_frame
 from mlops_assets.domain.partitions import window, windows
 from mlops_assets.domain.spec import Every
-from tests.specs import START, expectation, validation_spec
+from tests.kit.specs import START, expectation, validation_spec
 
 NOW = START + timedelta(days=60)
 DAYS = windows(Every.DAY, ["2024-01-11", "2024-01-12"])

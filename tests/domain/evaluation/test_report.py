@@ -15,7 +15,7 @@ from mlops_assets.domain.evaluation.report_text import cell, markdown, sections,
 from mlops_assets.domain.spec import Kind, ModelSpec, SliceSpec
 from mlops_assets.domain.verdict import Outcome
 from tests.domain.evaluated import SERVED, columns, predict, rows
-from tests.specs import model_spec
+from tests.kit.specs import model_spec
 
 FAIR = FairnessReport((), (), ())
 

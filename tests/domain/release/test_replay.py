@@ -10,9 +10,9 @@ from mlops_assets.domain.release.replay import WORST, judge_replay, markdown
 from mlops_assets.domain.release.replay_rows import as_asked, replayable
 from mlops_assets.domain.spec import Kind
 from mlops_assets.domain.verdict import Outcome
-from mlops_assets.resources.replay_plots import agreement
+from mlops_assets.resources.plots.replay import agreement
+from tests.kit.specs import ROLLOUT
 from tests.serving.graphs import number
-from tests.specs import ROLLOUT
 
 POLICY = replace(ROLLOUT.replay, minimum=500, agreement=0.7, calibration=0.05, errors=0.01)
 N = 2_000

@@ -12,7 +12,7 @@ from mlops_assets.domain.release.rollout_policy import RolloutPolicy
 from mlops_assets.domain.release.rollout_signals import Signal, Watched
 from mlops_assets.domain.release.sequential import Sample
 from mlops_assets.domain.verdict import Outcome
-from tests.specs import STANDARD
+from tests.kit.specs import STANDARD
 
 NOTHING = Sample(0, 0.0, 0.0)
 

@@ -10,14 +10,14 @@ import pytest
 
 from mlops_assets.domain.release.release_state import ReleaseState
 from mlops_assets.domain.release.rollout_policy import Strategy
-from mlops_assets.domain.release.row_loss import Judged
 from mlops_assets.domain.release.step_evidence import LOSS, REWARD, Seen, evidence, step_evidence
-from mlops_assets.domain.release.step_outcomes import of_release
-from mlops_assets.domain.release.step_slices import flat
 from mlops_assets.domain.spec import Kind, SliceSpec
-from serving.feedback import SCHEMA
+from mlops_assets.domain.traffic.outcomes import of_release
+from mlops_assets.domain.traffic.row_loss import Judged
+from mlops_assets.domain.traffic.slices import flat
+from serving.log.feedback import SCHEMA
 from tests.fakes.logged import Behaviour, feedback, later, requests, state
-from tests.specs import model_spec
+from tests.kit.specs import model_spec
 
 JUDGED = Judged(Kind.BINARY, ("no", "yes"), None)
 SLICES = (SliceSpec("carrier", 0, 1), SliceSpec("distance", 2, 1))

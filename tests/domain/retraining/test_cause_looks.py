@@ -6,14 +6,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from mlops_assets.domain.monitoring.monitoring_policy import Cause
-from mlops_assets.domain.monitoring.monitoring_records import Weighed
 from mlops_assets.domain.retraining import cause_looks
 from mlops_assets.domain.retraining.cause_looks import Finding, to_ask
 from mlops_assets.domain.retraining.decision import decide
-from mlops_assets.domain.retraining.retrain_evidence import Champion
+from mlops_assets.domain.retraining.evidence import Champion
+from mlops_assets.domain.retraining.records import Weighed
 from mlops_assets.domain.verdict import Outcome, Verdict
 from tests.fakes.watched import BUNDLE, drift_day, performance_day
-from tests.watching import CALM, RETRAIN
+from tests.kit.watching import CALM, RETRAIN
 
 NOW = datetime(2024, 3, 5, 1, tzinfo=UTC)
 CHAMPION = Champion("3", "1.0.2", BUNDLE, NOW - timedelta(days=20), None)

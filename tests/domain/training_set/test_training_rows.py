@@ -17,7 +17,7 @@ from mlops_assets.domain.training_set.training_rows import (
     row_key,
     write_parts,
 )
-from tests.specs import START, feed_spec, model_spec, source_spec
+from tests.kit.specs import START, feed_spec, model_spec, source_spec
 
 HOUR = timedelta(hours=1)
 MOMENT = pa.timestamp("us", "UTC")

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from serving.batching import Batcher
-from serving.connections import Sweep
-from serving.pressure import Pressure
+from serving.doors.pressure import Pressure
+from serving.engine.batching import Batcher
+from serving.http.connections import Sweep
 from serving.problems import Overloaded
-from serving.rows import Packed
+from serving.rows.reader import Packed
 
 
 class Clock:

@@ -19,10 +19,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from schemathesis.generation import GenerationMode
 
-from serving.grpc_messages import MESSAGES, SERVICE
+from serving.grpc.messages import MESSAGES, SERVICE
 from tests.serving.endpoint import Process
+from tests.serving.http.test_hostile import HEADERS, REQUESTS
 from tests.serving.reliability.traffic import PATH, Memory, Truth, figures
-from tests.serving.test_hostile import HEADERS, REQUESTS
 
 pytestmark = pytest.mark.simulation
 EACH = 25  # inputs for each operation and way of making them

@@ -15,11 +15,11 @@ import pytest
 from feast import FeatureStore
 from feast.repo_config import RepoConfig
 
-from serving.release import Role, write_release
+from serving.contract.release import Role, write_release
 from tests.serving.endpoint import Process, free_port
+from tests.serving.features.test_online_features import CONTRACT, apply, put
 from tests.serving.graphs import make_bundle, release
 from tests.serving.reliability.traffic import PATH, figures, until
-from tests.serving.test_online_features import CONTRACT, apply, put
 
 pytestmark = pytest.mark.simulation
 DOWN = "features: the online store"

@@ -18,10 +18,10 @@ import numpy as np
 import orjson
 import psutil
 
-from serving.given import NamedRows
-from serving.loaded import load
-from serving.release import Role, write_release
-from serving.segments import read_batches
+from serving.contract.release import Role, write_release
+from serving.contract.segments import read_batches
+from serving.models.loaded_model import load
+from serving.rows.row_shapes import NamedRows
 from tests.serving.graphs import AIRLINES, category, contract, make_bundle, number, release
 
 CONTRACT = contract([number("distance"), category("carrier")])

@@ -1,0 +1,248 @@
+"""Judges a day of answers by the labels that are ripe: realised quality, the estimate of it, trust in that. Pure.
+
+Verdicts stand on the latest days that the same version answered: three of them, as one may be odd, and back to a week
+where those have too few labels. Rows of one hour move together. Only rows old enough that nearly all of their labels
+are there count, so that labels that come early do not speak for the others.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from scipy.special import ndtri
+
+from mlops_assets.domain.evaluation.evidence import Interval
+from mlops_assets.domain.evaluation.intervals import central, score
+from mlops_assets.domain.evaluation.metrics import UnmeasurableError, metric_named, metrics_for
+from mlops_assets.domain.quality.business_value import mean_worth
+from mlops_assets.domain.quality.estimate import TRUST, Trust, track, trusted
+from mlops_assets.domain.quality.estimator import pooled
+from mlops_assets.domain.quality.inputs import Day, Version
+from mlops_assets.domain.quality.realised import Quality, Scored, judge_quality, measure
+from mlops_assets.domain.retraining.records import Estimated, PerformanceDay, Recent
+from mlops_assets.domain.spec import Kind, ModelSpec
+from mlops_assets.domain.traffic.label_delay import maturity
+from mlops_assets.domain.traffic.labelled_rows import LABEL, moments, scores, together
+from mlops_assets.domain.traffic.ripe_rows import Ripe, moment64, of_bundle, ripe
+from mlops_assets.domain.verdict import Outcome, Verdict
+
+Array = NDArray[np.float64]
+Told = tuple[Interval | None, str]  # a measurement, or why there is none
+
+RECENT = 7  # days at most that are judged together
+_AT_LEAST = 3  # of them, where there are as many
+REALISED, ESTIMATED = "realised", "estimated"
+_TRACKED = 30  # days of the same version by which estimates are trusted
+_COMPARED = 14  # days by which labels are expected
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """A day's record and what else is told of it. `ripe`: the rows of the recent days that count."""
+
+    record: PerformanceDay
+    scores: tuple[Scored, ...]  # all metrics, of the recent days
+    ripe: Ripe | None
+
+
+def judge_day(spec: ModelSpec, day: Day, version: Version | None) -> Found:
+    """The day's record. What cannot be judged is inconclusive, with the reason."""
+    if version is None:
+        return Found(_unanswered(spec, day), (), None)
+    judging = _Judging(spec, day, version)
+    found = judging.ripe if judging.ripe is not None and len(judging.ripe) else None
+    return Found(judging.record(), judging.scores(), found)
+
+
+@dataclass(frozen=True, eq=False)
+class _Judging:
+    spec: ModelSpec
+    day: Day
+    version: Version
+
+    def record(self) -> PerformanceDay:
+        realised, why = self._realised(self.ripe)
+        broad, unknown = self._broad_guess()
+        return PerformanceDay(
+            day=self.day.name,
+            version=self.version.name,
+            bundle=self.version.bundle,
+            rows=len(self.mine),
+            labelled=_labelled(self.mine),
+            expected=self._expected(),
+            maturity=self.maturity,
+            metric=self.metric.name,
+            baseline=self.baseline.estimate if self.baseline else None,
+            realised=_plain(self._realised(self.own)[0]),
+            estimated=_plain(self.guess[0]),
+            recent=Recent(len(self.window), len(self.ripe or ()), _plain(realised), _plain(broad)),
+            fall=self._fall(REALISED, realised, len(self.ripe or ()), self.maturity, why),
+            estimated_fall=self._fall(ESTIMATED, broad, sum(map(len, self.window.values())), 1.0, unknown),
+            trust=self.trust.verdict,
+            odd=self.day.odd,
+            business=self._worth(),
+            made_at=self.day.now,
+        )
+
+    def scores(self) -> tuple[Scored, ...]:
+        rows = self.ripe
+        if rows is None or not len(rows):
+            return ()
+        metrics = metrics_for(self.spec.target.kind)
+        return measure(metrics, rows.labels, rows.scores, level=self.level, blocks=rows.blocks)
+
+    @cached_property
+    def metric(self) -> Any:
+        return metric_named(self.spec.gates.metric, self.spec.target.kind)
+
+    @cached_property
+    def level(self) -> float:
+        return central(self.spec.monitoring.quality.confidence)
+
+    @cached_property
+    def mine(self) -> pa.Table:
+        return of_bundle(self.day.rows, self.version.bundle)
+
+    @cached_property
+    def window(self) -> Mapping[str, pa.Table]:
+        """Day → rows of this version: the latest days on which it answered, as many as it takes."""
+        found: dict[str, pa.Table] = {}
+        for name, every in sorted(self.day.recent.items(), reverse=True):
+            enough = sum(map(_labelled, found.values())) >= self.spec.monitoring.quality.minimum_rows
+            if len(found) >= _AT_LEAST and enough:
+                break
+            if len(rows := of_bundle(every, self.version.bundle)):
+                found[name] = rows
+        return dict(sorted(found.items()))
+
+    @cached_property
+    def maturity(self) -> float:
+        return maturity(self.day.curve, moments(self.mine["time"]), moment64(self.day.now)) if len(self.mine) else 0.0
+
+    @cached_property
+    def ripe(self) -> Ripe | None:
+        """Of the recent days; None while the labels of this one are not ripe."""
+        return self._ripened(together(list(self.window.values()))) if self.window else None
+
+    @cached_property
+    def own(self) -> Ripe | None:
+        return self._ripened(self.mine)
+
+    def _ripened(self, rows: pa.Table) -> Ripe | None:
+        policy = self.spec.monitoring.quality
+        if self.maturity < policy.maturity:
+            return None
+        return ripe(rows, self.day.curve.after(policy.maturity), self.day.now)
+
+    @cached_property
+    def baseline(self) -> Interval | None:
+        """At the level of the others, which is declared elsewhere."""
+        given = self.version.baseline
+        if given is None:
+            return None
+        wider = ndtri((1 + self.level) / 2) / ndtri((1 + given.level) / 2)
+        low, high = ((end - given.estimate) * wider + given.estimate for end in (given.low, given.high))
+        return replace(given, low=float(low), high=float(high), level=self.level)
+
+    def _realised(self, rows: Ripe | None) -> Told:
+        if rows is None or not len(rows):
+            return None, ""
+        return _tried(lambda: score(self.metric, rows.labels, rows.scores, level=self.level, blocks=rows.blocks))
+
+    @cached_property
+    def guess(self) -> Told:
+        """The day's estimate."""
+        if self.spec.target.kind is Kind.REGRESSION:
+            return self._guessed(*self.day.sample)
+        return self._guessed(scores(self.mine), np.empty((len(self.mine), 0)))
+
+    def _broad_guess(self) -> Told:
+        """The estimate of the recent days."""
+        if self.spec.target.kind is not Kind.REGRESSION:
+            served = [scores(rows) for rows in self.window.values()]
+            return self._guessed(np.concatenate(served), np.empty((0, 0))) if served else (None, "no answers")
+        parts = [
+            (each.rows, self._interval(each.estimated))
+            for each in self.day.before
+            if each.day in self.window and each.bundle == self.version.bundle and each.estimated
+        ]
+        own, why = self.guess
+        return _tried(lambda: pooled(self.metric.name, [*parts, (len(self.mine), own)])) if own else (None, why)
+
+    def _guessed(self, served: Array, features: Array) -> Told:
+        estimator, seed = self.version.estimator, self.spec.training.seed
+        if estimator is None:
+            return None, "; ".join(self.version.problems)
+        return _tried(lambda: estimator(served, features, level=self.level, seed=seed))
+
+    @cached_property
+    def trust(self) -> Trust:
+        """By the days of this version that have both."""
+        known = [each.recent for each in self.day.before if each.bundle == self.version.bundle and each.recent]
+        both = [(r.estimated, r.realised) for r in known if r.estimated and r.realised][-_TRACKED:]
+        pairs = [(self._interval(guess), self._interval(real)) for guess, real in both]
+        return track([guess for guess, _ in pairs], [real for _, real in pairs], self.spec.monitoring.quality)
+
+    def _fall(self, name: str, current: Interval | None, rows: int, grown: float, why: str) -> Verdict:
+        if self.baseline is None:
+            told = "; ".join(self.version.problems) or f"its {self.metric.name} at evaluation is not known"
+            return _inconclusive(name, f"{self.version.name}: {told}.")
+        wide = trusted(current, self.trust) if current and name == ESTIMATED else current
+        quality = Quality(name, self.metric.name, self.baseline, wide, rows, grown)
+        verdict = judge_quality(quality, self.spec.monitoring.quality)
+        days = f"{len(self.window)} days" if len(self.window) != 1 else "1 day"
+        reason = f"{verdict.reason} {days} to {self.day.name}, version {self.version.name}."
+        return replace(verdict, reason=f"{reason} {why}" if why and wide is None else reason)
+
+    def _expected(self) -> int:
+        known = [each for each in self.day.before if each.maturity >= self.spec.monitoring.quality.maturity][
+            -_COMPARED:
+        ]
+        rows = sum(each.rows for each in known)
+        if not rows:
+            return _labelled(self.mine)
+        return round(sum(each.labelled for each in known) / rows * len(self.mine) * self.maturity)
+
+    def _worth(self) -> float | None:
+        judged, own = self.version.judged, self.own
+        if judged is None or own is None:
+            return None
+        costs = self.spec.monitoring.costs
+        return mean_worth(costs, judged.classes, own.labels, own.scores, self.version.threshold)
+
+    def _interval(self, each: Estimated) -> Interval:
+        return Interval(each.value, each.low, each.high, self.level, "recorded")
+
+
+def _unanswered(spec: ModelSpec, day: Day) -> PerformanceDay:
+    why = f"No version answered on {day.name}."
+    return PerformanceDay(
+        day=day.name, version="", bundle="", rows=0, labelled=0, expected=0, maturity=0.0, metric=spec.gates.metric,
+        baseline=None, realised=None, estimated=None, recent=None, fall=_inconclusive(REALISED, why),
+        estimated_fall=_inconclusive(ESTIMATED, why), trust=_inconclusive(TRUST, why), odd=day.odd, business=None,
+        made_at=day.now,
+    )  # fmt: skip
+
+
+def _inconclusive(name: str, why: str) -> Verdict:
+    return Verdict(name, Outcome.INCONCLUSIVE, why, {})
+
+
+def _tried(make: Callable[[], Interval]) -> Told:
+    try:
+        return make(), ""
+    except UnmeasurableError as err:
+        return None, f"{err}."
+
+
+def _plain(interval: Interval | None) -> Estimated | None:
+    return Estimated(interval.estimate, interval.low, interval.high) if interval else None
+
+
+def _labelled(rows: pa.Table) -> int:
+    return int(pc.sum(pc.is_finite(rows[LABEL])).as_py() or 0)

@@ -1,0 +1,145 @@
+"""How often a policy would retrain a model though nothing changed: simulated on the code that decides. Pure.
+
+Windows are drawn from the bundle's profile at the present size, against references that are drawn from it too,
+as training rows were a sample as well. Each is judged as a live one is. What windows add up to is then exact.
+The companion that drift needs (falling quality, enough new rows) is taken to be there: an upper bound.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.special import bdtrc, betaincinv, ndtr, ndtri
+
+from mlops_assets.domain.drift.distances import Aspect
+from mlops_assets.domain.drift.reference import CategoryReference, NumberReference, Reference, read_profile
+from mlops_assets.domain.drift.sketch import CategorySketch, NumberSketch, Sketch
+from mlops_assets.domain.drift.window import judge_window
+from mlops_assets.domain.evaluation.evidence import Interval
+from mlops_assets.domain.monitoring.monitoring_policy import DriftPolicy, QualityPolicy
+from mlops_assets.domain.verdict import Outcome
+
+_REFERENCES, _WINDOWS = 4, 50
+_SURE = 0.95  # of the upper bound
+
+
+@dataclass(frozen=True)
+class FalseRetrains:
+    """In a year in which nothing changes."""
+
+    rows: int  # of a window
+    windows: int  # simulated
+    drifted: int  # of them
+    alarms: float  # expected
+    alarms_at_most: float  # with 95 % confidence, as so few windows say
+    falls: float  # of quality, shown by chance
+
+    @property
+    def retrains(self) -> float:
+        return self.alarms + self.falls
+
+    def __str__(self) -> str:
+        if not self.windows:
+            return f"no false retrains: windows of {self.rows:,} rows are inconclusive"
+        return (
+            f"{self.retrains:.2g} false retrains a year are expected: {self.drifted} of {self.windows} simulated "
+            f"windows of {self.rows:,} rows drifted by chance ({self.alarms:.2g} alarms a year, at most "
+            f"{self.alarms_at_most:.2g}), and quality falls by chance {self.falls:.2g} times"
+        )
+
+
+def expected_false_retrains(
+    policy: DriftPolicy,
+    profile: Mapping[str, Any],
+    rows_per_window: int,
+    seed: int,
+    *,
+    windows_per_year: float = 365.0,
+    quality: tuple[QualityPolicy, Interval, Interval] | None = None,
+) -> FalseRetrains:
+    """`quality`: the policy, and the intervals of the baseline and of a window's realised score."""
+    if rows_per_window < policy.minimum_rows:
+        return FalseRetrains(rows_per_window, 0, 0, 0.0, 0.0, 0.0)
+    reference, rng = read_profile(profile).features, np.random.default_rng(seed)
+    hits = [_drifted(policy, reference, rows_per_window, rng) for _ in range(_REFERENCES)]
+    total = _REFERENCES * _WINDOWS
+    most = float(betaincinv(sum(hits) + 1, max(total - sum(hits), 1), _SURE))
+    return FalseRetrains(
+        rows_per_window,
+        total,
+        sum(hits),
+        windows_per_year * float(np.mean([alarm_rate(hit / _WINDOWS, policy) for hit in hits])),
+        windows_per_year * alarm_rate(most, policy),
+        windows_per_year * fall_rate(*quality) if quality else 0.0,
+    )
+
+
+def alarm_rate(window_rate: float, policy: DriftPolicy) -> float:
+    """The chance that a window is the latest of enough that drifted, when each drifts with `window_rate`."""
+    if policy.needed == 1:
+        return window_rate
+    return window_rate * float(bdtrc(policy.needed - 2, policy.of_last - 1, window_rate))
+
+
+def fall_rate(policy: QualityPolicy, baseline: Interval, current: Interval) -> float:
+    """The chance that a window shows a fall of quality where there is none."""
+    reach = float(np.hypot(baseline.high - baseline.low, current.high - current.low)) / 2
+    sure = float(ndtri((1 + current.level) / 2))
+    if reach == 0:
+        return 0.0
+    return float(ndtr(-sure - policy.fall * abs(baseline.estimate) / (reach / sure)))
+
+
+def _drifted(policy: DriftPolicy, reference: Reference, rows: int, rng: np.random.Generator) -> int:
+    ours = redrawn(reference, rng)
+    live = (drawn(reference, rows, rng) for _ in range(_WINDOWS))
+    verdicts = (judge_window("simulated", {Aspect.FEATURE: (ours, sketch)}, policy) for sketch in live)
+    return sum(verdict.outcome is Outcome.FAIL for verdict in verdicts)
+
+
+def drawn(reference: Reference, rows: int, rng: np.random.Generator) -> Sketch:
+    """The sketch of a window whose rows are like the reference's."""
+    columns = {name: _drawn(known, rows, rng) for name, known in reference.items()}
+    types = {name: "double" if isinstance(known, NumberReference) else "string" for name, known in reference.items()}
+    return Sketch(rows, columns, types)
+
+
+def redrawn(reference: Reference, rng: np.random.Generator) -> Reference:
+    """Another training sample of the same distribution."""
+    return {name: _redrawn(known, rng) for name, known in reference.items()}
+
+
+def _drawn(
+    known: NumberReference | CategoryReference, rows: int, rng: np.random.Generator
+) -> NumberSketch | CategorySketch:
+    if isinstance(known, CategoryReference):
+        counts = _counts(np.concatenate([known.counts, [known.other, known.nulls]]), rows, rng)
+        return CategorySketch(counts[:-2], int(counts[-2]), rows, int(counts[-1]), ())
+    counts = _counts(np.concatenate([known.cells, [known.nulls, known.infinite]]), rows, rng)
+    # moments are only told, never judged: those of the reference
+    finite, std = int(counts[:-2].sum()), known.std or 0.0
+    return NumberSketch(counts[:-2], rows, int(counts[-2]), int(counts[-1]), 0.0, finite * std**2)
+
+
+def _redrawn(
+    known: NumberReference | CategoryReference, rng: np.random.Generator
+) -> NumberReference | CategoryReference:
+    sample = _drawn(known, known.rows, rng)
+    if isinstance(known, CategoryReference) and isinstance(sample, CategorySketch):
+        return CategoryReference(known.values, sample.counts.astype(float), sample.other, sample.rows, sample.nulls)
+    assert isinstance(known, NumberReference) and isinstance(sample, NumberSketch)  # noqa: PT018 the only other pair
+    return NumberReference(
+        known.edges, sample.cells, known.coarse, sample.rows, sample.nulls, sample.infinite, known.mean, known.std
+    )
+
+
+def _counts(weights: np.ndarray, rows: int, rng: np.random.Generator) -> np.ndarray:
+    """Of `rows` draws; by looking each up where that is cheaper than a binomial for each cell."""
+    total = weights.sum()
+    if not total:
+        return np.zeros(len(weights), dtype=np.int64)
+    if rows > len(weights):
+        return rng.multinomial(rows, weights / total)
+    places = np.searchsorted(weights.cumsum(), rng.random(rows) * total, "right")
+    return np.bincount(places, minlength=len(weights))

@@ -1,0 +1,112 @@
+"""Answers of a day with what came of them, in the few columns that quality is judged on. Pure.
+
+An outcome belongs to the request it names; a shadow's copy of that request has the same one. What it means depends on
+the version that answered: a class's index, or a number.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from mlops_assets.domain.quality.realised import KEYS, OUTCOME, join
+from mlops_assets.domain.traffic.row_loss import Judged, labels, plain
+
+LABEL, SHADOW = "label", "shadow"
+OUTCOMES = pa.schema(
+    [
+        ("request_id", pa.string()),
+        ("row", pa.int32()),
+        ("time", pa.timestamp("us", "UTC")),
+        ("outcome", pa.string()),
+    ]
+)
+_ARM = r"\.[0-9a-f]+$"  # the end of a request's id that differs between the champion and a shadow
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Rows with `label` (NaN: none, or not understood) and `known_at`, and what was odd."""
+
+    rows: pa.Table
+    odd: Mapping[str, int]
+
+
+def labelled(answers: pa.Table, outcomes: pa.Table, judged: Mapping[str, Judged], *, now: datetime) -> Labelled:
+    """`outcomes` (see OUTCOMES) of these answers and of others; `judged` by bundle."""
+    known = outcomes.filter(pc.less_equal(outcomes["time"], pa.scalar(now, outcomes["time"].type)))
+    told = pa.concat_tables([of(answers, known), of_shadows(answers, known)])
+    joined = join(answers, told.set_column(told.schema.get_field_index(OUTCOME), OUTCOME, plain(told[OUTCOME])))
+    numbers = _labels(joined.rows, judged)
+    not_understood = int((pc.is_valid(joined.rows[OUTCOME]).to_numpy() & np.isnan(numbers)).sum())
+    odd = {name: joined.counts[name] for name in ("repeated", "contradicting", "known before the answer")}
+    odd |= {"not understood": not_understood, "from after now": len(outcomes) - len(known)}
+    rows = joined.rows.drop_columns([OUTCOME, *KEYS]).append_column(LABEL, pa.array(numbers))
+    return Labelled(rows, odd)
+
+
+def of(answers: pa.Table, outcomes: pa.Table) -> pa.Table:
+    """The outcomes of these answers' requests."""
+    return outcomes.filter(pc.is_in(outcomes["request_id"], value_set=_flat(answers["request_id"])))
+
+
+def of_shadows(answers: pa.Table, outcomes: pa.Table) -> pa.Table:
+    """What was told of the champion's answer, told of the shadow's copy."""
+    copies = answers.filter(pc.equal(answers["role"], SHADOW)).select(list(KEYS))
+    if not len(copies):
+        return outcomes.slice(0, 0)
+    mine = copies.append_column("stem", _stem(copies))
+    theirs = outcomes.append_column("stem", _stem(outcomes)).drop_columns(["request_id"])
+    found = mine.join(theirs, keys=["stem", "row"], join_type="inner")
+    return found.select(OUTCOMES.names).cast(OUTCOMES)
+
+
+def unknown(outcomes: pa.Table, answered: pa.Table) -> pa.Table:
+    """The outcomes that belong to none of these answers."""
+    return outcomes.join(answered.select(list(KEYS)), keys=list(KEYS), join_type="left anti")
+
+
+def together(days: Sequence[pa.Table]) -> pa.Table:
+    """Rows of several days; a column that a day lacks is null there."""
+    return pa.concat_tables(days, promote_options="permissive")
+
+
+def thinned(rows: pa.Table, most: int) -> pa.Table:
+    """At most so many rows, evenly spaced."""
+    if len(rows) <= most:
+        return rows
+    return rows.take(pa.array(np.linspace(0, len(rows) - 1, most).astype(np.int64)))
+
+
+def scores(rows: pa.Table) -> NDArray[np.float64]:
+    """Answers as [n], or [n, k] for several classes. Rows have an answer of one version, so all are as long."""
+    flat = pc.list_flatten(rows["answer"]).to_numpy().astype(np.float64)
+    wide = flat.reshape(len(rows), -1) if len(rows) else np.empty((0, 1))
+    return wide[:, 0] if wide.shape[1] == 1 else wide
+
+
+def moments(column: pa.ChunkedArray) -> NDArray[np.datetime64]:
+    """Times [n]; NaT where there is none."""
+    return column.cast(pa.timestamp("us")).to_numpy()
+
+
+def _labels(rows: pa.Table, judged: Mapping[str, Judged]) -> NDArray[np.float64]:
+    found = np.full(len(rows), np.nan)
+    told = pc.is_valid(rows[OUTCOME])
+    for bundle, of_version in judged.items():
+        mine = np.flatnonzero(pc.and_(told, pc.equal(rows["bundle"], bundle)).to_numpy())
+        if len(mine):
+            found[mine] = labels(of_version, rows[OUTCOME].take(pa.array(mine)))
+    return found
+
+
+def _stem(rows: pa.Table) -> pa.ChunkedArray:
+    return pc.replace_substring_regex(rows["request_id"], _ARM, "")
+
+
+def _flat(column: pa.ChunkedArray) -> pa.Array:
+    return column.combine_chunks() if column.num_chunks else pa.array([], column.type)

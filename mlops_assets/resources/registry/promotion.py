@@ -1,0 +1,260 @@
+"""Carries out what was decided about a version: ledger first, then aliases. It decides nothing itself.
+
+The ledger is the truth about who is champion; aliases follow it. A process killed between two steps leaves
+aliases behind the ledger, and the same call again brings them up: nothing is entered twice, nothing is
+skipped.
+"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any, Protocol
+
+from mlops_assets.domain.names import Alias
+from mlops_assets.domain.registry.ledger import Action, Draft, Entry, champion_at
+from mlops_assets.domain.registry.versions import VersionInfo
+from mlops_assets.resources.registry.ledger import Ledger
+from mlops_assets.resources.registry.tracking import Tag
+
+FIRST_PROMOTED = "first"  # the anchor where no version is declared
+REPLACED = "replaced"  # the detail that names the version which lost its place or its traffic
+_EVER = datetime.max.replace(tzinfo=UTC)
+
+
+class State(StrEnum):
+    """What became of a version, as a tag on it."""
+
+    CHALLENGER = "challenger"
+    CHAMPION = "champion"
+    ARCHIVED = "archived"
+
+
+class VersionStore(Protocol):
+    """What a promotion needs of a registry."""
+
+    def version(self, model: str, number: str) -> VersionInfo: ...
+    def versions(self, model: str) -> tuple[VersionInfo, ...]: ...
+    def resolve(self, model: str, alias: Alias) -> str | None: ...
+    def set_alias(self, model: str, alias: Alias, number: str) -> None: ...
+    def drop_alias(self, model: str, alias: Alias) -> None: ...
+    def tag(self, model: str, number: str, tags: Mapping[str, str]) -> None: ...
+    def lock(self, model: str) -> AbstractContextManager[Any]: ...
+
+
+def enlist(
+    registry: VersionStore,
+    ledger: Ledger,
+    *,
+    model: str,
+    number: str,
+    actor: str,
+    numbers: Mapping[str, float],
+    now: datetime,
+) -> Entry:
+    """Enter a registration and make the version the challenger, unless it has been promoted already."""
+    with registry.lock(model):
+        info = registry.version(model, number)
+        draft = Draft(
+            action=Action.REGISTERED,
+            subject=number,
+            actor=actor,
+            reason=f"passed every gate with {info.metric} {info.score:.4f}",
+            numbers=numbers,
+            details=pins(info),
+            cause=f"registered:{number}:{info.bundle}",
+        )
+        entry = ledger.append(model, draft, now=now)
+        if not _was_promoted(ledger, model, number):
+            registry.set_alias(model, Alias.CHALLENGER, number)
+            registry.tag(model, number, {Tag.STATE: State.CHALLENGER})
+        return entry
+
+
+def reject(
+    ledger: Ledger,
+    *,
+    model: str,
+    bundle: str,
+    actor: str,
+    reason: str,
+    numbers: Mapping[str, float],
+    now: datetime,
+) -> Entry:
+    """Enter that a candidate failed its gates; it is no version, so the bundle names it."""
+    draft = Draft(Action.REJECTED, bundle, actor, reason, numbers, {"bundle": bundle}, f"rejected:{bundle}:{reason}")
+    return ledger.append(model, draft, now=now)
+
+
+def promote(
+    registry: VersionStore,
+    ledger: Ledger,
+    *,
+    model: str,
+    number: str,
+    actor: str,
+    reason: str,
+    numbers: Mapping[str, float],
+    now: datetime,
+    anchor: str = FIRST_PROMOTED,
+    details: Mapping[str, str] = MappingProxyType({}),
+) -> Entry:
+    """Make a registered version the champion, in the release that `details` hold. `anchor`: a number, or "first"."""
+    need(model, actor=actor, reason=reason)
+    with registry.lock(model):
+        info = registry.version(model, number)
+        if anchor != FIRST_PROMOTED:
+            registry.version(model, anchor)
+        current = _current(ledger, model)
+        if current is None or current.subject != info.number:
+            cause = f"promoted:{info.number}:after:{current.sequence if current else 0}"
+            current = _enter(ledger, info, Action.PROMOTED, current, actor, reason, numbers, cause, now, details)
+        _follow(registry, current, anchor)
+        return current
+
+
+def roll_back(
+    registry: VersionStore,
+    ledger: Ledger,
+    *,
+    model: str,
+    actor: str,
+    reason: str,
+    numbers: Mapping[str, float],
+    cause: str,
+    now: datetime,
+    to: str | None = None,
+    details: Mapping[str, str] = MappingProxyType({}),
+) -> Entry:
+    """Make an earlier champion the champion again: `to`, or the one that the present champion replaced."""
+    need(model, actor=actor, reason=reason, cause=cause)
+    with registry.lock(model):
+        done = next((entry for entry in ledger.entries(model) if entry.cause == cause), None)
+        if done is None:
+            current = _current(ledger, model)
+            info = registry.version(model, earlier(ledger, model, to))
+            done = _enter(ledger, info, Action.ROLLBACK, current, actor, reason, numbers, cause, now, details)
+        if done == _current(ledger, model):  # a later decision stands otherwise
+            _follow(registry, done, FIRST_PROMOTED)
+        return done
+
+
+def was_taken_down(ledger: Ledger, *, model: str, number: str) -> bool:
+    """True where the last word on a version was a rollback away from it: a person may promote it again."""
+    down = False
+    for entry in ledger.entries(model):
+        if entry.subject == number and entry.action in (Action.PROMOTED, Action.ROLLBACK, Action.OVERRIDE):
+            down = False
+        elif entry.action is Action.ROLLBACK and entry.details.get(REPLACED) == number:
+            down = True
+    return down
+
+
+def follow(registry: VersionStore, ledger: Ledger, *, model: str, anchor: str = FIRST_PROMOTED) -> None:
+    """Bring the aliases to where the ledger stands."""
+    with registry.lock(model):
+        current = _current(ledger, model)
+        if current is not None:
+            _follow(registry, current, anchor)
+
+
+def earlier(ledger: Ledger, model: str, to: str | None = None) -> str:
+    """The version to go back to: `to`, or the champion before. Only one that was champion before."""
+    entries = ledger.entries(model)
+    reign = champions(entries)
+    before = sorted({entry.subject for entry in entries if entry.action is Action.PROMOTED}, key=int)
+    target = to or (reign[-2] if len(reign) > 1 else None)
+    if target is None or target not in before or target == reign[-1]:
+        raise LookupError(
+            f"{model} cannot go back to version {target or '(the one before)'}: the champion is "
+            f"{reign[-1] if reign else 'none'} and versions promoted so far are {', '.join(before) or 'none'}"
+        )
+    return target
+
+
+def champions(entries: Sequence[Entry]) -> list[str]:
+    """The champions that stand one on the other; a rollback takes down what stood above its target."""
+    reign: list[str] = []
+    for entry in entries:
+        if entry.action is Action.ROLLBACK and entry.subject in reign:
+            del reign[reign.index(entry.subject) + 1 :]
+        elif entry.action in (Action.PROMOTED, Action.ROLLBACK) and entry.subject not in reign[-1:]:
+            reign.append(entry.subject)
+    return reign
+
+
+def audit(registry: VersionStore, ledger: Ledger, model: str) -> list[str]:
+    """Everything on which ledger and registry disagree, and every break in the ledger's chain."""
+    versions = registry.versions(model)
+    noted = [info.tags[Tag.LEDGER].partition(":") for info in versions if Tag.LEDGER in info.tags]
+    problems = ledger.verify(model, heads={int(sequence): digest for sequence, _, digest in noted})
+    if problems:
+        return [f"ledger of {model}, line {problem.line} {problem.what}" for problem in problems]
+    current = _current(ledger, model)
+    decided, pointed = current and current.subject, registry.resolve(model, Alias.CHAMPION)
+    if decided == pointed:
+        return []
+    return [
+        f"the ledger says that the champion of {model} is version {decided or 'none'}, the registry's alias "
+        f"points to {pointed or 'none'}. Promote version {decided or pointed} through the promotion job: "
+        "it brings both together."
+    ]
+
+
+def _enter(
+    ledger: Ledger,
+    info: VersionInfo,
+    action: Action,
+    current: Entry | None,
+    actor: str,
+    reason: str,
+    numbers: Mapping[str, float],
+    cause: str,
+    now: datetime,
+    more: Mapping[str, str],
+) -> Entry:
+    details = {**pins(info), REPLACED: current.subject if current else "", **more}
+    return ledger.append(info.model, Draft(action, info.number, actor, reason, numbers, details, cause), now=now)
+
+
+def _follow(registry: VersionStore, entry: Entry, anchor: str) -> None:
+    """Bring aliases and tags to where the entry says, the champion's last: once it points, all is done."""
+    model, number, replaced = entry.model, entry.subject, entry.details.get(REPLACED)
+    settled = anchor if anchor != FIRST_PROMOTED else registry.resolve(model, Alias.ANCHOR) or number
+    registry.set_alias(model, Alias.ANCHOR, settled)
+    if replaced:
+        registry.set_alias(model, Alias.ARCHIVED, replaced)
+        registry.tag(model, replaced, {Tag.STATE: State.ARCHIVED})
+    if registry.resolve(model, Alias.CHALLENGER) == replaced:
+        registry.drop_alias(model, Alias.CHALLENGER)
+    registry.tag(model, number, {Tag.STATE: State.CHAMPION, Tag.LEDGER: f"{entry.sequence}:{entry.hash}"})
+    if registry.resolve(model, Alias.CHALLENGER) == number:
+        registry.drop_alias(model, Alias.CHALLENGER)
+    registry.set_alias(model, Alias.CHAMPION, number)
+
+
+def _current(ledger: Ledger, model: str) -> Entry | None:
+    return champion_at(ledger.entries(model), _EVER)
+
+
+def _was_promoted(ledger: Ledger, model: str, number: str) -> bool:
+    return any(e.action is Action.PROMOTED and e.subject == number for e in ledger.entries(model))
+
+
+def pins(info: VersionInfo) -> dict[str, str]:
+    return {
+        "semantic": info.semantic,
+        "bundle": info.bundle,
+        "service": info.facts.service,
+        "training_set": info.training_set,
+        "run_id": info.run_id,
+    }
+
+
+def need(model: str, **given: str) -> None:
+    """ValueError that names every text that says nothing."""
+    if empty := [name for name, value in given.items() if not value.strip()]:
+        raise ValueError(
+            f"a promotion or rollback of {model} needs {' and '.join(empty)}: the ledger keeps who and why"
+        )

@@ -1,0 +1,102 @@
+"""Where a model's rows come from: files, SQL or a Python class. Cuts readings to what was asked for.
+
+Readers know one vendor each and may bring too much; what leaves here is exact: rows with start <= event
+time < end, and those whose event time cannot be read. Nothing is changed, renamed or dropped.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import TYPE_CHECKING, Protocol
+
+import dagster as dg
+
+from mlops_assets.domain.spec import Every, FeedSpec, ModelSpec
+from mlops_assets.resources.sources.error import SourceError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from mlops_assets.domain.data.intake import Piece
+
+
+class Source(Protocol):
+    """What a model's stages see of its source."""
+
+    def read(self, feed: str, start: datetime | None, end: datetime | None, as_of: datetime) -> "list[Piece]":
+        """The rows of a window in the order they came, in pieces whose types may differ."""
+        ...
+
+    def changed(self, feed: str, since: datetime, as_of: datetime) -> frozenset[str]:
+        """The partitions that hold rows which became known after `since` and not after `as_of`."""
+        ...
+
+
+class Reader(Protocol):
+    """One feed of one vendor. May bring rows beside the window that was asked for."""
+
+    def read(self, start: datetime | None, end: datetime | None, as_of: datetime) -> "Iterable[pa.Table]": ...
+
+    def arrived(self, since: datetime, as_of: datetime) -> "Iterable[pa.Table]":
+        """The rows that became known after `since`; some after `as_of` too, where the vendor cannot tell."""
+        ...
+
+
+class Sources(dg.ConfigurableResource["Sources"]):
+    """Opens a model's source."""
+
+    databases: dict[str, str]  # name of a connection → SQLAlchemy URL
+
+    def open(self, spec: ModelSpec) -> Source:
+        """The source that the model declares."""
+        readers: dict[str, Reader] = {name: self._reader(spec, feed) for name, feed in spec.source.feeds.items()}
+        return DeclaredSource(spec, readers)
+
+    def _reader(self, spec: ModelSpec, feed: FeedSpec) -> Reader:
+        if spec.source.python is not None:
+            from mlops_assets.resources.sources.python import PythonReader
+
+            return PythonReader(feed, spec.source.python)
+        if feed.query is not None:
+            from mlops_assets.resources.sources.sql import SqlReader
+
+            return SqlReader(feed, self._database(feed))
+        from mlops_assets.resources.sources.files import FileReader
+
+        return FileReader(feed, by_file_age=spec.replay is None)
+
+    def _database(self, feed: FeedSpec) -> str:
+        if feed.connection not in self.databases:
+            known = ", ".join(sorted(self.databases)) or "none"
+            raise SourceError(
+                f"feed {feed.name}: no database is called {feed.connection!r} (known: {known}). "
+                "Name it in the environment of the deployment, or correct `connection`."
+            )
+        return self.databases[feed.connection]
+
+
+class DeclaredSource:
+    """The readers of a model's feeds, cut to windows and, in a replay, to what was known."""
+
+    def __init__(self, spec: ModelSpec, readers: dict[str, Reader]) -> None:
+        self._spec = spec
+        self._readers = readers
+
+    def read(self, feed: str, start: datetime | None, end: datetime | None, as_of: datetime) -> "list[Piece]":
+        from mlops_assets.domain.data.intake import cut
+
+        declared = self._spec.source.feeds[feed]
+        low, high = (None, None) if declared.static else (start, end)
+        tables = self._readers[feed].read(low, high, as_of)
+        return list(cut(tables, declared, low, high, self._known_by(as_of)))
+
+    def changed(self, feed: str, since: datetime, as_of: datetime) -> frozenset[str]:
+        from mlops_assets.domain.data.intake import cut, partitions_in
+
+        declared = self._spec.source.feeds[feed]
+        every = Every.NONE if declared.static else self._spec.partitions.every
+        tables = self._readers[feed].arrived(since, as_of)
+        return partitions_in(cut(tables, declared, None, None, self._known_by(as_of)), every)
+
+    def _known_by(self, as_of: datetime) -> datetime | None:
+        """A replay's source has not yet released what becomes known later; a live one cannot know it."""
+        return as_of if self._spec.replay is not None else None

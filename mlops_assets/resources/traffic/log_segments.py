@@ -1,0 +1,127 @@
+"""The segments of one log: which days they hold, and which of them may go.
+
+A closed segment never changes, so what was found in it is noted down. One goes only when it is old and every row of
+it lies in a day that is written and sound.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from mlops_assets.resources.lake.stream import is_sound
+from mlops_assets.resources.lake.tables import Table, put_atomically
+from mlops_assets.resources.traffic.segment_files import batches_of, is_closed, segments_in
+
+IN_LOG = "log/"  # before a segment's name among the inputs of a snapshot
+
+
+@dataclass(frozen=True)
+class Held:
+    """What a closed segment holds, in the model's time."""
+
+    size: int
+    days: Mapping[str, int]  # day → rows
+    latest: str  # ISO
+
+
+@dataclass
+class Segments:
+    """The files of one log of one model. What is known of closed ones is noted down, for they never change."""
+
+    folder: Path
+    notes: Path
+    problems: list[str] = field(default_factory=list)
+    closed: dict[str, Held] = field(default_factory=dict)
+    _files: dict[str, Path] = field(default_factory=dict)
+
+    def look(self) -> "Segments":
+        """Take in what is there now."""
+        known = {name: Held(**held) for name, held in _read_notes(self.notes).items()}
+        self._files = {_name(path): path for path in segments_in(self.folder)}
+        self.closed = {}
+        for name, path in self._files.items():
+            if is_closed(path):
+                held = known.get(name)
+                fresh = held is not None and held.size == path.stat().st_size
+                if found := held if fresh else self._examined(path):
+                    self.closed[name] = found
+        self.notes.parent.mkdir(parents=True, exist_ok=True)
+        put_atomically(str(self.notes), json.dumps({n: vars(h) for n, h in self.closed.items()}).encode())
+        return self
+
+    def of_day(self, day: str) -> dict[str, Path]:
+        """Segments that hold rows of the day, or may; in the order in which they were begun."""
+        return {
+            name: path for name, path in self._files.items() if name not in self.closed or day in self.closed[name].days
+        }
+
+    @property
+    def cut(self) -> int:
+        """Files that a killed process left with not one whole batch."""
+        from serving.contract.segments import CUT
+
+        return len(list(self.folder.glob(f"*{CUT}")))
+
+    def days(self) -> dict[str, int]:
+        """Day → rows in closed segments."""
+        found: dict[str, int] = {}
+        for held in self.closed.values():
+            for day, rows in held.days.items():
+                found[day] = found.get(day, 0) + rows
+        return found
+
+    def remove(self, table: Table, before: datetime) -> "Removed":
+        """Drop closed segments of before a moment whose every row is in a day that is written and sound."""
+        sound: dict[str, Mapping[str, str]] = {}
+        gone = Removed(0, 0, 0)
+        for name, held in sorted(self.closed.items()):
+            if datetime.fromisoformat(held.latest) >= before:
+                continue
+            for day in held.days.keys() - sound.keys():
+                snapshot = table.snapshot(day)
+                sound[day] = snapshot.inputs if snapshot is not None and is_sound(table, snapshot) else {}
+            if all(sound[day].get(f"{IN_LOG}{name}") == str(rows) for day, rows in held.days.items()):
+                self._files[name].unlink(missing_ok=True)
+                gone = Removed(gone.files + 1, gone.rows + sum(held.days.values()), gone.size + held.size)
+        return gone
+
+    def _examined(self, path: Path) -> Held | None:
+        """None where part of it cannot be read: it counts as open, and is never removed."""
+        from mlops_assets.domain.traffic.compaction import days_in, gathered
+
+        found: list[str] = []
+        size = path.stat().st_size
+        days: dict[str, int] = {}
+        latest = 0
+        for piece in gathered(batches_of(path, found)):
+            times = piece["time"].cast("int64")
+            latest = max(latest, max((chunk.to_numpy().max() for chunk in times.chunks if len(chunk)), default=0))
+            for day, rows in days_in(piece["time"]).items():
+                days[day] = days.get(day, 0) + rows
+        if found:
+            self.problems += [each for each in found if each not in self.problems]
+            return None
+        return Held(size, days, datetime.fromtimestamp(int(latest) / 1e6, UTC).isoformat())
+
+
+@dataclass(frozen=True)
+class Removed:
+    files: int
+    rows: int
+    size: int  # bytes
+
+
+def _read_notes(file: Path) -> dict[str, Any]:
+    try:
+        return json.loads(file.read_bytes())
+    except (FileNotFoundError, ValueError):
+        return {}  # they are made again
+
+
+def _name(path: Path) -> str:
+    from serving.contract.segments import CLOSED, OPEN
+
+    return path.name.removesuffix(OPEN).removesuffix(CLOSED)

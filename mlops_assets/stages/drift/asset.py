@@ -1,0 +1,81 @@
+"""drift_report: a day of live rows against the training data of the version that answered them."""
+
+import dagster as dg
+
+from mlops_assets.domain.drift.checks import DRIFT_ALARM, INPUT_QUALITY
+from mlops_assets.domain.names import Stage
+from mlops_assets.domain.partitions import windows
+from mlops_assets.domain.spec import Every, ModelSpec
+from mlops_assets.resources.clock import Clock
+from mlops_assets.resources.features.store import FeatureStore
+from mlops_assets.resources.lake.daily_records import Monitoring
+from mlops_assets.resources.lake.tables import Lake
+from mlops_assets.resources.lake.workspace import Workspace
+from mlops_assets.resources.registry.bundles import Bundles
+from mlops_assets.resources.registry.model_registry import Registry
+from mlops_assets.resources.release.deployment import Deployment
+from mlops_assets.stages.common import (
+    asset_key,
+    check_result,
+    check_spec,
+    days_of,
+    partition_keys,
+    retried_on_infrastructure,
+    stage_asset,
+)
+from mlops_assets.stages.metadata import told
+
+
+def drift_report(spec: ModelSpec) -> dg.AssetsDefinition:
+    """The asset `[model, drift_report]`."""
+
+    @stage_asset(
+        spec,
+        Stage.DRIFT_REPORT,
+        "evidently",
+        deps=[asset_key(spec.model, Stage.PREDICTIONS)],
+        partitions_def=days_of(spec),
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        check_specs=[
+            check_spec(spec, Stage.DRIFT_REPORT, name, blocking=False) for name in (DRIFT_ALARM, INPUT_QUALITY)
+        ],
+        description="Live rows of a day against the training data: columns, answers, outcomes, quality of the input.",
+    )
+    def asset(
+        context: dg.AssetExecutionContext,
+        lake: Lake,
+        monitoring: Monitoring,
+        bundles: Bundles,
+        features: FeatureStore,
+        registry: Registry,
+        deployment: Deployment,
+        clock: Clock,
+        workspace: Workspace,
+    ) -> dg.MaterializeResult:
+        from mlops_assets.stages.drift.collect import Reading
+        from mlops_assets.stages.drift.judge import look, reports_until
+        from mlops_assets.stages.drift.publish import NOTHING, day_metadata, metadata_of, publish, reach, record_of
+
+        asked, now = tuple(windows(Every.DAY, partition_keys(context))), clock.now(spec)
+        reading = Reading(spec, asked, now, lake, monitoring, bundles, workspace)
+        each, whole, verdicts = {}, {}, []
+        for day in asked:
+            with retried_on_infrastructure():
+                seen = look(reading, day)
+                # the verdict stands, whatever becomes of the feature store and of the page
+                monitoring.write(spec.model, Stage.DRIFT_REPORT, record_of(seen, NOTHING, "", now))
+                reached = reach(spec, seen, deployment, bundles, features)
+                page = publish(spec, seen, registry, context.run.run_id) if day is asked[-1] or seen.drifted else ""
+                monitoring.write(spec.model, Stage.DRIFT_REPORT, record_of(seen, reached, page, now))
+            each[day.partition] = day_metadata(seen.report, page)
+            if day is asked[-1]:
+                reports = reports_until(reading, day.partition)
+                whole = metadata_of(spec, seen, reached, page, reports, lake.root)
+                verdicts = [seen.report.alarm, seen.report.quality]
+            context.log.info("%s: %s", day.partition, seen.report.window.reason)
+        return dg.MaterializeResult(
+            metadata=told(context, asked, whole, each),
+            check_results=[check_result(verdict, blocking=False) for verdict in verdicts],
+        )
+
+    return asset

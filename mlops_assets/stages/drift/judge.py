@@ -1,0 +1,205 @@
+"""Judges live days against the profile of the version that answered most of them. Imported only in bodies."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+
+import numpy as np
+import pyarrow as pa
+
+from mlops_assets.domain.drift.distances import Aspect, Compared
+from mlops_assets.domain.drift.joint_test import together, vectors
+from mlops_assets.domain.drift.live_day import LiveDay, vectors_in
+from mlops_assets.domain.drift.reference import Reference
+from mlops_assets.domain.drift.report import REACH, DriftReport, alarm_of, judge_input_quality, open_days
+from mlops_assets.domain.drift.sketch import Sketch
+from mlops_assets.domain.drift.window import WindowDrift, inconclusive, judge_window
+from mlops_assets.domain.monitoring.monitoring_policy import DriftPolicy
+from mlops_assets.domain.names import Stage
+from mlops_assets.domain.partitions import Window
+from mlops_assets.domain.verdict import Outcome
+from mlops_assets.resources.lake.records import from_json, to_json
+from mlops_assets.stages.drift.collect import Day, NotJudged, Opened, Reading, seed_of
+
+REPORT = "report.json"
+Comparison = Mapping[Aspect, tuple[Reference, Sketch]]
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """A judged day, with what its pictures are drawn from: nothing, where nothing was compared."""
+
+    report: DriftReport
+    compared: Comparison
+    live: pa.Table
+    training: pa.Table | None
+    opened: Opened | None
+
+    @property
+    def drifted(self) -> bool:
+        return self.report.window.outcome is Outcome.FAIL
+
+
+@dataclass(frozen=True)
+class _Before:
+    """Reports of the days before, oldest first, and those that cannot be read."""
+
+    reports: tuple[DriftReport, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _About:
+    """What a window is a window of."""
+
+    day: str
+    since: str
+    version: str
+    bundle: str
+    is_open: bool
+    features: tuple[str, ...]
+
+
+def look(reading: Reading, day: Window) -> Seen:
+    """Judge one day and keep its report. A day that cannot be judged has a report that says why."""
+    before = _before(reading, day.partition)
+    try:
+        known = reading.day(day)
+        seen = _judged(reading, day.partition, known, before)
+    except NotJudged as reason:
+        seen = _unjudged(reading, day.partition, reason, before)
+    reading.monitoring.put(reading.spec.model, Stage.DRIFT_REPORT, day.partition, REPORT, to_json(seen.report))
+    return seen
+
+
+def reports_until(reading: Reading, day: str) -> list[DriftReport]:
+    """Those of the last weeks up to the day, oldest first."""
+    return [*_before(reading, (date.fromisoformat(day) + timedelta(days=1)).isoformat()).reports]
+
+
+def _before(reading: Reading, day: str) -> _Before:
+    found, notes = [], []
+    for back in range(REACH, 0, -1):
+        name = (date.fromisoformat(day) - timedelta(days=back)).isoformat()
+        content = reading.monitoring.get(reading.spec.model, Stage.DRIFT_REPORT, name, REPORT)
+        try:
+            found += [from_json(DriftReport, json.loads(content), f"{name}/{REPORT}")] if content else []
+        except ValueError:
+            notes.append(f"the report of {name} was written by other code and does not count: materialise it again")
+    return _Before(tuple(found), tuple(notes))
+
+
+def _judged(reading: Reading, day: str, known: Day, before: _Before) -> Seen:
+    version, bundle, opened = _first(known)
+    policy = reading.spec.monitoring.drift
+    added, live, sample = _together(reading, day, bundle, known, before.reports)
+    compared = _compared(opened, bundle, live, policy.minimum_rows)
+    enough = compared[Aspect.FEATURE][1].rows >= policy.minimum_rows
+    training = reading.training_sample(opened) if enough else None
+    since = added[0] if added else day
+    name = day if since == day else f"{since} to {day}"
+    window = judge_window(name, compared, policy, besides=_besides(reading, opened, sample, training))
+    about = _About(day, since, version, bundle, window.outcome is Outcome.INCONCLUSIVE, opened.features)
+    notes = _notes(known, bundle)
+    if enough and training is None:
+        notes.append("the rows that the version was trained on are gone: columns were judged, not all together")
+    report = replace(
+        _report(window, about, before, policy, notes),
+        sample=len(sample),
+        training_sample=0 if training is None else len(training),
+        labels=compared[Aspect.LABEL][1].rows if Aspect.LABEL in compared else 0,
+    )
+    return Seen(report, compared, sample, training, opened)
+
+
+def _first(known: Day) -> tuple[str, str, Opened]:
+    """The version that answered most rows."""
+    if not known.answered.bundles:
+        said = f"all {known.answered.default:,} answers were the declared default" * bool(known.answered.default)
+        raise NotJudged(said or "no traffic: nobody asked", is_open=True)
+    bundle, (version, rows) = next(iter(known.answered.bundles.items()))
+    if bundle in known.problems:
+        raise known.problems[bundle].about(version, bundle, rows)
+    return version, bundle, known.opened[bundle]
+
+
+def _together(
+    reading: Reading, day: str, bundle: str, known: Day, earlier: Sequence[DriftReport]
+) -> tuple[list[str], LiveDay, pa.Table]:
+    """The day with those before it that had too few rows."""
+    added, live, samples = [], known.live, [known.sample]
+    for name in reversed(open_days(day, earlier, bundle)):
+        found = reading.earlier(name)
+        if found is None:
+            break
+        added.insert(0, name)
+        live = found[0] + live
+        samples += [found[1]] if len(found[1]) else []
+    return added, live, pa.concat_tables(samples, promote_options="permissive")
+
+
+def _compared(opened: Opened, bundle: str, live: LiveDay, least: int) -> Comparison:
+    """What there is enough of: a handful of labels is no distribution."""
+    profile, counted = opened.against.profile, live.bundles[bundle]
+    compared = {Aspect.FEATURE: (profile.features, counted.features)}
+    if counted.predictions.rows >= least:
+        compared[Aspect.PREDICTION] = (profile.predictions, counted.predictions)
+    labels = live.labels.get(bundle, Sketch())
+    if labels.rows >= least:
+        compared[Aspect.LABEL] = (profile.label, labels)
+    return compared
+
+
+def _besides(reading: Reading, opened: Opened, live: pa.Table, training: pa.Table | None) -> list[Compared]:
+    """What no column shows alone: all features at once, and each vector."""
+    if training is None:
+        return []
+    contract, policy, seed = opened.bundle.contract, reading.spec.monitoring.drift, seed_of(opened.bundle.digest)
+    there = set(live.column_names) - set(policy.exclude)
+    numbers, categories = ([n for n in names if n in there] for names in (contract.numbers, contract.categories))
+    found = [together(training, live, numbers=numbers, categories=categories, policy=policy, seed=seed)]
+    for name, parts in vectors_in(numbers).items():
+        sides = (np.stack([rows[part].to_numpy() for part in parts], axis=1) for rows in (training, live))
+        found.append(vectors(name, *sides, policy=policy, seed=seed))
+    return [each for each in found if each is not None]
+
+
+def _unjudged(reading: Reading, day: str, reason: NotJudged, before: _Before) -> Seen:
+    window = inconclusive(day, reason.rows, reason.why)
+    if reason.outcome is Outcome.ERROR:
+        window = replace(window, outcome=Outcome.ERROR, reason=f"{reason.why}.")
+    about = _About(day, day, reason.version, reason.bundle, reason.is_open, ())
+    return Seen(_report(window, about, before, reading.spec.monitoring.drift, []), {}, pa.table({}), None, None)
+
+
+def _report(
+    window: WindowDrift, about: _About, before: _Before, policy: DriftPolicy, notes: Sequence[str]
+) -> DriftReport:
+    when = {"day": about.day, "since": about.since, "bundle": about.bundle}
+    return DriftReport(
+        **when,
+        version=about.version,
+        window=window,
+        alarm=alarm_of(window, before.reports, policy, **when),
+        quality=judge_input_quality(window, about.features),
+        is_open=about.is_open,
+        sample=0,
+        training_sample=0,
+        labels=0,
+        notes=(*before.notes, *notes),
+    )
+
+
+def _notes(known: Day, bundle: str) -> list[str]:
+    """Rows that were not judged, and why."""
+    notes = []
+    if known.answered.default:
+        notes.append(f"{known.answered.default:,} answers were the declared default, which no model gave")
+    for other, (version, rows) in known.answered.bundles.items():
+        if other != bundle:
+            why = f" ({known.problems[other].why})" if other in known.problems else ""
+            notes.append(f"{rows:,} rows of version {version} are not judged: another answered more{why}")
+    if known.labels:
+        notes.append(f"{known.labels:,} outcomes became known on the day, told by {known.labels_from}")
+    return notes

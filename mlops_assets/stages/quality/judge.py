@@ -1,0 +1,201 @@
+"""Judges days of answers: joins what came of them, looks at those before, keeps a record a day. Bodies only.
+
+A run judges the days it is asked for, and every day of the last 30 whose labels were not all in when it was judged
+last. So a record is of the moment it was made, and ripens by itself as later days are run.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timedelta
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from mlops_assets.domain.evaluation.calibration import Reliability
+from mlops_assets.domain.evaluation.evidence import FairnessReport
+from mlops_assets.domain.evaluation.intervals import central
+from mlops_assets.domain.evaluation.metrics import metric_named
+from mlops_assets.domain.evaluation.slices import SliceScore
+from mlops_assets.domain.names import Stage
+from mlops_assets.domain.quality.breakdown import ArmLine, arm_lines, calibrated, groups, slice_scores
+from mlops_assets.domain.quality.business_value import undeclared
+from mlops_assets.domain.quality.inputs import Day, Version
+from mlops_assets.domain.quality.judge import RECENT, Found, judge_day
+from mlops_assets.domain.quality.label_soundness import STRANGERS
+from mlops_assets.domain.quality.realised import KNOWN_AT
+from mlops_assets.domain.retraining.records import PerformanceDay
+from mlops_assets.domain.spec import ModelSpec
+from mlops_assets.domain.traffic.label_delay import DelayCurve
+from mlops_assets.domain.traffic.labelled_rows import scores, thinned, together, unknown
+from mlops_assets.domain.traffic.ripe_rows import Ripe, delay_curve, leading
+from mlops_assets.domain.traffic.row_loss import Judged
+from mlops_assets.domain.traffic.slices import absent
+from mlops_assets.resources.lake.daily_records import Monitoring
+from mlops_assets.stages.quality.reference import References
+from mlops_assets.stages.traffic.labelled_days import REACH, Answered, LabelledDays, days_between, start_of
+
+DETAILS = "details.json"
+_CURVE = timedelta(days=14)  # by whose answers it is learnt how long labels take
+_DELAYS, _WINDOW = 50_000, 250_000  # rows of each day for that, and for what is judged together
+_SETTLED = 0.999  # share of its labels with which a day is looked at no more
+_STOPPED = 0.5  # of the labels that were to come; with fewer, late ones are still hoped for
+
+
+@dataclass(frozen=True, eq=False)
+class Judgement:
+    """One day, and what is told of it beside its record."""
+
+    found: Found
+    curve: DelayCurve
+    arms: tuple[ArmLine, ...]
+    slices: tuple[SliceScore, ...]
+    calibration: tuple[Reliability, Ripe] | None
+    fairness: FairnessReport
+    notes: tuple[str, ...]  # what could not be told, and why
+
+    @property
+    def record(self) -> PerformanceDay:
+        return self.found.record
+
+    def details(self) -> bytes:
+        """For whoever wants more than the record."""
+        plain = {
+            "scores": [asdict(each) for each in self.found.scores],
+            "arms": [asdict(each) for each in self.arms],
+            "slices": [asdict(each) for each in self.slices],
+            "calibration": asdict(self.calibration[0]) if self.calibration else None,
+            "fairness": asdict(self.fairness),
+            "notes": self.notes,
+            "label_delay": {"hours": (self.curve.seconds / 3600).tolist(), "share": self.curve.arrived.tolist()},
+        }
+        return json.dumps(plain, indent=1).encode()
+
+
+@dataclass
+class Days:
+    """The days of one model, judged one after the other."""
+
+    spec: ModelSpec
+    labelled: LabelledDays
+    references: References
+    monitoring: Monitoring
+    now: datetime
+    records: dict[str, PerformanceDay] = field(default_factory=dict)
+    _versions: dict[tuple[str, str], Version] = field(default_factory=dict)
+
+    def judge(self, asked: Sequence[str]) -> list[Judgement]:
+        """Those asked for and those that still ripen, oldest first."""
+        since = min(*asked, f"{self.now - REACH - _CURVE:%Y-%m-%d}")
+        self.records = self.monitoring.read(self.spec.model, Stage.PERFORMANCE, PerformanceDay, since=since)
+        young = f"{self.now - REACH:%Y-%m-%d}"
+        ripening = [day for day, each in self.records.items() if day >= young and not _settled(each)]
+        return [self._judge(day, day in asked) for day in sorted({*asked, *ripening})]
+
+    def _judge(self, day: str, asked: bool) -> Judgement:
+        answers = self.labelled.answered(day)
+        joined = self.labelled.bring(day, answers, self._judged(answers.rows))
+        strangers = self._strangers(day) if asked else self.records[day].odd.get(STRANGERS, 0)
+        lead = leading(joined.rows)
+        version = self._version(*lead) if lead else None
+        judged = self._day(day, joined.rows, answers, version, {**joined.odd, STRANGERS: strangers})
+        made = self._told(judged, version, judge_day(self.spec, judged, version))
+        self.monitoring.put(self.spec.model, Stage.PERFORMANCE, day, DETAILS, made.details())
+        self.monitoring.write(self.spec.model, Stage.PERFORMANCE, made.record)
+        self.records[day] = made.record
+        return made
+
+    def _day(self, day: str, rows: pa.Table, answers: Answered, version: Version | None, odd: Mapping[str, int]) -> Day:
+        start = start_of(day)
+        earlier = days_between(start - timedelta(days=RECENT - 1), start - timedelta(days=1))
+        recent = {name: thinned(each, _WINDOW) for name, each in self.labelled.read(earlier).items()}
+        return Day(
+            name=day,
+            rows=rows,
+            recent={**recent, day: thinned(rows, _WINDOW)} if len(rows) else recent,
+            curve=self._curve(start, rows),
+            sample=self._sample(answers, version),
+            before=[each for name, each in sorted(self.records.items()) if name < day],
+            odd=odd,
+            now=self.now,
+        )
+
+    def _curve(self, start: datetime, rows: pa.Table) -> DelayCurve:
+        earlier = self.labelled.read(days_between(start - _CURVE, start - timedelta(days=1)), _TIMES)
+        found = [thinned(each, _DELAYS) for each in (*earlier.values(), rows.select(_TIMES))]
+        return delay_curve(together(found), self.now)
+
+    def _sample(self, answers: Answered, version: Version | None) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Scores and features of some rows of the version that answered."""
+        if answers.sample is None or version is None:
+            return np.empty(0), np.empty((0, 0))
+        mine = answers.sample.filter(pc.equal(answers.sample["bundle"], version.bundle))
+        mine = mine.filter(pc.is_valid(mine["answer"]))
+        columns = [pc.struct_field(mine["features"], name).to_numpy() for name in version.numbers]
+        return scores(mine), np.column_stack(columns) if columns else np.empty((len(mine), 0))
+
+    def _told(self, day: Day, version: Version | None, found: Found) -> Judgement:
+        spec, level = self.spec, central(self.spec.monitoring.quality.confidence)
+        metric = metric_named(spec.gates.metric, spec.target.kind)
+        after = day.curve.after(spec.monitoring.quality.maturity)
+        arms = tuple(arm_lines(day.rows, metric, level, after, self.now))
+        if found.ripe is None or version is None:
+            return Judgement(found, day.curve, arms, (), None, FairnessReport((), (), ()), self._notes(day, version))
+        return Judgement(
+            found,
+            day.curve,
+            arms,
+            slice_scores(found.ripe, spec.slices, version.profile, metric, level),
+            calibrated(spec.target.kind, found.ripe, level, spec.training.seed),
+            self._fairness(found.ripe, version, level),
+            self._notes(day, version),
+        )
+
+    def _notes(self, day: Day, version: Version | None) -> tuple[str, ...]:
+        classes = version.judged.classes if version and version.judged else ()
+        strange = undeclared(self.spec.monitoring.costs, classes) if classes else ()
+        parts = absent(day.rows, self.labelled.parts) if len(day.rows) else ()
+        return (
+            *(version.problems if version else ()),
+            *(f"monitoring.costs: {each} is no answer and outcome; there are {', '.join(classes)}" for each in strange),
+            *(f"the log has no {each}, so that parts of the rows cannot be told apart by it" for each in parts),
+        )
+
+    def _fairness(self, ripe: Ripe, version: Version, level: float) -> FairnessReport:
+        from mlops_assets.resources.checks.fairness import assess
+
+        spec, rng = self.spec, np.random.default_rng(self.spec.training.seed)
+        columns = groups(ripe, spec.fairness.attributes)
+        return assess(
+            spec.fairness, spec.target.kind, ripe.labels, ripe.scores, columns, level=level, rng=rng,
+            blocks=ripe.blocks, threshold=version.threshold or 0.5,
+        )  # fmt: skip
+
+    def _strangers(self, day: str) -> int:
+        """Outcomes that came on the day and belong to no answer of the time in which outcomes are waited for."""
+        left, start = self.labelled.outcomes([day]), start_of(day)
+        for name in reversed(days_between(start - REACH, start)):
+            if not len(left):
+                break
+            left = unknown(left, self.labelled.requests(name))
+        return len(left)
+
+    def _judged(self, rows: pa.Table) -> dict[str, Judged]:
+        """What labels mean, of each bundle that is at hand."""
+        opened = {digest: self.references.opened(digest) for digest in pc.unique(rows["bundle"]).to_pylist() if digest}
+        return {digest: Judged.of(b.contract, b.profile) for digest, b in opened.items() if b is not None}
+
+    def _version(self, name: str, bundle: str) -> Version:
+        if (name, bundle) not in self._versions:
+            self._versions[name, bundle] = self.references.version(name, bundle)
+        return self._versions[name, bundle]
+
+
+_TIMES = ["time", KNOWN_AT]
+
+
+def _settled(day: PerformanceDay) -> bool:
+    """Nothing more is to be expected; where labels stopped, late ones are."""
+    return not day.rows or (day.maturity >= _SETTLED and day.labelled >= _STOPPED * max(day.expected, 1))

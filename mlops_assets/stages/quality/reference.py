@@ -1,0 +1,104 @@
+"""What is known of the version that answered: its score at evaluation, an estimator learnt from its test rows.
+
+Imported inside bodies only.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from mlops_assets.domain.evaluation.evidence import Interval
+from mlops_assets.domain.evaluation.metrics import UnmeasurableError
+from mlops_assets.domain.names import LABEL, Layer
+from mlops_assets.domain.quality.estimator import Estimator, Held, learn
+from mlops_assets.domain.quality.inputs import Version
+from mlops_assets.domain.spec import ModelSpec
+from mlops_assets.domain.traffic.labelled_rows import thinned
+from mlops_assets.domain.traffic.row_loss import Judged
+from mlops_assets.resources.lake.tables import Lake, read_json
+from mlops_assets.resources.lake.workspace import Workspace
+from mlops_assets.resources.registry.bundles import Bundles
+from serving.contract.bundle import CorruptBundleError
+from serving.contract.encoding import pack_table
+
+if TYPE_CHECKING:
+    from serving.contract.bundle import Bundle
+
+_TESTED = 100_000  # rows of the evaluation that an estimator is learnt from
+_SHORT = 12  # characters of a digest
+
+
+@dataclass(frozen=True)
+class References:
+    """Looks up versions by their bundle."""
+
+    spec: ModelSpec
+    lake: Lake
+    bundles: Bundles
+    workspace: Workspace
+
+    def opened(self, digest: str) -> "Bundle | None":
+        """The bundle; None where it is not here, or not what its name says."""
+        try:
+            return self.bundles.open(digest)
+        except (FileNotFoundError, CorruptBundleError):
+            return None
+
+    def version(self, name: str, digest: str) -> Version:
+        """All that is known, and why the rest is not."""
+        bundle = self.opened(digest)
+        if bundle is None:
+            why = (
+                f"bundle {digest[:_SHORT]} is not at hand, so its answers cannot be judged: fetch it from the registry"
+            )
+            return Version(name, digest, None, None, {}, (), None, None, (why,))
+        problems: list[str] = []
+        baseline = self._baseline(digest, problems)
+        estimator = self._estimator(bundle, problems)
+        judged = Judged.of(bundle.contract, bundle.profile)
+        return Version(
+            name=name,
+            bundle=digest,
+            judged=judged,
+            threshold=bundle.contract.threshold,
+            profile=bundle.profile,
+            numbers=bundle.contract.numbers,
+            baseline=baseline,
+            estimator=estimator,
+            problems=tuple(problems),
+        )
+
+    def _baseline(self, digest: str, problems: list[str]) -> Interval | None:
+        """The primary metric as the evaluation's report has it."""
+        metric = self.spec.gates.metric
+        found = [each for each in self.lake.names(self.spec.model, Layer.EVALUATIONS) if each.startswith(digest)]
+        if not found:
+            problems.append(f"no evaluation of bundle {digest[:_SHORT]} is in the lake")
+            return None
+        folder = f"{self.lake.root.rstrip('/')}/{self.spec.model}/{Layer.EVALUATIONS}/{found[-1]}"
+        report = read_json(f"{folder}/report.json")
+        if report["metric"] == metric:
+            return Interval(**report["evidence"]["score"])  # what the gates weighed
+        for each in report["scores"]:
+            if each["contender"] == "candidate" and each["metric"] == metric:
+                return Interval(**each["interval"])
+        problems.append(f"the evaluation of bundle {digest[:_SHORT]} did not measure {metric}")
+        return None
+
+    def _estimator(self, bundle: "Bundle", problems: list[str]) -> Estimator | None:
+        try:
+            return learn(self.spec.target.kind, self.spec.gates.metric, self._held(bundle))
+        except (FileNotFoundError, UnmeasurableError) as err:
+            problems.append(f"{self.spec.gates.metric} cannot be estimated before labels: {err}")
+            return None
+
+    def _held(self, bundle: "Bundle") -> Held:
+        """Test rows of the version's own training set, as it answers them."""
+        contract = bundle.contract
+        where = f"{self.spec.model}/{Layer.TRAINING_SETS}/{contract.training_set}"
+        test = thinned(pq.read_table(self.lake.fetch(where, self.workspace.cache) / "test.parquet"), _TESTED)
+        numbers, categories = pack_table(test, contract.numbers, contract.categories)
+        answers: Any = np.asarray(bundle.predict(numbers, categories), dtype=np.float64)
+        return Held(test[LABEL].to_numpy().astype(np.float64), answers, np.asarray(numbers, dtype=np.float64))

@@ -1,0 +1,65 @@
+"""Says what the registry has to know of a finished bundle: what decides its version, and its origin."""
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from mlops_assets.domain.records import Evaluation, ServingModel, TrainedModel
+from mlops_assets.domain.registry.versions import Candidate, VersionFacts
+from mlops_assets.domain.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from serving.contract.bundle import Contract
+
+_ARCHITECTURE = (
+    "width",
+    "depth",
+    "embedding",
+    "bins",
+)  # dropout and the rest change training, not the network
+
+
+def candidate_of(
+    spec: ModelSpec,
+    trained: TrainedModel,
+    serving: ServingModel,
+    evaluation: Evaluation,
+    contract: "Contract",
+    tags: Mapping[str, str],
+) -> Candidate:
+    """The request to register this bundle."""
+    return Candidate(
+        model=spec.model,
+        run_id=trained.run_id,
+        bundle=serving.bundle,
+        training_set=serving.training_set,
+        facts=facts_of(spec, trained, contract),
+        metric=evaluation.metric,
+        score=evaluation.score,
+        purpose=spec.purpose,
+        tags={"owner": spec.owner, "precision": serving.precision.value, **tags},
+    )
+
+
+def facts_of(spec: ModelSpec, trained: TrainedModel, contract: "Contract") -> VersionFacts:
+    """Contract and architecture as they are; what a search chose counts, not what was declared."""
+    return VersionFacts(
+        kind=contract.kind,
+        inputs={field.name: field.type for field in contract.fields},
+        outputs={output.name: _output_type(output.size) for output in contract.outputs},
+        classes=contract.classes,
+        entity=contract.entity,
+        service=contract.feature_service,
+        network=dict(_network(spec, trained)),
+    )
+
+
+def _network(spec: ModelSpec, trained: TrainedModel) -> Iterator[tuple[str, str | int | float | bool]]:
+    yield "type", spec.network.type
+    for name in _ARCHITECTURE:
+        yield name, trained.parameters.get(name, getattr(spec.network, name))
+    for name, value in spec.network.options.items():
+        yield f"option {name}", str(trained.parameters.get(name, value))
+
+
+def _output_type(size: int) -> str:
+    return "number" if size == 1 else f"{size} numbers"

@@ -1,0 +1,53 @@
+"""deployed_endpoint: a version as a Bento that was seen to serve, and released as the declared strategy says.
+
+Each later step of its rollout is a materialisation of this asset too; `automation/deployment.py` makes them.
+"""
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from mlops_assets.domain.names import Stage
+from mlops_assets.domain.records import Version
+from mlops_assets.domain.release.serving_checks import ServingCheck
+from mlops_assets.domain.spec import ModelSpec
+from mlops_assets.resources.release.tools import ReleaseTools
+from mlops_assets.stages.common import asset_key, check_result, check_spec, retried_on_infrastructure, stage_asset
+from mlops_assets.stages.release import start as release
+
+_ACTOR = "gates"
+
+
+def deployed_endpoint(spec: ModelSpec) -> dg.AssetsDefinition:
+    """The asset `[model, deployed_endpoint]`, with a check for each thing that its trial shows."""
+
+    @stage_asset(
+        spec,
+        Stage.DEPLOYED_ENDPOINT,
+        "bentoml",
+        ins={Stage.REGISTERED_VERSION.value: dg.AssetIn(asset_key(spec.model, Stage.REGISTERED_VERSION))},
+        check_specs=[check_spec(spec, Stage.DEPLOYED_ENDPOINT, check.value) for check in ServingCheck],
+        description="The release in force: which versions answer, with what share, from which Bento, on what evidence.",
+    )
+    def asset(
+        registered_version: Version, release_tools: ReleaseTools
+    ) -> Iterator[dg.AssetCheckResult | dg.MaterializeResult]:
+        from mlops_assets.resources.release.deployment import Told
+
+        deployment = release_tools.deployment
+        with retried_on_infrastructure():
+            version = deployment.version(spec.model, registered_version.number)
+            proof = release.tried(spec, version, release_tools)
+        yield from (check_result(verdict) for verdict in proof.verdicts)
+        release.refuse(spec, version, proof.verdicts)
+        waits = release.why_it_waits(spec, version, deployment)
+        with retried_on_infrastructure():
+            told = Told(_ACTOR, "it passed every gate, and its Bento serves", proof.numbers)
+            done = None if waits else release.begin(spec, version, proof, spec.rollout.strategy, told, release_tools)
+        yield dg.MaterializeResult(
+            metadata=release.metadata(done, proof, waits),
+            data_version=dg.DataVersion(f"{version.bundle[:16]}:{done.state.generation if done else 'waits'}"),
+            tags={"mlops/version": version.semantic},
+        )
+
+    return asset

@@ -1,0 +1,109 @@
+"""Replay shadow: logged requests through a candidate's Bento before it gets any traffic. The domain judges."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mlops_assets.domain.release.serving_checks import ServingCheck
+from mlops_assets.domain.spec import ModelSpec
+from mlops_assets.domain.verdict import Outcome, Verdict, numbers_of
+from mlops_assets.resources.release.endpoint import Client, EndpointError, Refused
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from mlops_assets.domain.release.release_state import ReleaseState
+    from mlops_assets.domain.release.replay import ReplayReport
+    from mlops_assets.domain.release.replay_rows import Replayable
+    from mlops_assets.resources.traffic.endpoint_log import Traffic
+    from serving.contract.bundle import Bundle
+
+_TIMED = 100  # rows that are asked one by one, for their latency
+
+
+def questions(
+    spec: ModelSpec, state: "ReleaseState | None", bundle: "Bundle", traffic: "Traffic", now: datetime
+) -> "Replayable | str":
+    """The latest requests that the champion answered; or why there is nothing to replay."""
+    policy = spec.rollout.replay
+    if state is None:
+        return "nothing was released before"
+    if not policy.requests:
+        return "rollout.replay.requests is 0"
+    if state.champion.bundle == bundle.digest:
+        return "the version is the champion already"
+    found = traffic.latest(
+        spec.model,
+        bundle=state.champion.bundle,
+        fields=bundle.contract.fields,
+        most=policy.requests,
+        since=now - policy.window,
+    )
+    if found.lacking:
+        return f"the log does not hold {', '.join(found.lacking)} as this version takes it"
+    numbers = len(bundle.contract.classes) if bundle.contract.kind == "multiclass" else 1
+    if len(found.rows) and found.answers[0].size != numbers:
+        return "the champion answers with another number of classes"
+    return found if len(found.rows) else f"no request of the last {policy.window} was answered by the champion"
+
+
+def replayed(spec: ModelSpec, bundle: "Bundle", asked: "Replayable | str", client: Client) -> tuple[Verdict, Any]:
+    """The verdict, and what the materialisation tells of it."""
+    if isinstance(asked, str):
+        return Verdict(ServingCheck.REPLAY, Outcome.PASS, f"Nothing to replay: {asked}.", {"rows": 0.0}), {}
+    from mlops_assets.domain.release.replay import judge_replay
+    from mlops_assets.domain.traffic.row_loss import Judged, labels
+
+    answers, failures = _asked(spec.model, asked.rows, client, asked.answers.shape[1:])
+    report = judge_replay(
+        spec.rollout.replay,
+        spec.target.kind,
+        asked.answers,
+        answers,
+        _latencies(spec.model, asked.rows, client, failures),
+        spec.serving.latency_ms,
+        labels(Judged.of(bundle.contract, bundle.profile), asked.outcomes),
+        failures,
+        asked.rows,
+    )
+    return _verdict(report), _told(report)
+
+
+def _asked(model: str, rows: "pa.Table", client: Client, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Answers in bulk, and which rows have none. A bulk that is refused is halved until the rows are found."""
+    try:
+        return client.scores(model, rows), np.zeros(len(rows), dtype=bool)
+    except EndpointError:
+        if len(rows) == 1:
+            return np.zeros((1, *shape)), np.ones(1, dtype=bool)
+    middle = len(rows) // 2
+    parts = [_asked(model, part, client, shape) for part in (rows.slice(0, middle), rows.slice(middle))]
+    answers, failures = zip(*parts, strict=True)
+    return np.concatenate(answers), np.concatenate(failures)
+
+
+def _latencies(model: str, rows: "pa.Table", client: Client, failures: np.ndarray) -> np.ndarray:
+    """Milliseconds of single requests, over rows that can be answered."""
+    places = np.flatnonzero(~failures)[:_TIMED]
+    timed = (client.timed(model, row) for row in rows.take(places).to_pylist())
+    return np.array([taken for answer, taken in timed if not isinstance(answer, Refused)])
+
+
+def _verdict(report: "ReplayReport") -> Verdict:
+    """One verdict of four. Too few rows stop nothing: a young model has no log."""
+    told = " ".join(f"{verdict.name}: {verdict.reason}" for verdict in report.verdicts)
+    outcome = Outcome.FAIL if report.stops else Outcome.PASS
+    return Verdict(ServingCheck.REPLAY, outcome, told, numbers_of(report.verdicts) | {"rows": float(report.rows)})
+
+
+def _told(report: "ReplayReport") -> Mapping[str, Any]:
+    import dagster as dg
+
+    from mlops_assets.domain.release.replay import markdown
+    from mlops_assets.resources.plots.replay import agreement
+    from mlops_assets.stages.metadata import picture
+
+    plot = picture(agreement(report), "replay")
+    return {"replay": dg.MetadataValue.md(markdown(report)), "plot_replay": plot}

@@ -1,0 +1,132 @@
+"""What an asset and the jobs of a person share when a version is released: trial, change, what is told of it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from mlops_assets.domain.names import Stage
+from mlops_assets.domain.spec import ModelSpec, Promotion
+from mlops_assets.domain.verdict import Verdict
+from mlops_assets.resources.release.deployment import Deployment
+from mlops_assets.resources.release.tools import ReleaseTools
+from mlops_assets.stages.common import asset_key, failed
+from mlops_assets.stages.metadata import table
+from mlops_assets.stages.release.step import ACTOR as ROLLOUT
+
+if TYPE_CHECKING:
+    from mlops_assets.domain.release.next_release import Version
+    from mlops_assets.domain.release.rollout_policy import Strategy
+    from mlops_assets.resources.release.deployment import Done, Told
+    from mlops_assets.stages.release.trial import Proof
+
+
+def tried(spec: ModelSpec, version: "Version", tools: ReleaseTools) -> "Proof":
+    """The version's Bento, built and seen to serve or not."""
+    from mlops_assets.stages.release.replay import questions
+    from mlops_assets.stages.release.trial import prove
+
+    bundle = tools.bundles.open(version.bundle)
+    bento = tools.bentos.build(bundle.path, model=spec.model, version=version.semantic)
+    log = Path(tools.workspace.place(spec.model, "trial")) / f"{version.bundle[:12]}.log"
+    asked = questions(spec, tools.deployment.state(spec.model), bundle, tools.traffic, tools.clock.now(spec))
+    return prove(spec, bento, bundle, tools.bentos, asked, log)
+
+
+def refuse(spec: ModelSpec, version: "Version", verdicts: Sequence[Verdict]) -> None:
+    """Raise where any verdict is no pass: whatever is released goes on."""
+    if lost := failed(verdicts):
+        listed = "\n".join(f"- {verdict.name}: {verdict.outcome}. {verdict.reason}" for verdict in lost)
+        told = f"{spec.model} {version.semantic} (version {version.number}) is not released, what is released goes on."
+        raise dg.Failure(f"{told}\n{listed}", allow_retries=False)
+
+
+def begin(
+    spec: ModelSpec, version: "Version", proof: "Proof", strategy: "Strategy", told: "Told", tools: ReleaseTools
+) -> "Done":
+    """Give the version its first traffic, or all of it."""
+    from mlops_assets.domain.release import next_release as releasing
+
+    now, rollout, tag = tools.clock.now(spec), spec.rollout, proof.bento.tag
+    if spec.replay is not None:
+        tools.clock.move(spec, now)  # the endpoint reads the model's time from the clock's file
+
+    def plan(state: Any) -> Any:
+        begun = releasing.begin(spec.model, rollout, state, version, strategy=strategy, bento=tag, now=now)
+        if begun is None and tools.deployment.declared_anew(spec, state):
+            return releasing.restate(state, now)
+        return begun
+
+    done = tools.deployment.change(spec, plan, told, now)
+    if done is None:
+        raise LookupError(f"{spec.model}: a first release of version {version.number} changed nothing")
+    return done
+
+
+def why_it_waits(spec: ModelSpec, version: "Version", deployment: Deployment) -> str:
+    """Why the version is not released by itself; empty: it is."""
+    state = deployment.state(spec.model)
+    launch = f"a person may launch {spec.model}_release with version {version.number}"
+    if deployment.was_taken_down(spec.model, version.number):
+        return f"It was taken down before: {launch}."
+    held = state is not None and state.frozen and state.actor != ROLLOUT  # what froze itself may be followed
+    if state is not None and held and version.number != state.champion.number:
+        return f"The release was frozen by {state.actor}: {launch}, or {spec.model}_freeze with frozen: false."
+    if spec.promotion is Promotion.MANUAL:
+        return f"Promotion is manual: {launch}."
+    return ""
+
+
+def metadata(done: "Done | None", proof: "Proof | None" = None, waits: str = "") -> dict[str, Any]:
+    """The whole release, as the materialisation tells it."""
+    told: dict[str, Any] = {"waits": waits} if waits else {}
+    if done is not None:
+        told |= _of_release(done)
+    if proof is not None:
+        verdicts = [[verdict.name, verdict.outcome.value, verdict.reason] for verdict in proof.verdicts]
+        told |= {"bento": proof.bento.tag, "bento_source": proof.bento.source, "provider": proof.provider}
+        told |= {"trial": table(("check", "outcome", "what was seen"), verdicts), **proof.told}
+    return told
+
+
+def _of_release(done: "Done") -> dict[str, Any]:
+    state, entry = done.state, done.entry
+    arms = [
+        [arm.name, arm.role.value, arm.version, arm.number, f"{arm.weight:.0%}", arm.bundle[:16]] for arm in state.arms
+    ]
+    served = "every worker serves it" if not done.live.reason else done.live.reason
+    numbers = [[name, f"{value:.6g}"] for name, value in sorted(entry.numbers.items())]
+    return {
+        "release": table(("arm", "role", "version", "number", "share", "bundle"), arms),
+        "champion": state.champion.version,
+        "generation": state.generation,
+        "strategy": state.strategy.value + (", frozen" if state.frozen else ""),
+        "decision": entry.action.value,
+        "decided_by": entry.actor,
+        "reason": entry.reason,
+        "evidence": table(("number", "value"), numbers),
+        "ledger_entry": entry.sequence,
+        "ledger_hash": entry.hash,
+        "live": served,
+        "bento": state.bento,
+    }
+
+
+def observation(spec: ModelSpec, name: str, told: str) -> dg.AssetObservation:
+    """What was asked about a release, beside its materialisations."""
+    key = asset_key(spec.model, Stage.DEPLOYED_ENDPOINT)
+    return dg.AssetObservation(key, metadata={name: dg.MetadataValue.md(told)})
+
+
+def materialization(
+    spec: ModelSpec, done: "Done", proof: "Proof | None" = None, readout: str = ""
+) -> dg.AssetMaterialization:
+    """A step that a job made, as one of the asset."""
+    seen = {"readout": dg.MetadataValue.md(readout)} if readout else {}
+    return dg.AssetMaterialization(
+        asset_key(spec.model, Stage.DEPLOYED_ENDPOINT),
+        description=f"{done.entry.action}: {done.entry.reason}",
+        metadata={**metadata(done, proof), **seen},
+        tags={"mlops/generation": str(done.state.generation)},
+    )

@@ -1,0 +1,68 @@
+"""Takes a rollout's next step: judges the release in force on what was logged, and carries out what follows."""
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from mlops_assets.domain.spec import ModelSpec
+from mlops_assets.resources.lake.tables import Lake
+from mlops_assets.resources.registry.bundles import Bundles
+from mlops_assets.resources.release.deployment import Deployment
+from mlops_assets.resources.traffic.endpoint_log import Traffic
+
+if TYPE_CHECKING:
+    from mlops_assets.domain.release.release_state import ReleaseState
+    from mlops_assets.domain.release.step_decision import StepDecision
+    from mlops_assets.resources.release.deployment import Done
+
+ACTOR = "rollout"
+
+
+def take(
+    spec: ModelSpec,
+    generation: int,
+    bundles: Bundles,
+    traffic: Traffic,
+    lake: Lake,
+    deployment: Deployment,
+    now: datetime,
+) -> "tuple[Done | None, str]":
+    """What was done, or None; and what was seen, in words and tables."""
+    from mlops_assets.domain.release.step_decision import decide_step, nothing_to_decide
+    from mlops_assets.domain.release.step_report import markdown
+    from mlops_assets.resources.release.deployment import Told
+    from mlops_assets.stages.release.collect import observe
+
+    state = deployment.state(spec.model)
+    if state is None or generation not in (0, state.generation):
+        present = "none" if state is None else f"generation {state.generation}"
+        return None, f"{spec.model}: generation {generation} was judged, in force is {present}: nothing to do."
+    if deployment.behind(state):
+        return deployment.catch_up(spec), "The release file was not what the ledger says, and was written again."
+    if reason := nothing_to_decide(state):
+        return None, reason
+    seen = observe(spec, state, traffic, bundles, now=now, lake=lake)
+    decision = decide_step(spec.rollout, state, seen)
+    readout = markdown(decision, state, seen)
+    if not decision.acts:
+        return None, readout
+    told = Told(ACTOR, decision.reason, decision.numbers)
+    done = deployment.change(spec, lambda present: next_release(present, state.generation, decision, now), told, now)
+    return done, readout
+
+
+def next_release(present: "ReleaseState | None", generation: int, decision: "StepDecision", now: datetime) -> Any:
+    """The next release; nothing where somebody was quicker."""
+    from mlops_assets.domain.release import next_release as releasing
+    from mlops_assets.domain.release.rollout import Action
+
+    if present is None or present.generation != generation or present.frozen:
+        return None
+    match decision.action:
+        case Action.ROLL_BACK:
+            return releasing.withdraw(present, now)
+        case Action.FREEZE:
+            return releasing.freeze(present, True)
+        case Action.ADVANCE:
+            return releasing.step(present, decision.share, now)
+        case _:
+            return None

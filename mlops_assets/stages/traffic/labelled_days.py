@@ -1,0 +1,170 @@
+"""Keeps, for each day, its answers with the labels that are known by now: `monitoring/labelled` in the lake.
+
+An outcome of a day's answer lies in the partition of the day on which it came, so later days are read too. Nothing is
+judged here.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from mlops_assets.domain.names import Layer
+from mlops_assets.domain.spec import Kind, ModelSpec, SliceSpec
+from mlops_assets.resources.lake.stream import read_pieces
+from mlops_assets.resources.lake.tables import Lake, Table
+from mlops_assets.stages.traffic.source_labels import label_columns, source_labels
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from mlops_assets.domain.traffic.labelled_rows import Labelled
+    from mlops_assets.domain.traffic.row_loss import Judged
+
+REACH = timedelta(days=30)  # how long after its answer an outcome is waited for
+_DAY = timedelta(days=1)
+_TABLE, _ENTITIES, _FEATURES = "labelled", "entities", "features"
+_PLAIN = ("request_id", "row", "time", "version", "arm", "role", "bundle", "answer")
+_SAMPLE = 50_000  # rows of a day whose features are kept for an estimate
+
+
+@dataclass(frozen=True, eq=False)
+class Answered:
+    """A day's answers: flat rows, which of their columns name the example, and for numbers some rows' features."""
+
+    rows: "pa.Table"
+    keys: tuple[str, ...]
+    sample: "pa.Table | None"
+
+
+@dataclass(frozen=True)
+class LabelledDays:
+    """The labelled answers of one model."""
+
+    spec: ModelSpec
+    lake: Lake
+    now: datetime
+
+    @property
+    def parts(self) -> tuple[SliceSpec, ...]:
+        """What rows are told apart by: declared slices, and protected attributes."""
+        slices = {each.column: each for each in self.spec.slices}
+        fairness = self.spec.fairness
+        groups = {name: SliceSpec(name, 0, fairness.minimum) for name in fairness.attributes if name not in slices}
+        return (*slices.values(), *groups.values())
+
+    def answered(self, day: str) -> Answered:
+        """The answers that the lake holds of the day; no rows where there was no traffic."""
+        import pyarrow as pa
+
+        pieces, samples, keys = [], [], ()
+        for batch, share in self._batches(day):
+            keys = label_columns(self.spec, [field.name for field in batch[_ENTITIES].type])
+            pieces.append(self._flat(batch, keys))
+            samples.append(_thinned(batch, share) if self.spec.target.kind is Kind.REGRESSION else None)
+        rows = pa.Table.from_batches(pieces) if pieces else pa.Table.from_batches([self._flat(_no_rows(), ())])
+        kept = [each for each in samples if each is not None]
+        return Answered(rows, keys, pa.Table.from_batches(kept) if kept else None)
+
+    def outcomes(self, days: Sequence[str]) -> "pa.Table":
+        """Feedback that came on these days."""
+        from mlops_assets.domain.traffic.labelled_rows import OUTCOMES
+
+        table = self.lake.table(self.spec.model, Layer.PREDICTIONS, "outcomes")
+        found = table.read(days, OUTCOMES.names)
+        return found.select(OUTCOMES.names).cast(OUTCOMES) if found.num_columns else OUTCOMES.empty_table()
+
+    def requests(self, day: str) -> "pa.Table":
+        """Which requests and rows were answered on the day."""
+        import pyarrow as pa
+
+        found = self.lake.table(self.spec.model, Layer.PREDICTIONS, "answers").read([day], _PLAIN[:2])
+        return (
+            found
+            if found.num_columns
+            else pa.table({"request_id": pa.array([], pa.string()), "row": pa.array([], pa.int32())})
+        )
+
+    def bring(self, day: str, answers: Answered, judged: "Mapping[str, Judged]") -> "Labelled":
+        """Put the outcomes that are known by now beside the day's answers, and keep that."""
+        from mlops_assets.domain.traffic.labelled_rows import labelled
+
+        found = labelled(answers.rows, self._told(day, answers), judged, now=self.now)
+        rows = found.rows.drop_columns([name for name in answers.keys if name in found.rows.column_names])
+        self._table.write(day, rows, now=self.now, time_column="time")
+        return found
+
+    def read(self, days: Sequence[str], columns: Sequence[str] | None = None) -> "dict[str, pa.Table]":
+        """Day → its labelled answers, of those days that have any."""
+        found = {day: self._table.read([day], columns) for day in sorted(days)}
+        return {day: rows for day, rows in found.items() if len(rows)}
+
+    @property
+    def _table(self) -> Table:
+        return self.lake.table(self.spec.model, Layer.MONITORING, _TABLE)
+
+    def _told(self, day: str, answers: Answered) -> "pa.Table":
+        import pyarrow as pa
+
+        from mlops_assets.domain.traffic.labelled_rows import OUTCOMES
+        from mlops_assets.domain.traffic.outcomes import from_source
+
+        start = start_of(day)
+        told = [self.outcomes(days_between(start - _DAY, min(self.now, start + REACH)))]
+        if answers.keys:
+            labels = source_labels(self.spec, self.lake, since=start, now=self.now)
+            found = from_source(answers.rows, labels, answers.keys, self.spec.target.column) if len(labels) else None
+            told += [] if found is None else [found.select(OUTCOMES.names).cast(OUTCOMES)]
+        return pa.concat_tables(told)
+
+    def _batches(self, day: str) -> "Iterator[tuple[pa.RecordBatch, float]]":
+        """The day's rows, and the share of them that a sample takes."""
+        import pyarrow as pa
+
+        table = self.lake.table(self.spec.model, Layer.PREDICTIONS, "answers")
+        snapshot = table.snapshot(day)
+        if snapshot is None:
+            return
+        share = min(1.0, _SAMPLE / max(snapshot.rows, 1))
+        wanted = [*_PLAIN, "key", _ENTITIES, *([_FEATURES] if self._needs_features else [])]
+        for piece in read_pieces(table, snapshot, wanted):
+            for name in (_ENTITIES, _FEATURES):
+                if name not in piece.column_names:  # the lake has no empty structs
+                    piece = piece.append_column(name, pa.nulls(len(piece), pa.struct([])))
+            yield from ((batch, share) for batch in piece.combine_chunks().to_batches())
+
+    @property
+    def _needs_features(self) -> bool:
+        return bool(self.parts) or self.spec.target.kind is Kind.REGRESSION
+
+    def _flat(self, batch: "pa.RecordBatch", keys: Sequence[str]) -> "pa.RecordBatch":
+        from mlops_assets.domain.traffic.slices import flat
+
+        return flat(batch, self.parts, keys, _PLAIN)
+
+
+def start_of(day: str) -> datetime:
+    return datetime.strptime(day, "%Y-%m-%d").replace(tzinfo=UTC)
+
+
+def days_between(first: datetime, last: datetime) -> list[str]:
+    """The names of the days from the one to the other, both included."""
+    return [f"{first + step * _DAY:%Y-%m-%d}" for step in range((last.date() - first.date()).days + 1)]
+
+
+def _thinned(batch: "pa.RecordBatch", share: float) -> "pa.RecordBatch":
+    import numpy as np
+    import pyarrow as pa
+
+    count = int(np.ceil(len(batch) * share))
+    places = np.linspace(0, len(batch) - 1, count).astype(np.int64)
+    return batch.select(["bundle", "answer", _FEATURES]).take(pa.array(places))
+
+
+def _no_rows() -> "pa.RecordBatch":
+    import pyarrow as pa
+
+    texts = dict.fromkeys(("request_id", "version", "arm", "role", "bundle", "key"), pa.string())
+    kinds = {"row": pa.int32(), "time": pa.timestamp("us", "UTC"), "answer": pa.list_(pa.float64())}
+    structs = dict.fromkeys((_ENTITIES, _FEATURES), pa.struct([]))
+    return pa.RecordBatch.from_pylist([], pa.schema({**texts, **kinds, **structs}))

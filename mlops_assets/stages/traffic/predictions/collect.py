@@ -1,0 +1,166 @@
+"""Brings what the endpoint logged on a day into the lake, each row once.
+
+The rows that a day held before come first, then those of the segments in the order in which they were begun; so a
+run that is repeated, killed or late changes nothing that was there. A manifest names the closed segments that went
+into it. Memory holds the identities of a day, never its features.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from mlops_assets.domain.records import Snapshot
+from mlops_assets.resources.lake.stream import read_pieces, restate, schema_of, write_pieces
+from mlops_assets.resources.lake.tables import Table
+from mlops_assets.resources.traffic.log_segments import IN_LOG, Segments
+from mlops_assets.resources.traffic.segment_files import batches_of
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class Compacted:
+    """What became of one day of one log."""
+
+    snapshot: Snapshot
+    added: int
+    repeated: int  # rows that had come before
+    elsewhere: int  # rows that a day beside this one holds
+    identities: int  # different rows that were read, by a count of its own
+    read_back: int  # different rows that the written file holds
+    problems: tuple[str, ...]  # files that could not be read whole
+
+    @property
+    def missing(self) -> int:
+        """Rows that were read and are not in the file."""
+        return self.identities - self.elsewhere - self.read_back
+
+
+def compact(
+    kind: str, day: str, segments: Segments, table: Table, beside: Sequence[str], *, now: datetime
+) -> Compacted:
+    """Make the day's partition of what it held and what the log holds. `beside`: days that may hold the same rows."""
+    import pyarrow as pa
+
+    from mlops_assets.domain.traffic.compaction import IDENTITY, distinct, kept_rows
+
+    before = table.snapshot(day)
+    reading = _Reading(kind, day, segments, table, before)
+    keys = reading.keys()
+    others = [_keys(table, other, kind) for name in beside if (other := table.snapshot(name)) is not None]
+    kept = kept_rows(keys, others)
+    inputs = {**(before.inputs if before else {}), **reading.inputs()}
+    held = before.rows if before else 0
+    if before is not None and kept.rows == held:
+        snapshot = restate(table, before, inputs, now=now)
+    else:
+        rows = reading.rows(kept.mask)
+        snapshot = write_pieces(table, day, rows, reading.schema, now=now, time_column="time", inputs=inputs)
+    written = _keys(table, snapshot, kind)
+    return Compacted(
+        snapshot=snapshot,
+        added=snapshot.rows - held,
+        repeated=kept.repeated,
+        elsewhere=kept.elsewhere,
+        identities=distinct(pa.concat_tables([keys, written]).select(list(IDENTITY[kind]))),
+        read_back=distinct(written),
+        problems=tuple(reading.problems),
+    )
+
+
+class _Reading:
+    """The rows of one day, read twice: first who they are, then what they say."""
+
+    def __init__(self, kind: str, day: str, segments: Segments, table: Table, before: Snapshot | None) -> None:
+        self._kind, self._day, self._table, self._before = kind, day, table, before
+        self._start = datetime.strptime(day, "%Y-%m-%d").replace(tzinfo=UTC)
+        self._closed = segments.closed
+        done = before.inputs if before else {}
+        there = segments.of_day(day)
+        self._files = {name: path for name, path in there.items() if f"{IN_LOG}{name}" not in done}
+        self._read: dict[str, int] = {}  # segment → rows that were there the first time
+        self._schemas: list[pa.Schema] = []
+        self.problems: list[str] = []
+
+    def keys(self) -> "pa.Table":
+        """The identity of every row, in order."""
+        import pyarrow as pa
+
+        from mlops_assets.domain.traffic.compaction import IDENTITY
+
+        names = list(IDENTITY[self._kind])
+        found = [_keys(self._table, self._before, self._kind)]
+        if self._before is not None and (schema := schema_of(self._table, self._before)) is not None:
+            self._schemas.append(schema)
+        for name in self._files:
+            for piece in self._pieces(name):
+                self._read[name] = self._read.get(name, 0) + len(piece)
+                if piece.schema not in self._schemas:
+                    self._schemas.append(piece.schema)
+                found.append(self._of_day(piece.select([*names, "time"])).select(names))
+        return pa.concat_tables([each.cast(_key_schema(self._kind)) for each in found]).combine_chunks()
+
+    def rows(self, mask: Any) -> "Iterator[pa.Table]":
+        """The rows that the mask keeps, in the common schema."""
+        import pyarrow as pa
+
+        from mlops_assets.domain.traffic.compaction import fitted
+
+        place = 0
+        for piece in self._again():
+            keep = pa.array(mask[place : place + len(piece)])
+            place += len(piece)
+            yield fitted(piece.filter(keep), self.schema)
+
+    @property
+    def schema(self) -> "pa.Schema":
+        import pyarrow as pa
+
+        from mlops_assets.domain.traffic.compaction import common_schema
+
+        time = pa.field("time", pa.timestamp("us", "UTC"))
+        return common_schema([pa.schema([*_key_schema(self._kind), time]), *self._schemas])
+
+    def inputs(self) -> dict[str, str]:
+        """The closed segments that were read whole."""
+        return {
+            f"{IN_LOG}{name}": str(self._closed[name].days[self._day]) for name in self._files if name in self._closed
+        }
+
+    def _again(self) -> "Iterator[pa.Table]":
+        if self._before is not None:
+            yield from read_pieces(self._table, self._before)
+        for name, most in self._read.items():
+            left = most  # what was appended since belongs to the next run
+            for piece in self._pieces(name):
+                yield self._of_day(piece.slice(0, left))
+                left -= min(left, len(piece))
+
+    def _pieces(self, name: str) -> "Iterator[pa.Table]":
+        from mlops_assets.domain.traffic.compaction import gathered
+
+        found: list[str] = []
+        yield from gathered(batches_of(self._files[name], found))
+        self.problems += [each for each in found if each not in self.problems]
+
+    def _of_day(self, piece: "pa.Table") -> "pa.Table":
+        from mlops_assets.domain.traffic.compaction import of_day
+
+        return of_day(piece, self._start)
+
+
+def _keys(table: Table, snapshot: Snapshot | None, kind: str) -> "pa.Table":
+    schema = _key_schema(kind)
+    if snapshot is None or not snapshot.file:
+        return schema.empty_table()
+    return table.read_snapshots([snapshot], schema.names).select(schema.names).cast(schema)
+
+
+def _key_schema(kind: str) -> "pa.Schema":
+    import pyarrow as pa
+
+    from mlops_assets.domain.traffic.compaction import IDENTITY
+
+    return pa.schema([(name, pa.int32() if name == "row" else pa.string()) for name in IDENTITY[kind]])

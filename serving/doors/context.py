@@ -1,0 +1,49 @@
+"""What a door needs: the parts of one worker, put together by `worker.py`."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from serving.doors.pressure import Pressure
+from serving.doors.tokens import Tokens
+from serving.engine.engine import Engine
+from serving.http.messages import Budget
+from serving.log.feedback import Feedback
+from serving.models.served_models import Models
+from serving.settings.endpoint import Settings
+from serving.telemetry.metrics import Shared
+
+
+@dataclass
+class Door:
+    """A port of its own, besides the one that the server listens on."""
+
+    protocol: str
+    host: str
+    port: int
+    trouble: str | None = None  # why nobody can come in
+
+
+@dataclass
+class Context:
+    worker: str
+    settings: Settings
+    models: Models
+    engine: Engine
+    feedback: Feedback
+    metrics: Shared
+    tokens: Tokens
+    budget: Budget
+    pressure: Pressure
+    draining: bool  # SIGTERM came: callers should go elsewhere
+    doors: Sequence[Door] = ()
+    arrived: Callable[[Any, Any], None] | None = None  # takes a caller's traceparent and tracestate; none: no traces
+
+    @property
+    def ready(self) -> bool:
+        return self.models.ready and not self.draining and not self.shut
+
+    @property
+    def shut(self) -> dict[str, str]:
+        """Doors that should be open and are not: why."""
+        return {door.protocol: door.trouble for door in self.doors if door.trouble}

@@ -1,0 +1,70 @@
+"""What `GET /releases` tells: the endpoint's doors, each model's arms, versions and providers, what is in the way."""
+
+from typing import Any
+
+from serving.doors.context import Context
+from serving.models.served_models import Models, Served, Standing
+
+_REST = ("REST", "Open Inference Protocol v2 over REST")
+
+
+def told_releases(context: Context, host: str | None, port: int | None) -> dict[str, Any]:
+    """`host` and `port` are where this was asked."""
+    models = context.models
+    names = sorted({*models.served, *models.troubles})
+    return {
+        "worker": context.worker,
+        "ready": context.ready,
+        "doors": _doors(context, host, port),
+        "models": {name: _model(models, name) for name in names},
+    }
+
+
+def _doors(context: Context, host: str | None, port: int | None) -> list[dict[str, Any]]:
+    here = {"host": host, "port": port, "open": True}
+    told: list[dict[str, Any]] = [{"protocol": protocol, **here} for protocol in _REST]
+    for door in context.doors:
+        told.append({"protocol": door.protocol, "host": door.host, "port": door.port, "open": door.trouble is None})
+    return told
+
+
+def _model(models: Models, name: str) -> dict[str, Any]:
+    served, trouble = models.served.get(name), models.troubles.get(name)
+    told: dict[str, Any] = _served(served) if served else {"generation": None}
+    if trouble:
+        told["not_served"] = {
+            "generation": trouble.generation,
+            "reason": trouble.reason,
+            "attempts": trouble.attempts,
+        }
+    return told
+
+
+def _served(served: Served) -> dict[str, Any]:
+    release = served.release
+    weights = {arm.name: arm.weight for arm in release.arms}
+    arms = [{**_arm(arm), "weight": weights[arm.name]} for arm in served.arms.values()]
+    return {
+        "generation": release.generation,
+        "strategy": str(release.strategy),
+        "provider_asked": str(release.provider),
+        "arms": arms,
+        "previous": _arm(served.previous) if served.previous else None,
+        "default": release.default,
+        "opened_at": release.opened_at.isoformat(),
+    }
+
+
+def _arm(arm: Standing) -> dict[str, Any]:
+    timing = arm.loaded.timing
+    return {
+        "name": arm.name,
+        "version": arm.version,
+        "role": arm.role,
+        "bundle": arm.digest,
+        "provider": arm.loaded.provider,
+        "precision": arm.loaded.contract.precision,
+        "circuit": str(arm.breaker.state),
+        "batching": timing.batching_pays or timing.slow,
+        "seconds_one_row": timing.one,
+    }

@@ -1,0 +1,97 @@
+"""Copies of requests for a shadow version, scored by a thread of their own. The user never waits for them.
+
+When the thread falls behind, copies are dropped and counted. A copy that fails leaves a row without an answer, so that
+the judge of the rollout sees it.
+"""
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import CancelledError
+from typing import NamedTuple
+
+import numpy as np
+
+from serving.engine.fallback import check
+from serving.log.prediction_log import PredictionLog, Record
+from serving.models.loaded_model import Loaded
+from serving.models.served_models import Served, Standing
+from serving.problems import Overloaded, RequestRefused, TooLate
+from serving.rows.reader import Packed
+from serving.rows.row_shapes import Given
+
+_MOST = 1_000  # copies that wait
+_log = logging.getLogger("serving.engine.shadow")
+
+
+class Copy(NamedTuple):
+    served: Served
+    standing: Standing
+    given: Given
+    request_id: str
+    key: str
+    time: float
+
+
+class Shadows:
+    """Scores copies in the order they came."""
+
+    def __init__(self, log: PredictionLog | None, complete: Callable[[Given, Loaded], Given]) -> None:
+        self._log, self._complete = log, complete  # with the features that the shadow looks up
+        self._waiting: queue.SimpleQueue[Copy | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+
+    def offer(self, copy: Copy) -> None:
+        if self._waiting.qsize() >= _MOST:
+            copy.standing.meter.count("shadow_dropped")
+            return
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, name="shadow", daemon=True)
+            self._thread.start()
+        self._waiting.put(copy)
+
+    def close(self) -> None:
+        if self._thread:
+            self._waiting.put(None)
+            self._thread.join(timeout=10)
+
+    def _work(self) -> None:
+        while copy := self._waiting.get():
+            began = time.perf_counter()
+            try:
+                self._score(copy, began)
+            except (CancelledError, Overloaded, TooLate):  # no fault of the version's
+                copy.standing.meter.count("shadow_dropped")
+            except RequestRefused as err:
+                self._failed(copy, began, err, err.kind)
+            except Exception as err:  # noqa: BLE001 - a thread's border: the next copy must still be scored
+                self._failed(copy, began, err, "model")
+                _log.exception("%s: shadow %s failed", copy.served.release.model, copy.standing.version)
+
+    def _score(self, copy: Copy, began: float) -> None:
+        standing = copy.standing
+        given = self._complete(copy.given, standing.loaded)
+        packed = given.pack(standing.loaded.reader)
+        scores = standing.loaded.score(packed)
+        check(scores, len(packed.numbers))
+        latency = time.perf_counter() - began
+        standing.meter.answered((latency, len(scores), scores if scores.ndim == 1 else scores.max(axis=1)))
+        self._write(copy, len(scores), packed, scores, latency, "")
+
+    def _failed(self, copy: Copy, began: float, err: Exception, kind: str) -> None:
+        copy.standing.meter.count("errors", kind)
+        rows, latency = len(copy.given.as_rows()), time.perf_counter() - began
+        self._write(copy, rows, None, None, latency, f"shadow: {type(err).__name__}: {err}"[:300])
+
+    def _write(
+        self, copy: Copy, rows: int, packed: Packed | None, scores: np.ndarray | None, latency: float, why: str
+    ) -> None:
+        if self._log:
+            entities = copy.given.entities(copy.standing.loaded.contract.entity)
+            record = Record(
+                copy.request_id, copy.time, copy.key, rows, copy.standing, copy.served.release.generation,
+                entities, packed, scores, latency, why,
+            )  # fmt: skip
+            self._log.add(record)

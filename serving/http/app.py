@@ -1,0 +1,190 @@
+"""The endpoint as an ASGI application: finds the route, checks the token, turns what goes wrong into an answer.
+
+Stands in front of the application that BentoML makes and hands on what it does not know itself.
+"""
+
+import asyncio
+import logging
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple
+from urllib.parse import unquote
+
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from serving.doors.context import Context
+from serving.http import oip, rest
+from serving.http.messages import Gone, Receive, Request, Response, Scope, Send, json_response, refusal
+from serving.http.openapi import PAGE, document
+from serving.problems import RequestRefused
+
+Handler = Callable[[Context, Request], Awaitable[Response]]
+_MOST_PATHS = 10_000  # that are remembered with their route
+_log = logging.getLogger("serving.http.app")
+
+
+class Route(NamedTuple):
+    method: str
+    pattern: re.Pattern[str]
+    handler: Handler
+    open: bool  # no token needed
+
+
+class Found(NamedTuple):
+    handlers: dict[str, Route]  # by method
+    params: tuple[str, ...]
+
+
+async def alive(context: Context, request: Request) -> Response:
+    return Response(b"\n", type=b"text/plain")
+
+
+async def ready(context: Context, request: Request) -> Response:
+    """503 while a model that has a release is not served, and while the worker drains."""
+    told = {"ready": context.ready, "draining": context.draining}
+    troubles = {name: trouble.reason for name, trouble in context.models.troubles.items()}
+    return json_response(told | {"troubles": troubles | context.shut}, status=200 if context.ready else 503)
+
+
+async def metrics(context: Context, request: Request) -> Response:
+    content = await asyncio.to_thread(context.metrics.text)
+    return Response(content, type=CONTENT_TYPE_LATEST.encode())
+
+
+async def openapi(context: Context, request: Request) -> Response:
+    return json_response(document(context.models))
+
+
+async def docs(context: Context, request: Request) -> Response:
+    return Response(PAGE, type=b"text/html; charset=utf-8")
+
+
+def _route(method: str, path: str, handler: Handler, *, open: bool = False) -> Route:
+    return Route(method, re.compile(path.replace("{}", "([^/]+)")), handler, open)
+
+
+ROUTES = (
+    _route("POST", "/v1/models/{}/predict", rest.predict),
+    _route("POST", "/v1/models/{}/explain", rest.explained),
+    _route("POST", "/v1/models/{}/feedback", rest.feedback),
+    _route("GET", "/v1/models/{}/card", rest.card),
+    _route("GET", "/releases", rest.releases),
+    _route("GET", "/v2", oip.server),
+    _route("GET", "/v2/health/live", oip.live, open=True),
+    _route("GET", "/v2/health/ready", oip.ready, open=True),
+    _route("GET", "/v2/models/stats", oip.statistics),
+    _route("POST", "/v2/repository/index", oip.repository),
+    _route("POST", "/v2/models/{}/infer", oip.infer),
+    _route("POST", "/v2/models/{}/versions/{}/infer", oip.infer),
+    _route("GET", "/v2/models/{}/ready", oip.model_ready),
+    _route("GET", "/v2/models/{}/versions/{}/ready", oip.model_ready),
+    _route("GET", "/v2/models/{}/stats", oip.statistics),
+    _route("GET", "/v2/models/{}/versions/{}/stats", oip.statistics),
+    _route("GET", "/v2/models/{}", oip.model),
+    _route("GET", "/v2/models/{}/versions/{}", oip.model),
+    _route("GET", "/livez", alive, open=True),
+    _route("GET", "/healthz", alive, open=True),
+    _route("GET", "/readyz", ready, open=True),
+    _route("GET", "/metrics", metrics),
+    _route("GET", "/openapi.json", openapi),
+    _route("GET", "/docs", docs),
+)
+
+
+class Endpoint:
+    """`worker` makes the parts when the server starts; `inner` answers what is not ours."""
+
+    def __init__(self, inner: Any, worker: Any) -> None:
+        self._inner, self._worker = inner, worker
+        self._paths: dict[str, Found] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._live(scope, receive, send)
+            return
+        path = scope["path"]
+        found = self._paths.get(path) or self._find(path)
+        if scope["type"] != "http" or not found.handlers:
+            await self._pass_on(scope, receive, send)
+            return
+        context: Context = self._worker.context
+        request = Request(scope, receive, found.params)
+        if context.arrived is not None:
+            context.arrived(request.headers.get(b"traceparent"), request.headers.get(b"tracestate"))
+        try:
+            response = await _answer(context, request, found)
+        except Gone:
+            return
+        if context.draining:
+            response.close = True
+        await response.send(send)
+
+    def _find(self, path: str) -> Found:
+        handlers, params = {}, ()
+        for route in ROUTES:
+            match = route.pattern.fullmatch(path)
+            if match and route.method not in handlers:
+                handlers[route.method] = route
+                params = params or tuple(unquote(part) for part in match.groups())
+        found = Found(handlers, params)
+        if handlers:
+            if len(self._paths) >= _MOST_PATHS:
+                self._paths.clear()
+            self._paths[path] = found
+        return found
+
+    async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """BentoML's own routes, behind the same tokens."""
+        if scope["type"] == "http":
+            try:
+                self._worker.context.tokens.check(dict(scope["headers"]).get(b"authorization"))
+            except RequestRefused as err:
+                await refusal(err).send(send)
+                return
+        await self._inner(scope, receive, send)
+
+    async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Our parts start after BentoML's and end before them."""
+
+        async def receiving() -> Any:
+            message = await receive()
+            if message["type"] == "lifespan.shutdown":
+                await self._worker.stop()
+            return message
+
+        async def sending(message: Any) -> None:
+            if message["type"] == "lifespan.startup.complete":
+                await self._worker.start()
+            await send(message)
+
+        await self._inner(scope, receiving, sending)
+
+
+async def _answer(context: Context, request: Request, found: Found) -> Response:
+    route = found.handlers.get(request.method)
+    if route is None:
+        if request.method == "HEAD" and "GET" in found.handlers:
+            route = found.handlers["GET"]
+        else:
+            allowed = ", ".join(sorted(found.handlers))
+            return _with_header(
+                refusal(RequestRefused(f"the method is {allowed}", status=405, kind="method")),
+                (b"allow", allowed.encode()),
+            )
+    try:
+        if not route.open:
+            context.tokens.check(request.headers.get(b"authorization"))
+        if route.method == "POST":
+            request.began = context.pressure.arrived(request.began)
+        return await route.handler(context, request)
+    except RequestRefused as err:
+        return refusal(err)
+    except Exception:  # noqa: BLE001 - the process border: a bug is logged with its trace, the caller gets no inside view
+        _log.exception("%s %s failed", request.method, request.path[:200])
+        context.engine.meters.of("", "", "").count("errors", "internal")
+        return refusal(RequestRefused("an error inside the endpoint; its log says more", status=500, kind="internal"))
+
+
+def _with_header(response: Response, header: tuple[bytes, bytes]) -> Response:
+    response.headers = (*response.headers, header)
+    return response

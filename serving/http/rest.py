@@ -1,0 +1,133 @@
+"""The plain REST door: predict, explain, feedback, releases, card.
+
+Turns requests into calls of the engine and answers into JSON or Arrow. Decides nothing.
+"""
+
+import math
+from typing import Any
+
+import orjson
+
+from serving.doors.context import Context
+from serving.doors.releases import told_releases
+from serving.engine.answer import Answer, predictions
+from serving.engine.explain import explain
+from serving.http.messages import ARROW, JSON, Request, Response, json_response, parse_json
+from serving.problems import Problem, RequestRefused
+from serving.rows.arrow import read_table, write_answer
+from serving.rows.row_shapes import Given, NamedRows, TableRows
+
+_LONGEST_DEADLINE = 3_600_000.0  # milliseconds
+_TELLS = frozenset({"rows", "key"})
+
+
+async def predict(context: Context, request: Request) -> Response:
+    """`{"rows": [{field: value}]}` or an Arrow stream → predictions, in the same format."""
+    model = request.params[0]
+    body = await request.body(context.settings.body, context.budget)
+    arrow = _is_arrow(request)
+    given, key = (TableRows(read_table(body)), None) if arrow else read_named(parse_json(body))
+    answer = await context.engine.infer(
+        model,
+        given,
+        key=key or header_key(request),
+        deadline=header_deadline(request),
+        began=request.began,
+    )
+    return write_answer(answer) if arrow else Response(answer_json(answer))
+
+
+def read_named(content: Any) -> tuple[Given, str | None]:
+    if type(content) is not dict or type(rows := content.get("rows")) is not list:
+        raise RequestRefused('the body is an object {"rows": [{field: value, …}, …]}', status=422)
+    if len(content) == 1:
+        return NamedRows(rows), None
+    if unknown := sorted(content.keys() - _TELLS):
+        raise RequestRefused([Problem(name[:100], None, "is not known here; there are rows, key") for name in unknown])
+    key = content["key"]
+    if not isinstance(key, str) or not 0 < len(key) <= 200:
+        raise RequestRefused([Problem("key", None, "is a text of 1 to 200 characters")], status=422)
+    return NamedRows(rows), key
+
+
+def answer_json(answer: Answer) -> bytes:
+    content: dict[str, Any] = {
+        "request_id": answer.request_id,
+        "model": answer.model,
+        "version": answer.version,
+        "arm": answer.arm,
+        "provider": answer.provider,
+        "degraded": answer.degraded,
+        "predictions": predictions(answer),
+    }
+    if answer.why:
+        content["why"] = answer.why
+    if answer.notes:
+        content["notes"] = answer.notes
+    return orjson.dumps(content)
+
+
+async def explained(context: Context, request: Request) -> Response:
+    """`{"rows": […], "method": "occlusion" | "shapley"}` → what each field did to each answer."""
+    content = parse_json(await request.body(context.settings.body, context.budget))
+    if not isinstance(content, dict) or not isinstance(content.get("rows"), list):
+        raise RequestRefused('the body is an object {"rows": [{field: value, …}, …]}', status=422)
+    served = context.engine.served(request.params[0])
+    return json_response(await explain(context, served, content))
+
+
+async def feedback(context: Context, request: Request) -> Response:
+    """`{"request_id", "row", "outcome"}`, or a list of them → how many were taken."""
+    model = request.params[0]
+    served = context.engine.served(model)
+    content = parse_json(await request.body(context.settings.body, context.budget))
+    taken = context.feedback.take(served, content if isinstance(content, list) else [content])
+    return json_response({"accepted": taken}, status=202)
+
+
+async def releases(context: Context, request: Request) -> Response:
+    """What every model's release is on this worker, and what is wrong with a newer one."""
+    here = request.scope.get("server") or (None, None)
+    return json_response(told_releases(context, *here))
+
+
+async def card(context: Context, request: Request) -> Response:
+    served = context.engine.served(request.params[0])
+    text = served.champion.loaded.bundle.card.encode()
+    return Response(text, type=b"text/markdown; charset=utf-8")
+
+
+def header_key(request: Request) -> str | None:
+    """`x-request-key`: callers with the same key get the same arm."""
+    key = request.headers.get(b"x-request-key")
+    return key[:200].decode("latin-1") if key else None
+
+
+def header_deadline(request: Request) -> float | None:
+    """`x-deadline-ms`, as seconds."""
+    text = request.headers.get(b"x-deadline-ms")
+    if text is None:
+        return None
+    try:
+        milliseconds = float(text)
+    except ValueError:
+        milliseconds = math.nan
+    if not 1 <= milliseconds <= _LONGEST_DEADLINE:
+        raise RequestRefused([Problem("x-deadline-ms", None, "is a number of milliseconds from 1 to 3600000")])
+    return milliseconds / 1_000
+
+
+def _is_arrow(request: Request) -> bool:
+    kind = request.headers.get(b"content-type")
+    if kind is None or kind == JSON:
+        return False
+    plain = kind.partition(b";")[0].strip().lower()
+    if plain == ARROW:
+        return True
+    if plain == JSON:
+        return False
+    raise RequestRefused(
+        f"the body is application/json or {ARROW.decode()}, not {plain[:60].decode('latin-1')}",
+        status=415,
+        kind="media_type",
+    )

@@ -1,0 +1,215 @@
+"""What each model's release means on this worker: bundles opened, checked, warmed and ready to answer.
+
+`Models` watches the release files. A new generation is loaded beside the old one and takes its place between
+two requests; one that cannot be served leaves the old one in place and says why. Routes no request.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from serving.contract.bundle import CorruptBundleError, ProviderError
+from serving.contract.release import Arm, Release, ReleaseError, Role, read_release
+from serving.models.breaker import Breaker
+from serving.models.loaded_model import Loaded
+from serving.models.router import Route, router
+from serving.telemetry.meter import Meter, Meters
+
+_PAUSE = 1.0  # seconds until a failed load is tried again; doubles
+_LONGEST_PAUSE = 30.0
+_BREAKER_PAUSE = 2.0
+_log = logging.getLogger("serving.models.served_models")
+
+
+class CannotServe(Exception):
+    """A release that this worker cannot serve; the message says every reason."""
+
+
+class Standing:
+    """One arm as this worker serves it: the loaded bundle, its breaker and its meter."""
+
+    __slots__ = ("breaker", "digest", "index", "loaded", "meter", "name", "role", "tail", "version")
+
+    def __init__(self, arm: Arm, loaded: Loaded, meter: Meter, breaker: Breaker, tail: str) -> None:
+        self.name, self.version, self.role = arm.name, arm.version, str(arm.role)
+        self.digest = arm.bundle
+        self.loaded, self.meter, self.breaker = loaded, meter, breaker
+        self.tail = tail  # ends a request's id: generation and arm, so that feedback finds its way
+
+
+@dataclass(frozen=True)
+class Served:
+    """One generation of one model, ready."""
+
+    release: Release
+    route: Route
+    arms: dict[str, Standing]
+    champion: Standing
+    previous: Standing | None
+    ladders: dict[str, tuple[Standing, ...]]  # arm → who answers, in this order
+    only: Standing | None  # the arm that answers every request, where there is but one
+
+    def by_version(self, version: str) -> Standing | None:
+        return next((arm for arm in self.arms.values() if arm.version == version), None)
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """Why the newest release of a model is not the one that is served."""
+
+    generation: int | None
+    reason: str
+    attempts: int
+    again: float  # clock time of the next try
+
+
+class Models:
+    """Every model that has a release, at the newest generation that could be loaded."""
+
+    def __init__(
+        self,
+        releases: Path,
+        bundles: Path,
+        *,
+        meters: Meters,
+        load_bundle: Callable[[Path, str], Loaded],
+        baked: Release | None = None,
+        baked_path: Path | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._releases, self._bundles = releases, bundles
+        self._meters, self._load, self._clock = meters, load_bundle, clock
+        self._baked, self._baked_path = baked, baked_path
+        self._seen: dict[str, tuple[int, ...]] = {}
+        self.held: dict[tuple[str, str], Loaded] = {}  # (digest, provider) → what is in memory
+        self._versions: dict[str, str] = {}  # digest → version, of every release seen
+        self.served: dict[str, Served] = {}
+        self.troubles: dict[str, Trouble] = {}
+        self.rounds = 0
+
+    @property
+    def ready(self) -> bool:
+        """Every model that has a release is served, at whatever generation; and there is one at all."""
+        return bool(self.served) and all(name in self.served for name in self.troubles)
+
+    def poll(self) -> bool:
+        """Look once at the release files; True where a generation took another's place."""
+        changed = False
+        for model, path in self._files():
+            changed |= self._look(model, path)
+        if self._baked and self._baked.model not in (*self.served, *self.troubles, *self._seen):
+            changed |= self._take(self._baked)
+        if changed:
+            self._forget()
+        self.rounds += 1
+        return changed
+
+    def _files(self) -> Iterable[tuple[str, Path]]:
+        try:
+            return [(path.stem, path) for path in sorted(self._releases.glob("[!.]*.json"))]
+        except OSError as err:
+            _log.warning("cannot list %s: %s; the releases that were read go on", self._releases, err)
+            return []
+
+    def _look(self, model: str, path: Path) -> bool:
+        try:
+            stat = path.stat()
+        except OSError:
+            return False  # gone between listing and looking: what is served goes on
+        seen = (stat.st_mtime_ns, stat.st_ino, stat.st_size)
+        trouble = self.troubles.get(model)
+        due = trouble is not None and self._clock() >= trouble.again
+        if self._seen.get(model) == seen and not due:
+            return False
+        self._seen[model] = seen
+        try:
+            release = read_release(path)
+        except (OSError, ReleaseError) as err:
+            self._trouble(model, None, str(err))
+            return False
+        if release.model != model:
+            self._trouble(model, release.generation, f"{path.name} holds a release of {release.model}")
+            return False
+        return self._take(release)
+
+    def _take(self, release: Release) -> bool:
+        current = self.served.get(release.model)
+        if current and release.generation <= current.release.generation:
+            if current.release == release:
+                self.troubles.pop(release.model, None)
+            else:
+                behind = f"generation {release.generation} is not above {current.release.generation}"
+                self._trouble(release.model, release.generation, behind)
+            return False
+        try:
+            served = self._build(release)
+        except CannotServe as err:
+            self._trouble(release.model, release.generation, str(err))
+            return False
+        self.served[release.model] = served  # from here on requests go to the new generation
+        self.troubles.pop(release.model, None)
+        _log.info("%s: serving generation %s", release.model, release.generation)
+        return True
+
+    def _trouble(self, model: str, generation: int | None, reason: str) -> None:
+        before = self.troubles.get(model)
+        attempts = before.attempts + 1 if before and before.reason == reason else 1
+        again = self._clock() + min(_PAUSE * 2 ** (attempts - 1), _LONGEST_PAUSE)
+        self.troubles[model] = Trouble(generation, reason, attempts, again)
+        if attempts == 1:
+            _log.error("%s: generation %s is not served: %s", model, generation, reason)
+
+    def _build(self, release: Release) -> Served:
+        digests = dict.fromkeys(arm.bundle for arm in release.arms)
+        loaded, problems = {}, []
+        for digest in (*digests, *([release.fallback] if release.fallback else [])):
+            try:
+                loaded[digest] = self._get(digest, release)
+            except (CorruptBundleError, ProviderError, OSError, ValueError, CannotServe) as err:
+                problems.append(f"bundle {digest[:12]}: {err}")
+        if problems:
+            raise CannotServe("; ".join(problems))
+        return self._assemble(release, loaded)
+
+    def _get(self, digest: str, release: Release) -> Loaded:
+        key = (digest, str(release.provider))
+        if key not in self.held:
+            path = self._baked_path if release is self._baked else None
+            loaded = self._load(path or self._bundles / digest, str(release.provider))
+            if loaded.contract.model != release.model:
+                raise CannotServe(f"belongs to {loaded.contract.model}, not to {release.model}")
+            self.held[key] = loaded
+        return self.held[key]
+
+    def _assemble(self, release: Release, loaded: dict[str, Loaded]) -> Served:
+        standing = {
+            arm.name: self._standing(release, arm, loaded[arm.bundle], index) for index, arm in enumerate(release.arms)
+        }
+        champion = standing[release.champion.name]
+        previous = None
+        self._versions |= {arm.bundle: arm.version for arm in release.arms}
+        if release.fallback:
+            version = self._versions.get(release.fallback, release.fallback[:12])
+            arm = Arm("previous", version, release.fallback, Role.CHAMPION, 0.0)
+            previous = self._standing(release, arm, loaded[release.fallback], len(release.arms))
+        rest = (champion, *([previous] if previous else []))
+        ladders = {name: (arm, *(other for other in rest if other is not arm)) for name, arm in standing.items()}
+        alone = len(release.arms) == 1
+        return Served(release, router(release), standing, champion, previous, ladders, champion if alone else None)
+
+    def _standing(self, release: Release, arm: Arm, loaded: Loaded, index: int) -> Standing:
+        breaker = Breaker(share=release.guards.error_share, pause=_BREAKER_PAUSE)
+        meter = self._meters.of(release.model, arm.version, arm.name)
+        return Standing(arm, loaded, meter, breaker, f"{release.generation:x}.{index:x}")
+
+    def _forget(self) -> None:
+        """Let go of bundles that no release names any more."""
+        used = {
+            (arm.digest, str(served.release.provider))
+            for served in self.served.values()
+            for arm in (*served.arms.values(), *([served.previous] if served.previous else []))
+        }
+        for key in self.held.keys() - used:
+            del self.held[key]

@@ -1,0 +1,248 @@
+"""A day's record: only ripe labels count, days are the units of chance, and what cannot be judged says why."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from scipy.special import expit
+
+from mlops_assets.domain.evaluation.metrics import METRICS, UnmeasurableError
+from mlops_assets.domain.quality.business_value import mean_worth, undeclared
+from mlops_assets.domain.quality.estimator import Held, learn, pooled
+from mlops_assets.domain.quality.inputs import Day, Version
+from mlops_assets.domain.quality.judge import Found, judge_day
+from mlops_assets.domain.retraining.records import PerformanceDay
+from mlops_assets.domain.spec import Kind
+from mlops_assets.domain.traffic.labelled_rows import together
+from mlops_assets.domain.traffic.ripe_rows import delay_curve, leading
+from mlops_assets.domain.traffic.row_loss import Judged
+from mlops_assets.domain.verdict import Outcome
+from tests.kit.specs import GateSpec, model_spec
+from tests.kit.watching import interval
+
+START = datetime(2013, 7, 1, tzinfo=UTC)
+DAY, HOUR = timedelta(days=1), timedelta(hours=1)
+TIME = pa.timestamp("us", "UTC")
+BINARY = Judged(Kind.BINARY, ("no", "yes"), None)
+
+
+def name_of(number: int) -> str:
+    return f"{START + number * DAY:%Y-%m-%d}"
+
+
+def day(number: int, rows: int = 600, *, delay: timedelta = 2 * HOUR, turned: bool = False, **columns: Any) -> pa.Table:
+    """Labelled answers over a day: probabilities that are right, or in a turned world the contrary."""
+    draw = np.random.default_rng(100 + number)
+    logit = draw.normal(0, 1.5, rows)
+    hit = draw.random(rows) < expit(-logit if turned else logit)
+    times = [START + number * DAY + place * DAY / rows for place in range(rows)]
+    texts = {"version": "1.0.0", "arm": "champion", "role": "champion", "bundle": "b"}
+    values: dict[str, Any] = {
+        "time": pa.array(times, TIME),
+        "known_at": pa.array([each + delay for each in times], TIME),
+        **{key: pa.array([text] * rows) for key, text in texts.items()},
+        "answer": pa.array(expit(logit)[:, None].tolist(), pa.list_(pa.float64())),
+        "label": hit.astype(float),
+    }
+    return pa.table(values | columns)
+
+
+def version(kind: Kind = Kind.BINARY, **changes: Any) -> Version:
+    held = together([day(number) for number in range(-9, 0)])
+    answered = np.array(held["answer"].to_pylist())[:, 0]
+    estimator = learn(kind, "auc", Held(held["label"].to_numpy(), answered, np.empty((len(held), 0))))
+    plain = Version("1.0.0", "b", BINARY, 0.5, {}, (), interval(0.805, 0.01), estimator, ())
+    return replace(plain, **changes)
+
+
+def judged(days: Mapping[int, pa.Table], number: int, now: datetime, *before: PerformanceDay, **given: Any) -> Found:
+    """The day in the light of all days up to it."""
+    seen = {name_of(each): rows for each, rows in days.items() if each <= number}
+    of = Day(
+        name=name_of(number),
+        rows=days[number],
+        recent=seen,
+        curve=delay_curve(together(list(seen.values())), now),
+        sample=given.pop("sample", (np.empty(0), np.empty((0, 0)))),
+        before=before,
+        odd={},
+        now=now,
+    )
+    return judge_day(given.pop("spec", model_spec()), of, given.pop("version", version()))
+
+
+def test_a_day_whose_labels_are_ripe_is_judged_with_those_before_it():
+    days = {number: day(number) for number in range(7)}
+    record = judged(days, 6, START + 8 * DAY).record
+    assert (record.rows, record.labelled, record.maturity) == (600, 600, 1.0)
+    assert record.fall.outcome is Outcome.PASS
+    assert record.recent is not None
+    assert (record.recent.days, record.recent.rows) == (3, 1_800)
+    assert record.realised is not None
+    assert record.recent.realised is not None
+    assert record.realised.low < record.recent.realised.low < record.recent.realised.value
+
+
+def test_a_turned_world_is_a_fall_on_its_second_day():
+    days = {number: day(number, turned=number >= 4) for number in range(7)}
+    outcomes = [judged(days, number, START + (number + 2) * DAY).record.fall.outcome for number in (3, 5, 6)]
+    assert outcomes == [Outcome.PASS, Outcome.FAIL, Outcome.FAIL]
+
+
+def test_days_with_few_labels_are_taken_together_up_to_a_week():
+    days = {number: day(number, 100) for number in range(9)}
+    few = judged(days, 5, START + 12 * DAY).record.recent
+    assert few is not None
+    assert (few.days, few.rows) == (5, 500)
+    fewer = judged({number: day(number, 50) for number in range(2, 9)}, 8, START + 12 * DAY).record
+    assert fewer.recent is not None
+    assert (fewer.recent.days, fewer.fall.outcome) == (7, Outcome.INCONCLUSIVE)
+
+
+def test_labels_that_come_early_do_not_speak_for_a_day():
+    """At midnight the evening's labels are still to come."""
+    record = judged({0: day(0), 1: day(1, delay=6 * HOUR)}, 1, START + 2 * DAY).record
+    assert record.maturity < 0.9
+    assert record.realised is None
+    assert record.fall.outcome is Outcome.INCONCLUSIVE
+    assert "of its labels are there" in record.fall.reason
+    assert record.estimated is not None
+
+
+def test_only_rows_that_are_old_enough_count():
+    """Of a day that is ripe on the whole the last rows may be too young: their early labels are not like the rest."""
+    rows = day(0, delay=timedelta(minutes=90))
+    found = judged({0: rows}, 0, START + DAY)
+    assert found.record.maturity >= 0.9
+    assert found.ripe is not None
+    assert max(found.ripe.rows["time"].to_pylist()) <= START + DAY - timedelta(minutes=90)
+    assert len(found.ripe) < found.record.labelled + 40
+
+
+def test_what_hours_have_in_common_widens_the_interval():
+    """Rows of whole hours that are right or wrong together say less than as many rows of their own."""
+    rows = day(0, 24_000)
+    hours = np.arange(24_000) // 1_000
+    told = np.array(rows["answer"].to_pylist())[:, 0]
+    right = np.random.default_rng(0).permutation(24)[hours] < 12
+    together_ = np.where(right, told >= 0.5, told < 0.5).astype(float)
+    apart = np.random.default_rng(0).permutation(together_)
+    widths = []
+    for labels in (together_, apart):
+        realised = judged({0: rows.set_column(7, "label", pa.array(labels))}, 0, START + 2 * DAY).record.realised
+        assert realised is not None
+        widths.append(realised.high - realised.low)
+    assert widths[0] > 5 * widths[1]
+
+
+def test_another_versions_days_and_shadows_are_left_out():
+    other = day(0).set_column(5, "bundle", pa.array(["other"] * 600))
+    shadow = day(1, 900).set_column(4, "role", pa.array(["shadow"] * 900))
+    both = together([day(1, 500), shadow])
+    record = judged({0: other, 1: both}, 1, START + 3 * DAY).record
+    assert (record.rows, record.recent and record.recent.days) == (500, 1)
+    assert leading(both) == ("1.0.0", "b")
+    assert leading(shadow) is None
+
+
+def test_nobody_answered_and_labels_never_came_are_told():
+    nobody = judged({0: day(0, 0)}, 0, START + 2 * DAY, version=None).record
+    assert nobody.fall.outcome is nobody.estimated_fall.outcome is nobody.trust.outcome is Outcome.INCONCLUSIVE
+    assert "No version answered" in nobody.fall.reason
+    none = pa.array([None] * 600, TIME)
+    unlabelled = judged({0: day(0, label=pa.array([np.nan] * 600), known_at=none)}, 0, START + 40 * DAY).record
+    assert unlabelled.fall.outcome is Outcome.INCONCLUSIVE
+    assert "0% of its labels are there" in unlabelled.fall.reason
+    assert unlabelled.estimated is not None
+    one = judged({0: day(0, 1)}, 0, START + 2 * DAY).record
+    assert one.fall.outcome is Outcome.INCONCLUSIVE
+    assert "1 rows" in one.fall.reason
+
+
+def test_without_a_reference_the_reason_is_told():
+    bare = version(baseline=None, estimator=None, problems=("no evaluation of it",))
+    record = judged({0: day(0)}, 0, START + 2 * DAY, version=bare).record
+    assert record.fall.outcome is Outcome.INCONCLUSIVE
+    assert "no evaluation of it" in record.fall.reason
+    assert (record.baseline, record.estimated) == (None, None)
+    assert record.realised is not None
+
+
+def test_estimates_are_trusted_once_they_have_been_right_and_no_more_when_the_world_turned():
+    days = {number: day(number, 3_000, turned=number >= 8) for number in range(16)}
+    records: list[PerformanceDay] = []
+    for number in days:
+        near = {each: rows for each, rows in days.items() if number - 7 < each <= number}
+        records.append(judged(near, number, START + (number + 2) * DAY, *records).record)
+    outcomes = [each.trust.outcome for each in records]
+    assert outcomes[:5] == [Outcome.INCONCLUSIVE] * 5
+    assert outcomes[6] is Outcome.PASS
+    assert records[7].estimated_fall.outcome is Outcome.PASS
+    assert outcomes[-1] is Outcome.FAIL  # they cannot see that the same inputs mean something else
+    assert records[-1].fall.outcome is Outcome.FAIL
+
+
+def test_labels_are_expected_as_on_the_days_before():
+    before = judged({0: day(0)}, 0, START + 2 * DAY).record
+    stopped = day(1, label=pa.array([np.nan] * 600), known_at=pa.array([None] * 600, TIME))
+    record = judged({0: day(0), 1: stopped}, 1, START + 3 * DAY, before).record
+    assert (record.labelled, record.expected) == (0, 600)
+    assert judged({0: day(0)}, 0, START + 2 * DAY).record.expected == 600
+
+
+def number(seed: int, rows: int, noise: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    draw = np.random.default_rng(seed)
+    features = draw.normal(0, 1, (rows, 2))
+    told = 3 * features[:, 0]
+    return told + draw.normal(0, noise * (1 + (features[:, 1] > 0)), rows), told, features
+
+
+@pytest.mark.parametrize("metric", ["mae", "rmse", "r2"])
+def test_a_number_is_estimated_and_days_of_it_pooled(metric):
+    estimator = learn(Kind.REGRESSION, metric, Held(*number(0, 5_000, 1.0)))
+    parts = []
+    for seed in (1, 2):
+        truth, told, features = number(seed, 2_000, 1.0)
+        guess = estimator(told, features, level=0.95, seed=0)
+        assert guess.low <= METRICS[metric](truth, told) <= guess.high
+        parts.append((2_000 * seed, guess))
+    both = pooled(metric, parts)
+    ends = sorted(each.estimate for _, each in parts)
+    assert ends[0] <= both.estimate <= ends[1]
+    assert both.low < both.estimate < both.high
+
+
+def test_a_days_error_is_estimated_before_its_labels_are_there():
+    spec = model_spec()
+    gates: GateSpec = replace(spec.gates, metric="mae")
+    spec = replace(spec, gates=gates, target=replace(spec.target, kind=Kind.REGRESSION))
+    truth, told, features = number(3, 800, 1.0)
+    rows = day(0, 800, answer=pa.array(told[:, None].tolist(), pa.list_(pa.float64())), label=pa.array(truth))
+    estimator = learn(Kind.REGRESSION, "mae", Held(*number(0, 5_000, 1.0)))
+    known = version(judged=Judged(Kind.REGRESSION, (), 1.0), baseline=interval(1.2, 0.02), estimator=estimator)
+    record = judged({0: rows}, 0, START + 2 * DAY, spec=spec, version=known, sample=(told, features)).record
+    assert record.estimated_fall.numbers["current"] == pytest.approx(1.2, abs=0.1)
+    assert record.realised is not None
+    assert record.estimated is not None
+    assert record.estimated.low <= record.realised.value <= record.estimated.high
+
+
+def test_what_cannot_be_estimated_says_so():
+    flat = learn(Kind.REGRESSION, "r2", Held(*number(0, 500, 1.0)))
+    with pytest.raises(UnmeasurableError, match="every prediction is the same"):
+        flat(np.ones(50), np.zeros((50, 2)), level=0.95, seed=0)
+    with pytest.raises(UnmeasurableError, match="on no day"):
+        pooled("mae", [])
+
+
+def test_the_worth_of_answers_is_the_mean_over_answer_and_outcome():
+    costs = {"yes/yes": 10.0, "yes/no": -2.0, "no/yes": -20.0}
+    labels, told = np.array([1.0, 0.0, 1.0, 0.0]), np.array([0.9, 0.8, 0.1, 0.2])
+    assert mean_worth(costs, ("no", "yes"), labels, told, None) == pytest.approx((10 - 2 - 20 + 0) / 4)
+    assert mean_worth(costs, ("no", "yes"), labels, told, 0.85) == pytest.approx((10 + 0 - 20 + 0) / 4)
+    assert mean_worth({}, ("no", "yes"), labels, told, None) is None
+    assert undeclared({"yes/no": 1.0, "yes/perhaps": 1.0}, ("no", "yes")) == ("yes/perhaps",)

@@ -1,0 +1,132 @@
+"""What follows from what was seen, strategy by strategy."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from mlops_assets.domain.release.experiment import ArmEvidence
+from mlops_assets.domain.release.release_state import ReleaseState
+from mlops_assets.domain.release.rollout import Action
+from mlops_assets.domain.release.rollout_policy import Strategy
+from mlops_assets.domain.release.rollout_signals import Watched
+from mlops_assets.domain.release.sequential import Sample
+from mlops_assets.domain.release.step_decision import StepDecision, decide_step, nothing_to_decide
+from mlops_assets.domain.release.step_evidence import Seen
+from mlops_assets.domain.release.step_report import markdown, told
+from tests.fakes.logged import state
+from tests.kit.specs import ROLLOUT
+
+HOUR = timedelta(hours=1)
+QUIET = Watched(20_000, 200, 100, Sample(0, 0.0, 0.0))
+FAILING = Watched(20_000, 2_000, 100, Sample(0, 0.0, 0.0))
+
+
+def seen(release: ReleaseState, *arms: Watched, **other) -> Seen:
+    values = {"elapsed": HOUR, "blind": timedelta(0), "slices": {}, "people": {}, "problems": (), "notes": ()} | other
+    return Seen(state=release, arms=dict(zip((a.name for a in release.arms), arms, strict=True)), **values)
+
+
+def decide(release: ReleaseState, *arms: Watched, **other) -> StepDecision:
+    return decide_step(ROLLOUT, release, seen(release, *arms, **other))
+
+
+@pytest.mark.parametrize(
+    ("share", "canary", "champion", "expected"),
+    [
+        (0.5, QUIET, QUIET, (Action.ADVANCE, 1.0, True)),
+        (0.25, QUIET, replace(QUIET, requests=60_000, errors=600, slow=300), (Action.ADVANCE, 0.5, False)),
+        (0.5, FAILING, QUIET, (Action.ROLL_BACK, 0.0, False)),
+        (0.5, replace(QUIET, requests=200, errors=2, slow=1), replace(QUIET, requests=200, errors=2, slow=1),
+         (Action.HOLD, 0.5, False)),
+    ],
+)  # fmt: skip
+def test_a_canary_goes_by_its_steps(share, canary, champion, expected):
+    found = decide(state(share=share), champion, canary)
+    assert (found.action, found.share, found.finishes) == expected
+    assert found.arm == "canary"
+    assert found.numbers["canary requests"] == canary.requests
+
+
+def test_a_canary_at_no_declared_step_holds_and_says_so():
+    found = decide(state(share=0.07), QUIET, QUIET)
+    assert found.action is Action.HOLD
+    assert "none of the steps" in found.reason
+
+
+@pytest.mark.parametrize(
+    ("shadow", "action", "share"),
+    [
+        (QUIET, Action.ADVANCE, 1.0),
+        (FAILING, Action.ROLL_BACK, 0.0),
+    ],
+)
+def test_a_shadow_is_judged_on_its_copies_in_one_step(shadow, action, share):
+    found = decide(state(Strategy.SHADOW, share=1.0), QUIET, shadow)
+    assert (found.action, found.share) == (action, share)
+
+
+def test_a_shadow_that_waits_keeps_its_copies():
+    few = replace(QUIET, requests=200, errors=2, slow=1)
+    found = decide(state(Strategy.SHADOW, share=0.8), replace(few, requests=250), few)
+    assert (found.action, found.share) == (Action.HOLD, 0.8)
+
+
+def people(count: int, mean: float) -> ArmEvidence:
+    sample = Sample(count, count * mean, count * (mean**2 + 0.01))
+    return ArmEvidence(count, {"loss": sample, "reward": sample})
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "action", "share"),
+    [
+        (people(9_000, 0.10), people(9_000, 0.20), Action.ADVANCE, 1.0),
+        (people(90_000, 0.20), people(90_000, 0.20), Action.ROLL_BACK, 0.0),
+        (people(300, 0.10), people(300, 0.20), Action.HOLD, 0.5),
+        (people(9_000, 0.10), people(12_000, 0.20), Action.FREEZE, 0.5),
+    ],
+)
+def test_an_ab_test_ends_as_its_readout_says(ours, theirs, action, share):
+    found = decide(state(Strategy.AB_TEST, share=0.5), QUIET, QUIET, people={"champion": theirs, "variant": ours})
+    assert (found.action, found.share) == (action, share)
+
+
+def test_a_variant_that_cannot_answer_is_taken_away_before_the_readout_ends():
+    evidence: Mapping[str, ArmEvidence] = {"champion": people(300, 0.2), "variant": people(300, 0.1)}
+    found = decide(state(Strategy.AB_TEST, share=0.5), QUIET, FAILING, people=evidence)
+    assert (found.action, found.share) == (Action.ROLL_BACK, 0.0)
+    assert "proven to be worse" in found.reason
+
+
+@pytest.mark.parametrize(("blind", "action"), [(timedelta(minutes=5), Action.HOLD), (HOUR, Action.ROLL_BACK)])
+@pytest.mark.parametrize("strategy", [Strategy.CANARY, Strategy.AB_TEST])
+def test_what_cannot_be_measured_holds_and_then_goes(strategy, blind, action):
+    found = decide(state(strategy, share=0.5), QUIET, QUIET, blind=blind, problems=("a gap in the log",))
+    assert found.action is action
+    assert "a gap in the log" in found.reason
+
+
+@pytest.mark.parametrize("strategy", [Strategy.THOMPSON, Strategy.EPSILON_GREEDY])
+def test_a_bandit_is_read_out_and_never_ended(strategy):
+    evidence = {"champion": people(90_000, 0.2), "variant": people(90_000, 0.1)}
+    found = decide(state(strategy, share=0.5), QUIET, FAILING, people=evidence)
+    assert found.action is Action.HOLD
+    assert "variant: 90000 people, mean reward 0.1" in found.reason
+
+
+def test_what_is_not_judged_says_why():
+    release = state()
+    assert nothing_to_decide(release) is None
+    assert "frozen by tests" in str(nothing_to_decide(replace(release, frozen=True)))
+    assert "alone" in str(nothing_to_decide(replace(release, arms=release.arms[:1])))
+
+
+def test_a_person_is_told_every_number_and_what_is_missing():
+    release, few = state(share=0.5), replace(QUIET, requests=200, errors=2, slow=1)
+    look = seen(release, few, few, notes=("3 rows have outcomes that contradict each other: the first one counts",))
+    found = decide_step(ROLLOUT, release, look)
+    for text in (told(found, release, look), markdown(found, release, look)):
+        assert "contradict" in text
+        assert "200 canary requests" in text
+        assert "1.1.0" in text

@@ -1,0 +1,89 @@
+"""What is told to people: what opens, what ends, and what changes nothing."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from mlops_assets.domain.alerts.alerting import Alert, AlertKind, Resolved, Severity
+from mlops_assets.domain.registry.ledger import Action, Entry
+from mlops_assets.domain.retraining.announcements import of_age, of_decision, of_entry, of_start
+from mlops_assets.domain.retraining.decision import decide
+from mlops_assets.domain.retraining.records import Weighed
+from mlops_assets.domain.verdict import Outcome
+from tests.fakes.samples import sample
+from tests.kit.watching import NOW, RETRAIN, evidence, verdict
+
+AT = datetime(2026, 1, 1, tzinfo=UTC)
+DAY = timedelta(days=1)
+
+
+def events(**changes: Any) -> dict[tuple[str, str], type]:
+    """(kind, key) → whether it opens or ends."""
+    seen = evidence(**changes)
+    weighed = Weighed(decide(RETRAIN, seen, NOW), seen, (), (), "", NOW)
+    return {(each.kind, each.key): type(each) for each in of_decision(RETRAIN, weighed, at=AT, link="here")}
+
+
+@pytest.mark.parametrize(
+    ("changes", "key", "told"),
+    [
+        ({"drift": verdict(Outcome.FAIL)}, (AlertKind.DRIFT, "live rows"), Alert),
+        ({"drift": verdict(Outcome.PASS)}, (AlertKind.DRIFT, "live rows"), Resolved),
+        ({"drift": verdict(Outcome.INCONCLUSIVE)}, (AlertKind.DRIFT, "live rows"), None),
+        ({"drift": None}, (AlertKind.DRIFT, "live rows"), None),
+        ({"realised": verdict(Outcome.FAIL)}, (AlertKind.QUALITY, "realised"), Alert),
+        ({"estimated": verdict(Outcome.FAIL)}, (AlertKind.QUALITY, "estimated"), Alert),
+        ({"estimated": verdict(Outcome.FAIL), "trust": None}, (AlertKind.QUALITY, "estimated"), None),
+        ({"trained_at": NOW - 29 * DAY}, (AlertKind.STALENESS, "champion"), Resolved),
+        ({"trained_at": NOW - 30 * DAY}, (AlertKind.STALENESS, "champion"), Alert),
+        ({"trained_at": None}, (AlertKind.STALENESS, "champion"), None),
+        ({"running": True}, (AlertKind.RETRAIN, "training"), None),
+        ({"running": False}, (AlertKind.RETRAIN, "training"), Resolved),
+    ],
+)
+def test_what_is_seen_is_told(changes, key, told):
+    assert events(**changes).get(key) is told
+
+
+def test_a_cause_that_the_budget_holds_back_is_told_until_it_allows():
+    runs = tuple(NOW - n * DAY for n in (8, 15, 22, 29))
+    key = (AlertKind.RETRAIN, "budget")
+    assert events(realised=verdict(Outcome.FAIL), runs=runs)[key] is Alert
+    assert key not in events(runs=runs)  # nothing asks
+    assert events()[key] is Resolved
+    assert key not in events(person="ada", runs=runs)
+
+
+@pytest.mark.parametrize(("days", "severity"), [(30, Severity.WARNING), (60, Severity.CRITICAL)])
+def test_age_grows_worse(days, severity):
+    (told,) = of_age(RETRAIN, "shop", NOW - days * DAY, NOW, at=AT)
+    assert isinstance(told, Alert)
+    assert (told.severity, told.numbers["days"]) == (severity, days)
+
+
+def test_an_alert_says_cause_numbers_link_and_next_step():
+    fell = verdict(Outcome.FAIL, "realised", "it fell.", change=-0.1)
+    seen = evidence(realised=fell)
+    weighed = Weighed(decide(RETRAIN, seen, NOW), seen, (), (), "", NOW)
+    told = next(each for each in of_decision(RETRAIN, weighed, at=AT, link="here") if isinstance(each, Alert))
+    assert (told.cause, told.link, dict(told.numbers), told.at) == ("it fell.", "here", {"change": -0.1}, AT)
+    assert told.next_step
+    start = of_start("shop", "Yes: it fell.", at=AT)
+    assert (start.kind, start.severity) == (AlertKind.RETRAIN, Severity.INFO)
+
+
+@pytest.mark.parametrize(
+    ("action", "told"),
+    [
+        (Action.ROLLBACK, Alert),
+        (Action.PROMOTED, Resolved),
+        (Action.RELEASE, Resolved),
+        (Action.OVERRIDE, None),
+        (Action.REGISTERED, None),
+    ],
+)
+def test_the_ledger_tells_of_versions_taken_back(action, told):
+    entry = replace(sample(Entry), model="shop", action=action, numbers={"errors": 3.0})
+    assert [type(each) for each in of_entry(entry, at=AT)] == ([told] if told else [])

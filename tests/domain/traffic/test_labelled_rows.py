@@ -1,0 +1,109 @@
+"""Outcomes beside the answers they belong to, whatever form they came in."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from mlops_assets.domain.spec import Kind
+from mlops_assets.domain.traffic.labelled_rows import OUTCOMES, labelled, scores, thinned, unknown
+from mlops_assets.domain.traffic.row_loss import Judged
+
+START = datetime(2013, 7, 1, tzinfo=UTC)
+NOW = START + timedelta(days=2)
+BINARY = Judged(Kind.BINARY, ("no", "yes"), None)
+NUMBER = Judged(Kind.REGRESSION, (), 1.0)
+
+
+def answers(*ids: str, **columns: list[Any]) -> pa.Table:
+    rows = len(ids)
+    texts = {"version": "1.0.0", "arm": "champion", "role": "champion", "bundle": "b"}
+    values = {name: pa.array(columns.get(name, [text] * rows), pa.string()) for name, text in texts.items()}
+    return pa.table(
+        {
+            "request_id": pa.array(ids, pa.string()),
+            "row": pa.array(columns.get("row", [0] * rows), pa.int32()),
+            "time": pa.array([START] * rows, pa.timestamp("us", "UTC")),
+            **values,
+            "answer": pa.array(columns.get("answer", [[0.5]] * rows), pa.list_(pa.float64())),
+        }
+    )
+
+
+def outcomes(*told: tuple[str, str, float]) -> pa.Table:
+    rows = [
+        {"request_id": each, "row": 0, "time": START + timedelta(hours=after), "outcome": said}
+        for each, said, after in told
+    ]
+    return pa.Table.from_pylist(rows, OUTCOMES)
+
+
+def labels(rows: pa.Table, told: pa.Table, **judged: Judged) -> list[float | None]:
+    found = labelled(rows, told, judged or {"b": BINARY}, now=NOW)
+    return [None if np.isnan(each) else each for each in found.rows["label"].to_pylist()]
+
+
+def test_feedback_and_source_that_say_the_same_do_not_contradict_each_other():
+    told = outcomes(("a", '"yes"', 1), ("a", "yes", 2), ("b", "true", 1), ("b", "no", 2))
+    found = labelled(answers("a", "b"), told, {"b": BINARY}, now=NOW)
+    assert found.rows["label"].to_pylist() == [1.0, 1.0]
+    assert (found.odd["repeated"], found.odd["contradicting"]) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("judged", "said", "expected"),
+    [
+        (BINARY, '"no"', 0.0),
+        (BINARY, "perhaps", None),
+        (NUMBER, "2.50", 2.5),
+        (NUMBER, '"3"', 3.0),
+        (NUMBER, "many", None),
+    ],
+)
+def test_an_outcome_means_what_the_version_learnt(judged, said, expected):
+    assert labels(answers("a"), outcomes(("a", said, 1)), b=judged) == [expected]
+
+
+def test_an_outcome_that_is_not_understood_is_counted_and_one_from_the_future_waits():
+    found = labelled(answers("a", "b"), outcomes(("a", "perhaps", 1), ("b", "yes", 72)), {"b": BINARY}, now=NOW)
+    assert np.isnan(found.rows["label"].to_numpy()).all()
+    assert (found.odd["not understood"], found.odd["from after now"]) == (1, 1)
+
+
+def test_an_answer_of_a_bundle_that_is_not_at_hand_has_no_label():
+    assert labels(answers("a", bundle=["gone"]), outcomes(("a", "yes", 1))) == [None]
+
+
+def test_a_shadows_copy_has_the_outcome_of_its_request():
+    rows = answers("w-1-7.0", "w-1-7.1", "w-2-7.1", role=["champion", "shadow", "shadow"])
+    assert labels(rows, outcomes(("w-1-7.0", "yes", 1))) == [1.0, 1.0, None]
+
+
+def test_no_answers_and_no_outcomes_are_no_error():
+    assert labels(answers(), outcomes()) == []
+    assert labels(answers("a"), outcomes()) == [None]
+    assert labels(answers(), outcomes(("a", "yes", 1))) == []
+
+
+def test_outcomes_of_nobodys_answer_are_strangers_by_request_and_row():
+    rows = answers("a", "a", "b", row=[0, 1, 0])
+    told = pa.Table.from_pylist(
+        [{"request_id": i, "row": r, "time": START, "outcome": "1"} for i, r in (("a", 1), ("a", 2), ("c", 0))],
+        OUTCOMES,
+    )
+    left = unknown(told, rows).select(["request_id", "row"]).to_pylist()
+    assert sorted(map(tuple, (each.values() for each in left))) == [("a", 2), ("c", 0)]
+
+
+def test_scores_are_one_number_a_row_or_one_for_each_class():
+    assert scores(answers("a", "b", answer=[[0.1], [0.2]])).tolist() == [0.1, 0.2]
+    assert scores(answers("a", answer=[[0.1, 0.2, 0.7]])).shape == (1, 3)
+    assert scores(answers()).shape == (0,)
+
+
+def test_thinned_rows_are_evenly_spaced():
+    rows = answers(*map(str, range(10)))
+    assert thinned(rows, 4)["request_id"].to_pylist() == ["0", "3", "6", "9"]
+    assert thinned(rows, 10) is rows

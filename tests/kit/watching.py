@@ -1,0 +1,111 @@
+"""The standard policies of watching and retraining, and references made of arrays, for tests."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from mlops_assets.domain.drift.reference import FORMAT, Profile, read_profile
+from mlops_assets.domain.evaluation.evidence import Interval
+from mlops_assets.domain.monitoring.monitoring_policy import Cause, DriftPolicy, QualityPolicy, RetrainPolicy
+from mlops_assets.domain.retraining.decision import RetrainEvidence
+from mlops_assets.domain.verdict import Outcome, Verdict
+from mlops_assets.training.profile import describe_category, describe_number
+
+DRIFT = DriftPolicy(
+    alpha=0.01,
+    ks=0.1,
+    psi=0.2,
+    psi_rows=1_000,
+    cramers_v=0.1,
+    null_share=0.05,
+    out_of_range=0.02,
+    unseen=0.02,
+    together=0.6,
+    minimum_rows=500,
+    needed=2,
+    of_last=3,
+    exclude=(),
+)
+QUALITY = QualityPolicy(
+    fall=0.05,
+    confidence=0.975,
+    maturity=0.9,
+    minimum_rows=500,
+    trust_windows=5,
+    roll_back_within=timedelta(days=14),
+)
+RETRAIN = RetrainPolicy(
+    causes=tuple(Cause),
+    new_rows=10_000,
+    least_rows=1_000,
+    age_warning=timedelta(days=30),
+    age_critical=timedelta(days=60),
+    cooldown=timedelta(days=7),
+    runs_at_most=4,
+    period=timedelta(days=30),
+    cost_at_most=None,
+)
+NOW = datetime(2013, 7, 2, tzinfo=UTC)
+
+
+def profile_of(
+    numbers: Mapping[str, np.ndarray], categories: Mapping[str, np.ndarray] | None = None, **other: Any
+) -> dict[str, Any]:
+    """What `training.profile` writes, of columns given as arrays."""
+    rows = len(next(iter({**numbers, **(categories or {})}.values())))
+    return {
+        "format": FORMAT,
+        "rows": rows,
+        "numbers": {name: describe_number(values) for name, values in numbers.items()},
+        "categories": {name: describe_category(values) for name, values in (categories or {}).items()},
+        "label": {"rows": rows, "counts": {"no": rows - rows // 4, "yes": rows // 4}},
+        "scores": {"rows": rows, **describe_number(np.linspace(0.01, 0.99, rows))},
+        **other,
+    }
+
+
+def reference_of(numbers: Mapping[str, np.ndarray], categories: Mapping[str, np.ndarray] | None = None) -> Profile:
+    return read_profile(profile_of(numbers, categories))
+
+
+def table_of(columns: Mapping[str, np.ndarray]) -> pa.Table:
+    return pa.table({name: pa.array(values) for name, values in columns.items()})
+
+
+def verdict(outcome: Outcome, name: str = "drift", reason: str = "as seen.", **numbers: float) -> Verdict:
+    return Verdict(name, outcome, reason, numbers)
+
+
+def interval(estimate: float, reach: float) -> Interval:
+    return Interval(estimate, estimate - reach, estimate + reach, 0.95, "delta")
+
+
+CALM = RetrainEvidence(
+    model="shop",
+    champion="7",
+    window="2013-07-01",
+    trained_at=NOW - timedelta(days=10),
+    drift=verdict(Outcome.PASS),
+    realised=verdict(Outcome.PASS, "realised"),
+    estimated=verdict(Outcome.PASS, "estimated"),
+    trust=verdict(Outcome.PASS, "trust"),
+    new_rows=4_000,
+    due=False,
+    person=None,
+    paused=False,
+    running=False,
+    on_trial=None,
+    runs=(NOW - timedelta(days=10),),
+    spent=0.5,
+    cost=0.5,
+    problems=(),
+)
+
+
+def evidence(**changes: Any) -> RetrainEvidence:
+    """Nothing is the matter but what is named."""
+    return replace(CALM, **changes)

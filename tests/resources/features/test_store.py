@@ -1,0 +1,303 @@
+"""The feature store of a real Feast in a folder of its own: a hand-written service and declared ones."""
+
+import shutil
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from feature_repo.transforms.flight_delay import VIEWS
+from mlops_assets.domain.names import CREATED_TIME, EVENT_TIME, SNAPSHOT, Layer
+from mlops_assets.domain.spec import FeatureSpec, ModelSpec
+from mlops_assets.domain.verdict import Outcome
+from mlops_assets.resources.features.config import online_settings
+from mlops_assets.resources.features.store import FeatureStore, service_name
+from mlops_assets.resources.lake.tables import Lake
+from tests.kit.specs import model_spec
+
+NOON = datetime(2013, 1, 2, 17, tzinfo=UTC)
+TIME = pa.timestamp("us", "UTC")
+REPO = Path(__file__).parents[3] / "feature_repo"
+
+
+def feature_spec(**changes) -> FeatureSpec:
+    plain = FeatureSpec(service=None, version=1, columns=(), exclude=(), categories=(), entity=("shop",), ttl=None)
+    return replace(plain, **changes)
+
+
+def flights() -> ModelSpec:
+    return model_spec(model="flight_delay", features=feature_spec(service="flight_delay", entity=()))
+
+
+def shops(**changes) -> ModelSpec:
+    return model_spec(model="shops", features=feature_spec(**changes))
+
+
+def opened(folder: Path) -> FeatureStore:
+    home = folder / "feast"
+    return FeatureStore(
+        repo=str(REPO),
+        home=str(home),
+        lake=str(folder / "lake"),
+        online_store=f"sqlite:///{home}/online.db",
+        registry=f"sqlite:///{home}/registry.db",
+    )
+
+
+@pytest.fixture
+def lake(tmp_path) -> Lake:
+    return Lake(root=str(tmp_path / "lake"))
+
+
+@pytest.fixture
+def features(tmp_path) -> FeatureStore:
+    return opened(tmp_path)
+
+
+def feeds() -> dict[str, pd.DataFrame]:
+    """Two mornings of an airport: a flight every ten minutes, two carriers, five to twenty minutes late."""
+    times = pd.date_range("2013-01-01 12:00", "2013-01-02 17:30", freq="10min", tz="UTC", unit="us")
+    hours = pd.date_range("2013-01-01 12:00", "2013-01-02 17:00", freq="h", tz="UTC", unit="us")
+    numbers = ("temp", "dewp", "humid", "wind_speed", "wind_gust", "precip", "pressure", "visib")
+    return {
+        "departures": pd.DataFrame(
+            {
+                "origin": "EWR",
+                "carrier": ["UA", "AA"] * (len(times) // 2),
+                "departed_at": times,
+                "dep_delay": [float(5 + place % 4 * 5) for place in range(len(times))],
+            }
+        ),
+        "weather": pd.DataFrame(
+            {"origin": "EWR", "observed_at": hours, "published_at": hours + pd.Timedelta(hours=1)}
+        ).assign(**{name: range(len(hours)) for name in numbers}),
+        "planes": pd.DataFrame(
+            {
+                "tailnum": ["N1", "N2"],
+                "year": [2000.0, None],
+                "seats": [100, 200],
+                "engines": [2, 2],
+                "manufacturer": ["BOEING", "AIRBUS"],
+                "engine": ["Turbo-fan", None],
+            }
+        ),
+    }
+
+
+@pytest.fixture(scope="module")
+def applied(tmp_path_factory) -> Path:
+    """A folder with the flights service and two days of rows behind it."""
+    folder = tmp_path_factory.mktemp("applied")
+    days = [datetime(2013, 1, day, tzinfo=UTC) for day in (1, 2, 3)]
+    for view, how in VIEWS.items():
+        table = Lake(root=str(folder / "lake")).table("flight_delay", Layer.FEATURES, view)
+        for start, end in [(days[0], days[-1])] if how.static else pairwise(days):
+            rows = pa.Table.from_pandas(how.function(feeds(), start, end), preserve_index=False)
+            name = SNAPSHOT if how.static else f"{start:%F}"
+            table.write(name, rows, now=NOON, time_column=EVENT_TIME)
+    opened(folder).apply(flights(), {}, {})
+    return folder
+
+
+@pytest.fixture
+def service(applied, tmp_path) -> str:
+    """The same in the test's own folder."""
+    shutil.copytree(applied, tmp_path, dirs_exist_ok=True)
+    return "flight_delay_v1"
+
+
+def request(tailnum: str | None = "N1", carrier: str = "UA") -> dict:
+    return {
+        "origin": "EWR",
+        "carrier": carrier,
+        "tailnum": tailnum,
+        "dest": "IAH",
+        "distance": 1400,
+        "scheduled_minutes": 180,
+        "scheduled_at": NOON,
+    }
+
+
+def test_the_service_says_what_it_reads_what_it_gives_and_what_it_asks(features, service) -> None:
+    views = {view.name: view for view in features.views(service)}
+    assert service == service_name(flights()) == "flight_delay_v1"
+    assert list(views) == list(VIEWS)
+    assert views["carrier_delays"].keys == ("origin", "carrier")
+    assert views["airport_delays"].ttl == timedelta(hours=3)
+    assert views["planes"].ttl is None
+    inputs = features.inputs(service)
+    assert inputs[:5] == ("origin", "carrier", "dest", "distance", "scheduled_minutes")
+    assert inputs[-2:] == ("departure_hour", "weekday")
+    assert set(features.asked(service)) == {"origin", "carrier", "tailnum", "scheduled_at"}
+
+
+def test_the_training_frame_has_what_was_known_at_each_row(features, service) -> None:
+    entities = pa.Table.from_pylist([request(), request(None, "ZZ")])
+    times = pa.array([NOON, NOON - timedelta(days=30)], TIME)
+    frame = features.training_frame(service, entities.append_column(EVENT_TIME, times))
+    recent = feeds()["departures"].set_index("departed_at")["dep_delay"]
+    window = recent[(recent.index > NOON - timedelta(hours=3)) & (recent.index <= NOON - timedelta(minutes=30))]
+    assert frame["airport_mean_delay"].to_pylist() == [window.mean(), None]
+    assert frame["airport_departures"].to_pylist() == [len(window), None]
+    assert frame["temp"].to_pylist() == [28.0, None]  # of 16:00, published at 17:00
+    assert frame["plane_year"].to_pylist() == [2000.0, None]
+    assert frame["departure_hour"].to_pylist() == [12.0, 12.0]
+    assert frame["weekday"].to_pylist() == ["wednesday", "wednesday"]
+    assert set(features.inputs(service)) <= set(frame.column_names)
+
+
+def test_online_is_offline_row_by_row(features, service) -> None:
+    until = features.materialize(service, datetime(2013, 1, 1, tzinfo=UTC), NOON)
+    assert until == dict.fromkeys(VIEWS, NOON)
+    rows = [request(), request("N2", "AA"), request(None), request("unknown", "ZZ")]
+    verdict = features.compare_online(service, rows, NOON)
+    assert verdict.outcome is Outcome.PASS, verdict.reason
+    assert verdict.numbers["rows"] == 4
+    online = features.online(service, rows, NOON)
+    assert online["seats"] == [100.0, 200.0, None, None]
+    assert online["carrier_departures"][0] is not None
+    assert online["carrier_departures"][3] is None
+
+
+def test_online_values_older_than_their_ttl_are_missing_as_offline(features, service) -> None:
+    features.materialize(service, datetime(2013, 1, 1, tzinfo=UTC), NOON)
+    later = NOON + timedelta(hours=3, minutes=1)
+    online = features.online(service, [request()], later)
+    assert online["airport_departures"] == [None]
+    assert online["temp"] == [28.0]
+    assert online["seats"] == [100.0]
+    assert features.online(service, [request()], NOON + timedelta(hours=5, minutes=1))["temp"] == [None]
+
+
+def test_online_values_that_differ_are_told(features, service, lake) -> None:
+    features.materialize(service, datetime(2013, 1, 1, tzinfo=UTC), NOON)
+    changed = pa.Table.from_pandas(VIEWS["planes"].function(feeds(), NOON, NOON), preserve_index=False)
+    changed = changed.set_column(2, "seats", pa.array([101.0, 201.0]))
+    lake.table("flight_delay", Layer.FEATURES, "planes").write(SNAPSHOT, changed, now=NOON, time_column=EVENT_TIME)
+    verdict = features.compare_online(service, [request()], NOON)
+    assert verdict.outcome is Outcome.FAIL
+    assert "seats in row 0: offline 101.0, online 100.0" in verdict.reason
+
+
+def test_an_old_day_made_again_does_not_overwrite_newer_values(features, service) -> None:
+    start = datetime(2013, 1, 1, tzinfo=UTC)
+    features.materialize(service, start, NOON)
+    before = features.online(service, [request()], NOON)
+    features.materialize(service, start, start + timedelta(days=1))
+    assert features.online(service, [request()], NOON) == before
+    assert {view.materialized_until for view in features.views(service)} == {NOON}
+
+
+def test_the_watermark_is_the_latest_row_in_the_lake(features, service) -> None:
+    assert features.watermark("weather") == NOON
+    assert features.watermark("planes") == datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def test_applying_again_changes_nothing(features, service) -> None:
+    assert features.apply(flights(), {}, {}) == service
+
+
+def test_a_service_that_no_module_has_is_told_with_those_it_has(features) -> None:
+    spec = replace(flights(), features=feature_spec(service="flight_delay", version=7))
+    with pytest.raises(ValueError, match="no feature service 'flight_delay_v7'; it has flight_delay_v1"):
+        features.apply(spec, {}, {})
+
+
+COLUMNS = {"sales": "double", "kind": "string", "nr.staff": "int64"}
+KEYS = {"shop": "string"}
+
+
+def shop_rows(count: int = 3) -> pa.Table:
+    times = pa.array([NOON + timedelta(hours=hour) for hour in range(count)], TIME)
+    return pa.table(
+        {
+            "shop": [f"s{place}" for place in range(count)],
+            "sales": [float(place) for place in range(count)],
+            "kind": ["a"] * count,
+            "nr.staff": pa.array([1, None, 3][:count], pa.int64()),
+            EVENT_TIME: times,
+            CREATED_TIME: times,
+        }
+    )
+
+
+def test_columns_alone_make_a_service(features, lake) -> None:
+    service = features.apply(shops(), COLUMNS, KEYS)
+    assert service == "shops_v1"
+    lake.table("shops", Layer.FEATURES, service).write("d", shop_rows(), now=NOON, time_column=EVENT_TIME)
+    assert features.inputs(service) == ("sales", "kind", "nr.staff")
+    frame = features.training_frame(service, shop_rows().select(["shop", EVENT_TIME]))
+    assert frame["sales"].to_pylist() == [0.0, 1.0, 2.0]
+    assert frame["nr.staff"].to_pylist() == [1, None, 3]
+    end = NOON + timedelta(hours=3)
+    features.materialize(service, NOON, end)
+    verdict = features.compare_online(service, [{"shop": f"s{place}"} for place in range(4)], end)
+    assert verdict.outcome is Outcome.PASS, verdict.reason
+
+
+def test_rows_that_are_their_own_key_are_not_put_online(features, lake) -> None:
+    service = features.apply(shops(entity=()), COLUMNS, {"row_id": "int64"})
+    lake.table("shops", Layer.FEATURES, service).write("d", shop_rows(), now=NOON, time_column=EVENT_TIME)
+    assert features.materialize(service, NOON, NOON + timedelta(hours=3)) == {}
+    with pytest.raises(ValueError, match=r"Declare features\.entity"):
+        features.online(service, [{"row_id": 1}], NOON)
+
+
+def test_a_changed_definition_needs_a_new_version_and_both_live_on(features) -> None:
+    features.apply(shops(), COLUMNS, KEYS)
+    wider = {**COLUMNS, "area": "double", "kind": "int64"}
+    with pytest.raises(ValueError, match=r"Raise features\.version") as told:
+        features.apply(shops(), wider, KEYS)
+    assert "shops_v1.area: was absent, is Float64" in str(told.value)
+    assert "shops_v1.kind: was String, is Int64" in str(told.value)
+    assert features.apply(shops(version=2), wider, KEYS) == "shops_v2"
+    assert features.inputs("shops_v1") == tuple(COLUMNS)
+    assert features.inputs("shops_v2") == tuple(wider)
+
+
+@pytest.mark.parametrize(
+    ("columns", "keys", "problem"),
+    [
+        ({"x": "list<item: int64>"}, KEYS, "x: list<item: int64> cannot be a feature"),
+        ({"x": "double"}, {"shop": "double"}, "shop: double cannot be a key"),
+        ({"x": "double", "shop": "string"}, KEYS, "shop: is both key and feature"),
+        ({}, KEYS, "no column left"),
+    ],
+)
+def test_columns_that_cannot_be_are_told(features, columns, keys, problem) -> None:
+    with pytest.raises(ValueError, match=problem):
+        features.apply(shops(), columns, keys)
+
+
+@pytest.mark.parametrize(
+    ("url", "settings"),
+    [
+        ("sqlite:////a/b.db", {"type": "sqlite", "path": "/a/b.db"}),
+        ("redis://cache", {"type": "redis", "connection_string": "cache:6379"}),
+        (
+            "rediss://me:p%40ss@cache:7000/2",
+            {"type": "redis", "connection_string": "cache:7000,db=2,ssl=true,username=me,password=p@ss"},
+        ),
+    ],
+)
+def test_online_stores_by_url(url, settings) -> None:
+    assert online_settings(url) == settings
+
+
+def test_another_kind_of_online_store_is_refused_without_telling_its_secret() -> None:
+    with pytest.raises(ValueError, match="MLOPS_ONLINE_STORE") as told:
+        online_settings("mongodb://me:secret@host")
+    assert "secret" not in str(told.value)
+
+
+@pytest.mark.needs_redis
+def test_redis_answers_as_sqlite_does(features, service, redis_url) -> None:
+    values = features.model_dump()
+    on_redis = FeatureStore(**{**values, "online_store": redis_url, "home": values["home"] + "-redis"})
+    on_redis.apply(flights(), {}, {})
+    on_redis.materialize(service, datetime(2013, 1, 1, tzinfo=UTC), NOON)
+    assert on_redis.compare_online(service, [request(), request("N2", "AA")], NOON).outcome is Outcome.PASS

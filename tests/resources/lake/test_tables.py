@@ -1,0 +1,121 @@
+"""The lake on a real disk and on another fsspec file system."""
+
+import resource
+import uuid
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from mlops_assets.domain.names import Layer
+from mlops_assets.resources.lake.tables import Lake, content_digest
+
+NOW = datetime(2024, 1, 1, tzinfo=UTC)
+LATER = datetime(2025, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture(params=["disk", "memory"])
+def lake(request, tmp_path):
+    return Lake(root=str(tmp_path / "lake") if request.param == "disk" else f"memory://{uuid.uuid4().hex}")
+
+
+def rows(*values: float) -> pa.Table:
+    return pa.table({"x": list(values)})
+
+
+def test_what_is_written_is_read(lake):
+    table = lake.table("m", Layer.RAW, "f")
+    snapshot = table.write("2024-01-01", rows(1.0, 2.0), now=NOW, inputs={"a": "b"})
+    assert table.snapshot("2024-01-01") == snapshot
+    assert (snapshot.rows, dict(snapshot.columns), dict(snapshot.inputs)) == (2, {"x": "double"}, {"a": "b"})
+    assert table.read().equals(rows(1.0, 2.0))
+
+
+def test_the_same_rows_again_change_nothing(lake):
+    table = lake.table("m", Layer.RAW, "f")
+    first = table.write("p", rows(1.0), now=NOW)
+    again = table.write("p", pa.concat_tables([rows(1.0)]), now=LATER)
+    assert again == first
+
+
+def test_new_rows_replace_the_old_and_the_old_file_is_not_read(lake):
+    table = lake.table("m", Layer.RAW, "f")
+    table.write("p", rows(1.0), now=NOW)
+    table.write("p", rows(2.0, 3.0), now=LATER)
+    assert table.read()["x"].to_pylist() == [2.0, 3.0]
+
+
+def test_an_old_snapshot_can_still_be_read(lake):
+    table = lake.table("m", Layer.RAW, "f")
+    old = table.write("p", rows(1.0), now=NOW)
+    table.write("p", rows(2.0), now=LATER)
+    assert table.read_snapshots([old])["x"].to_pylist() == [1.0]
+
+
+def test_partitions_come_in_order_and_only_those_asked_for(lake):
+    table = lake.table("m", Layer.RAW, "f")
+    for day in (3, 1, 2):
+        table.write(f"2024-01-0{day}", rows(day), now=NOW)
+    assert table.read()["x"].to_pylist() == [1, 2, 3]
+    assert table.read(["2024-01-03", "2024-01-01", "1999-01-01"])["x"].to_pylist() == [1, 3]
+
+
+def test_a_column_that_some_partitions_lack_is_null_there(lake):
+    table = lake.table("m", Layer.RAW, "f")
+    table.write("a", rows(1.0), now=NOW)
+    table.write("b", pa.table({"x": [2.0], "y": ["new"]}), now=NOW)
+    assert table.read()["y"].to_pylist() == [None, "new"]
+    assert table.read(columns=["y"]).column_names == ["y"]
+
+
+def test_an_empty_partition_is_a_snapshot_without_a_file(lake):
+    table = lake.table("m", Layer.RAW, "f")
+    snapshot = table.write("p", rows()[:0], now=NOW)
+    assert (snapshot.rows, snapshot.file) == (0, "")
+    assert table.read().num_rows == 0
+
+
+def test_a_folder_is_published_once(lake, tmp_path):
+    for text in ("first", "second"):
+        folder = tmp_path / text
+        folder.mkdir()
+        (folder / "a.txt").write_text(text)
+        relative = lake.publish("m", Layer.TRAINING_SETS, "digest", folder)
+        assert not folder.exists()
+    assert (lake.fetch(relative, tmp_path / "cache") / "a.txt").read_text() == "first"
+
+
+def test_a_folder_that_is_not_there_says_what_to_do(lake, tmp_path):
+    with pytest.raises(FileNotFoundError, match="Materialise"):
+        lake.fetch("m/training_sets/none", tmp_path)
+
+
+def test_the_digest_depends_on_rows_names_and_types_only():
+    table = rows(1.0, 2.0)
+    assert content_digest(table) == content_digest(pa.concat_tables([table[:1], table[1:]]))
+    assert content_digest(table) == content_digest(rows(0.0, 1.0, 2.0)[1:])
+    assert content_digest(table) != content_digest(table.rename_columns(["y"]))
+    assert content_digest(table) != content_digest(rows(2.0, 1.0))
+    assert content_digest(table) != content_digest(table.cast(pa.schema([("x", pa.float32())])))
+
+
+@contextmanager
+def no_file_beyond(size: int):
+    """The kernel refuses to let a file grow further, in the middle of a write, as a full disk does."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_write_that_fails_half_way_leaves_the_old_snapshot_and_no_debris(tmp_path):
+    table = Lake(root=str(tmp_path)).table("m", Layer.RAW, "f")
+    table.write("p", rows(1.0), now=NOW)
+    with pytest.raises(OSError, match="nothing was changed"), no_file_beyond(2_000):
+        table.write("p", rows(*np.random.default_rng(0).random(5_000)), now=LATER)
+    assert table.read()["x"].to_pylist() == [1.0]
+    assert len(list((tmp_path / "m" / "raw" / "f").iterdir())) == 2

@@ -1,0 +1,112 @@
+"""Days of models with several classes and with numbers, on a bundle of their kind, from the log to the record."""
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from mlops_assets.domain.names import Layer
+from mlops_assets.domain.spec import Kind, ModelSpec, SliceSpec
+from mlops_assets.domain.traffic.labelled_rows import OUTCOMES
+from mlops_assets.domain.verdict import Outcome
+from mlops_assets.resources.lake.daily_records import Monitoring
+from mlops_assets.resources.lake.tables import Lake
+from mlops_assets.resources.lake.workspace import Workspace
+from mlops_assets.resources.registry.bundles import Bundles
+from mlops_assets.stages.quality.judge import Days, Judgement
+from mlops_assets.stages.quality.reference import References
+from mlops_assets.stages.traffic.labelled_days import LabelledDays
+from tests.kit.logged import answers
+from tests.kit.specs import model_spec
+from tests.serving.graphs import contract, make_bundle, number
+
+START = datetime(2024, 1, 5, tzinfo=UTC)
+MODEL, TESTED, ROWS = "tiny", 1_500, 700
+METRIC = {Kind.MULTICLASS: "accuracy", Kind.REGRESSION: "r2"}
+
+
+class World:
+    """A bundle that is right on average, what it was tested on, and days of its answers."""
+
+    def __init__(self, root: Path, kind: Kind) -> None:
+        self.kind, self.lake = kind, Lake(root=str(root / "lake"))
+        given = contract([number("x"), number("z")], kind=kind.value, model=MODEL)
+        self.bundles = Bundles(root=str(root / "bundles"), cache=str(root / "cache"))
+        self.digest = make_bundle(root / "bundles", given, seed=3)
+        self.workspace = Workspace(folder=str(root / "work"))
+        self._evaluated(root, given.training_set)
+
+    def rows(self, seed: int, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Features, answers and what came of them."""
+        draw = np.random.default_rng(seed)
+        features = draw.normal(0, 2, (count, 2))
+        told = np.asarray(self.bundles.open(self.digest).predict(features, np.empty((count, 0), object)), dtype=float)
+        if self.kind is Kind.REGRESSION:
+            return features, told, told + draw.normal(0, told.std() / 2, count)
+        return features, told, (draw.random(count)[:, None] > told.cumsum(axis=1)[:, :-1]).sum(axis=1)
+
+    def answer(self, day: int) -> None:
+        features, told, truth = self.rows(10 + day, ROWS)
+        at = START + timedelta(days=day)
+        ids = [f"{day}-{place}" for place in range(ROWS)]
+        struct = pa.StructArray.from_arrays([pa.array(column) for column in features.T], ["x", "z"])
+        lists = pa.array(told.reshape(ROWS, -1).tolist(), pa.list_(pa.float64()))
+        batch = answers(ids, at, bundle=self.digest, apart=timedelta(seconds=100), answer=lists)
+        rows = pa.Table.from_batches([batch]).drop_columns(["entities", "features"])
+        self._write("answers", day, rows.append_column("features", struct))
+        said = [json.dumps("abc"[each] if self.kind is Kind.MULTICLASS else float(each)) for each in truth]
+        times = [each + timedelta(minutes=30) for each in batch["time"].to_pylist()]
+        self._write("outcomes", day, pa.table([ids, [0] * ROWS, times, said], schema=OUTCOMES))
+
+    def judge(self, *days: int) -> list[Judgement]:
+        now = START + timedelta(days=max(days) + 2)
+        labelled = LabelledDays(self.spec, self.lake, now)
+        references = References(self.spec, self.lake, self.bundles, self.workspace)
+        judging = Days(self.spec, labelled, references, Monitoring(root=self.lake.root), now)
+        return judging.judge([f"{START + timedelta(days=day):%F}" for day in days])
+
+    @property
+    def spec(self) -> ModelSpec:
+        spec = model_spec(slices=(SliceSpec("x", 2, 50),))
+        gates, target = replace(spec.gates, metric=METRIC[self.kind]), replace(spec.target, kind=self.kind)
+        quality = replace(spec.monitoring.quality, fall=0.15)
+        return replace(spec, gates=gates, target=target, monitoring=replace(spec.monitoring, quality=quality))
+
+    def _write(self, kind: str, day: int, rows: pa.Table) -> None:
+        table = self.lake.table(MODEL, Layer.PREDICTIONS, kind)
+        table.write(f"{START + timedelta(days=day):%F}", rows, now=START, time_column="time")
+
+    def _evaluated(self, root: Path, training_set: str) -> None:
+        features, told, truth = self.rows(0, TESTED)
+        folder = root / "lake" / MODEL / Layer.TRAINING_SETS / training_set
+        folder.mkdir(parents=True)
+        pq.write_table(pa.table({"x": features[:, 0], "z": features[:, 1], "label": truth}), folder / "test.parquet")
+        value = float(np.mean(told.argmax(axis=1) == truth)) if told.ndim == 2 else 1 - 0.25 / 1.25
+        score = {"estimate": value, "low": value - 0.01, "high": value + 0.01, "level": 0.9, "method": "delta"}
+        report = root / "lake" / MODEL / Layer.EVALUATIONS / f"{self.digest}-none-none" / "report.json"
+        report.parent.mkdir(parents=True)
+        report.write_text(json.dumps({"metric": METRIC[self.kind], "evidence": {"score": score}}))
+
+
+@pytest.mark.parametrize("kind", list(METRIC))
+def test_a_model_of_each_kind_is_judged(kind, tmp_path):
+    world = World(tmp_path, kind)
+    for day in range(3):
+        world.answer(day)
+    found = world.judge(0, 1, 2)[-1]
+    record = found.record
+    assert (record.rows, record.labelled) == (ROWS, ROWS)
+    assert record.fall.outcome is Outcome.PASS
+    assert record.recent is not None
+    assert record.recent.realised is not None
+    assert record.recent.estimated is not None
+    assert record.recent.estimated.value == pytest.approx(record.recent.realised.value, abs=0.05)
+    assert record.recent.estimated.low < record.recent.realised.high
+    assert record.trust.numbers["windows"] == 2
+    assert {each.column for each in found.slices} == {"x"}
+    assert found.calibration is not None

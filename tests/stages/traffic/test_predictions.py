@@ -1,0 +1,238 @@
+"""predictions: each row of the log once in its day, whatever is repeated, late, killed or cut."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pyarrow.parquet as pq
+import pytest
+
+from mlops_assets.domain.names import Layer, Stage
+from mlops_assets.stages.common import asset_key, days_of
+from tests.kit.daily import AFTER, BEFORE, MODEL, definitions_of, passed
+from tests.kit.declared import Bench
+from tests.kit.logged import Log, answers, outcomes
+from tests.kit.specs import model_spec
+
+DAY = BEFORE - timedelta(days=1)
+NAME = f"{DAY:%Y-%m-%d}"
+NEXT = f"{BEFORE:%Y-%m-%d}"
+PROJECT = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def made(shop, tmp_path) -> Bench:
+    return shop.copy(shop.registered, tmp_path)
+
+
+@pytest.fixture
+def log(made) -> Log:
+    return Log(made.home / "predictions", MODEL)
+
+
+def champion(made: Bench) -> dict[str, Any]:
+    (version,) = made.resources["registry"].versions(MODEL)
+    return {"version": version.semantic, "bundle": version.bundle}
+
+
+def compact(made: Bench, day: str = NAME) -> dg.ExecuteInProcessResult:
+    job = definitions_of(made).resolve_job_def(f"{MODEL}_predictions")
+    return job.execute_in_process(instance=made.instance, partition_key=day, raise_on_error=False)
+
+
+def told(result: dg.ExecuteInProcessResult) -> dict:
+    (event,) = result.asset_materializations_for_node(f"{MODEL}__predictions")
+    return {name: value.value for name, value in event.metadata.items()}
+
+
+def rows(made: Bench, day: str = NAME, kind: str = "answers") -> list[dict]:
+    return made.resources["lake"].table(MODEL, Layer.PREDICTIONS, kind).read([day]).to_pylist()
+
+
+def ids(made: Bench, day: str = NAME) -> list[str]:
+    return [row["request_id"] for row in rows(made, day)]
+
+
+def test_a_day_of_answers_and_outcomes_comes_into_the_lake(made, log):
+    who = champion(made)
+    log.closed(answers(["a", "b"], DAY, **who), answers(["c"], DAY + timedelta(hours=5), **who))
+    log.closed(answers(["d"], BEFORE, **who))
+    Log(made.home / "feedback", MODEL).closed(outcomes(["a", "b"], DAY + timedelta(hours=7)))
+    result = compact(made)
+    assert result.success
+    assert all(passed(result).values())
+    assert ids(made) == ["a", "b", "c"]
+    assert rows(made)[1]["features"] == {"price": 1.0}
+    assert rows(made)[0]["role"] == "champion"
+    assert [row["request_id"] for row in rows(made, kind="outcomes")] == ["a", "b"]
+    assert told(result)["rows"] == 3
+    assert "data:image/png" in told(result)["answers by hour"]
+    assert ids(made, NEXT) == []
+
+
+def test_the_same_again_changes_nothing(made, log):
+    log.closed(answers(["a", "b"], DAY, **champion(made)))
+    first = compact(made)
+    folder = made.home / "lake" / MODEL / "predictions" / "answers"
+    before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    second = compact(made)
+    assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == before
+    assert (told(first)["rows new"], told(second)["rows new"]) == (2, 0)
+
+
+def test_what_is_logged_twice_or_read_while_it_is_written_counts_once(made, log):
+    who = champion(made)
+    log.closed(answers(["a", "b"], DAY, **who))
+    writer = log.open(answers(["b", "c"], DAY, **who))
+    compact(made)
+    assert ids(made) == ["a", "b", "c"]
+    writer.write(answers(["d"], DAY, **who))
+    writer.close()
+    result = compact(made)
+    assert ids(made) == ["a", "b", "c", "d"]
+    assert all(passed(result).values())
+
+
+def test_late_rows_come_with_the_next_run_of_their_day(made, log):
+    who = champion(made)
+    log.closed(answers(["b"], DAY + timedelta(hours=3), **who))
+    compact(made)
+    log.closed(answers(["a"], DAY + timedelta(hours=1), **who))
+    compact(made)
+    assert ids(made) == ["b", "a"]
+
+
+def test_a_message_answered_again_after_midnight_counts_for_the_first_day(made, log):
+    who = champion(made)
+    log.closed(answers(["a", "b"], BEFORE - timedelta(seconds=2), **who))
+    compact(made)
+    log.closed(answers(["b", "c"], BEFORE + timedelta(seconds=2), **who))
+    result = compact(made, NEXT)
+    assert (ids(made), ids(made, NEXT)) == (["a", "b"], ["c"])
+    assert all(passed(result).values())
+    compact(made)
+    assert ids(made) == ["a", "b"]
+
+
+def test_versions_with_other_features_and_shadows_share_a_day(made, log):
+    who = champion(made)
+    log.closed(answers(["a"], DAY, **who))
+    other = answers(["a"], DAY, features=["age", "price"], role=["shadow"], version="1.1.0", bundle=who["bundle"])
+    log.closed(other)
+    compact(made)
+    kept = rows(made)
+    assert [(row["version"], row["role"]) for row in kept] == [(who["version"], "champion"), ("1.1.0", "shadow")]
+    assert [row["features"] for row in kept] == [{"price": 0.0, "age": None}, {"price": 0.0, "age": 0.0}]
+
+
+def test_an_answer_of_a_version_that_nobody_knows_fails_the_check(made, log):
+    log.closed(answers(["a"], DAY, **champion(made)), answers(["b"], DAY, version="9.9.9"))
+    result = compact(made)
+    assert not passed(result)["known_versions"]
+    assert ids(made) == ["a", "b"]
+
+
+def test_a_version_under_anothers_name_fails_the_check(made, log):
+    log.closed(answers(["a"], DAY, bundle=champion(made)["bundle"], version="7.7.7"))
+    assert not passed(compact(made))["known_versions"]
+
+
+def test_a_cut_segment_is_read_as_far_as_it_goes_and_a_damaged_one_is_named(made, log):
+    who = champion(made)
+    log.closed(answers(["a"], DAY, **who), answers(["b"], DAY, **who))
+    (path,) = (made.home / "predictions" / MODEL).glob("*.arrow")
+    path.write_bytes(path.read_bytes()[:-40])
+    (path.parent / "19700101T000000-x-1.arrow.cut").write_bytes(b"half")
+    result = compact(made)
+    assert ids(made) == ["a"]
+    assert not passed(result)["whole_log"]
+    assert told(result)["segments without one whole batch"] == 1
+
+
+def test_old_segments_go_once_their_rows_are_safe(made, log):
+    who = champion(made)
+    old = DAY - timedelta(days=5)
+    log.closed(answers(["a"], old, **who), answers(["b"], old + timedelta(days=1), **who))
+    log.closed(answers(["c"], DAY, **who))
+    short = Bench(spec=_with_retention(made, timedelta(days=3)), home=made.home, instance=made.instance)
+    files = made.home / "predictions" / MODEL
+    first = compact(short, f"{old:%Y-%m-%d}")
+    assert told(first)["segments removed"] == 0  # its second day is not in the lake
+    second = compact(short, f"{old + timedelta(days=1):%Y-%m-%d}")
+    assert (told(second)["segments removed"], told(second)["rows in segments removed"]) == (1, 2)
+    compact(short)
+    assert len(list(files.glob("*.arrow"))) == 1  # that of DAY is young
+    again = compact(short, f"{old:%Y-%m-%d}")
+    assert (ids(made, f"{old:%Y-%m-%d}"), again.success) == (["a"], True)
+
+
+def test_a_day_whose_file_is_gone_keeps_its_segments(made, log):
+    old = DAY - timedelta(days=5)
+    log.closed(answers(["a"], old, **champion(made)))
+    compact(made, f"{old:%Y-%m-%d}")
+    (file,) = (made.home / "lake" / MODEL / "predictions" / "answers").glob("*.parquet")
+    file.unlink()
+    short = Bench(spec=_with_retention(made, timedelta(days=3)), home=made.home, instance=made.instance)
+    assert told(compact(short))["segments removed"] == 0
+    assert len(list((made.home / "predictions" / MODEL).glob("*.arrow"))) == 1
+
+
+def test_a_run_killed_in_the_middle_leaves_the_day_to_the_next(tmp_path):
+    """Killed at moments spread over the whole of its work; the manifest only ever names a whole file."""
+    for place in range(4):
+        batches = [answers([f"{place}-{i}-{j}" for j in range(2_000)], DAY, apart=timedelta(milliseconds=1))
+                   for i in range(60)]  # fmt: skip
+        Log(tmp_path / "log", MODEL, worker=f"w{place}").closed(*batches)
+    code = f"""
+        from datetime import UTC, datetime
+        from pathlib import Path
+        from mlops_assets.resources.lake.tables import Table
+        from mlops_assets.resources.traffic.log_segments import Segments
+        from mlops_assets.stages.traffic.predictions.collect import compact
+        root = Path({str(tmp_path)!r})
+        print("begun", flush=True)
+        segments = Segments(root / "log" / "{MODEL}", root / "notes.json").look()
+        compact("answers", "{NAME}", segments, Table(str(root / "lake")), [], now=datetime(2024, 1, 1, tzinfo=UTC))
+        print("done", flush=True)
+    """
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
+    for moment in ("reading", "writing", "soon", "never"):
+        child = subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(code)], stdout=subprocess.PIPE, text=True, env=environment
+        )
+        assert child.stdout is not None
+        assert child.stdout.readline() == "begun\n"
+        if moment != "never":
+            while moment == "writing" and child.poll() is None and not list((tmp_path / "lake").glob(".aside-*/*")):
+                time.sleep(0.005)
+            time.sleep({"reading": 0.3, "writing": 0.05, "soon": 1.0}[moment])
+            os.kill(child.pid, signal.SIGKILL)
+        child.wait()
+        child.stdout.close()
+        if moment != "soon":  # by then a fast machine may be through
+            assert (tmp_path / "lake" / f"{NAME}.json").exists() is (moment == "never")
+    (file,) = (tmp_path / "lake").glob("*.parquet")
+    found = pq.read_table(file, columns=["request_id"])["request_id"].to_pylist()
+    assert len(found) == len(set(found)) == 4 * 60 * 2_000
+
+
+def test_days_begin_with_the_data_the_replay_or_what_is_declared(made):
+    keys = days_of(made.spec).get_partition_keys()
+    assert (keys[0], keys[-1]) == ("2024-01-01", f"{AFTER:%Y-%m-%d}")
+    wall = model_spec(replay=None)
+    since = wall.partitions.start or wall.serving.since
+    assert days_of(wall).get_partition_keys(current_time=datetime(2027, 1, 1, tzinfo=UTC))[0] == f"{since:%Y-%m-%d}"
+    assert asset_key(MODEL, Stage.PREDICTIONS).path == [MODEL, "predictions"]
+
+
+def _with_retention(made: Bench, retention: timedelta):
+    from dataclasses import replace
+
+    return replace(made.spec, serving=replace(made.spec.serving, log_retention=retention))
