@@ -163,12 +163,14 @@ def _features(
 
 
 def _by_column(parts: Sequence[np.ndarray], rows: int) -> np.ndarray:
-    """[columns, rows], one column after the other."""
+    """[columns, rows] in C order, one column after the other, whatever the order of the parts."""
+    if rows < _LARGE * len(parts):
+        parts = [np.concatenate(parts)]
     if len(parts) == 1:
         return np.ascontiguousarray(parts[0].T)
-    if rows >= _LARGE * len(parts):
-        return np.concatenate([part.T for part in parts], axis=1)
-    return np.ascontiguousarray(np.concatenate(parts).T)
+    # Into `whole`: by itself, concatenate returns Fortran order where every part has it.
+    whole = np.empty((parts[0].shape[1], rows))
+    return np.concatenate([part.T for part in parts], axis=1, out=whole)
 
 
 @lru_cache(maxsize=256)

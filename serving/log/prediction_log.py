@@ -8,7 +8,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -68,7 +68,7 @@ class PredictionLog:
         self._bytes += size
         if self._bytes > self._soon and not self._due.is_set():
             self._due.set()
-        kind = loaded.log_key if record.scores is not None else f"{loaded.contract.model}/default"
+        kind = loaded.log_key if record.scores is not None else loaded.default_log_key
         try:
             self._waiting[kind].append(record)
         except KeyError:
@@ -80,7 +80,8 @@ class PredictionLog:
             self._bytes = 0  # what comes in meanwhile is counted with the next
             for kind, waiting in tuple(self._waiting.items()):
                 if records := [waiting.popleft() for _ in range(len(waiting))]:
-                    self._write(kind, records)
+                    for part in in_parts(records):
+                        self._write(kind, part)
             for writer in self._writers.values():
                 self._close_due(writer)
 
@@ -112,14 +113,23 @@ class PredictionLog:
             except Exception:  # noqa: BLE001 - a thread's border: the next round must come
                 _log.exception("the prediction log could not be written; it goes on")
 
-    def _write(self, kind: str, records: list[Record]) -> None:
-        for part in in_parts(records):
-            batch = to_batch(part)
-            try:
-                self._writer(kind).write(batch)
-                self.written += batch.num_rows
-            except OSError:
-                self.lost["disk"] += batch.num_rows
+    def _write(self, kind: str, records: Sequence[Record]) -> None:
+        try:
+            batch = to_batch(records)
+        except Exception:  # noqa: BLE001 - whatever a record holds, the others are written
+            if len(records) > 1:  # one bad record costs itself, not those that were flushed with it
+                half = len(records) // 2
+                self._write(kind, records[:half])
+                self._write(kind, records[half:])
+                return
+            self.lost["unwritable"] = self.lost.get("unwritable", 0) + records[0].rows
+            _log.exception("request %s cannot be written to the prediction log", records[0].request_id)
+            return
+        try:
+            self._writer(kind).write(batch)
+            self.written += batch.num_rows
+        except OSError:
+            self.lost["disk"] += batch.num_rows
 
     def _close_due(self, writer: Writer) -> None:
         try:

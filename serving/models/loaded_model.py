@@ -54,7 +54,8 @@ class Loaded:
         self.layout = _layout(bundle.contract)
         self.batched = timing.batching_pays or timing.slow
         self.row_bytes = 8 * len(bundle.contract.numbers) + 64 * len(bundle.contract.categories)  # in memory, about
-        self.log_key = f"{bundle.contract.model}/{bundle.digest[:8]}"
+        self.log_key = f"{bundle.contract.model}/{bundle.digest[:8]}"  # answers that are logged in the same columns
+        self.default_log_key = f"{bundle.contract.model}/default-{bundle.digest[:8]}"
 
 
 def load(path: Path, provider: str, *, threads: int, most_rows: int) -> Loaded:

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from serving.contract.fields import Contract
 from serving.contract.release import Role, write_release
 from serving.contract.segments import Segment, Writer, close_orphans, read_batches
 from serving.log.prediction_log import PredictionLog, Record
@@ -28,8 +29,12 @@ CODED = pa.record_batch({"n": pa.array([1, 2, 3]), "who": pa.array(["a", "b", "a
 
 @pytest.fixture
 def standing(tmp_path) -> Standing:
-    given = contract([number("distance"), category("carrier")], entity=("tail",))
+    return standing_of(tmp_path, contract([number("distance"), category("carrier")], entity=("tail",)))
+
+
+def standing_of(tmp_path: Path, given: Contract) -> Standing:
     digest = make_bundle(tmp_path / "bundles", given)
+    (tmp_path / "releases" / "delay.json").unlink(missing_ok=True)
     write_release(tmp_path / "releases" / "delay.json", release(("champion", digest, Role.CHAMPION, 1.0)))
     loading = partial(load, threads=1, most_rows=10)
     models = Models(tmp_path / "releases", tmp_path / "bundles", meters=Meters(), load_bundle=loading)
@@ -88,6 +93,27 @@ def test_large_requests_and_small_ones_keep_every_value_in_its_place(tmp_path, s
         ("r1", standing.digest, 3, "why")
     }
     assert (last["request_id"], last["features"]["distance"]) == ("r2", 2.0)
+
+
+def test_default_answers_have_the_columns_of_their_model(tmp_path, standing):
+    other = standing_of(tmp_path, contract([number("delay")], entity=("flight",)))
+    log = open_log(tmp_path / "log")
+    by_default = {"packed": None, "scores": None}
+    log.add(record(standing, 1)._replace(**by_default))
+    log.add(record(other, 2)._replace(entities={"flight": ["F7"]}, **by_default))
+    log.close()
+    first, second = sorted(rows_of(tmp_path / "log"), key=lambda row: row["request_id"])
+    assert first["entities"] == {"tail": "N0"}
+    assert second["entities"] == {"flight": "F7"}
+
+
+def test_a_record_that_cannot_be_written_costs_itself(tmp_path, standing):
+    log = open_log(tmp_path / "log")
+    for place in range(5):
+        log.add(record(standing, place)._replace(key="\ud800" if place == 3 else "k"))
+    log.close()
+    assert [row["request_id"] for row in rows_of(tmp_path / "log")] == ["r0", "r1", "r2", "r4"]
+    assert log.lost == {"buffer": 0, "disk": 0, "unwritable": 1}
 
 
 def test_what_a_request_shares_is_written_once_and_read_for_each_row(tmp_path, standing):
