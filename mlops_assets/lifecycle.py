@@ -14,9 +14,15 @@ from mlops_assets.automation.conditions import automated, automation_sensor
 from mlops_assets.automation.deployment import deployment_jobs
 from mlops_assets.automation.recovering import rollback_sensor
 from mlops_assets.automation.rollout import rollout_sensor
-from mlops_assets.domain import spec as records
-from mlops_assets.domain.declaration import DeclarationError, check
-from mlops_assets.domain.spec import Kind, ModelSpec, Promotion
+from mlops_assets.declaration import data as data_records
+from mlops_assets.declaration import evaluation as evaluation_records
+from mlops_assets.declaration import features as features_records
+from mlops_assets.declaration import release as release_records
+from mlops_assets.declaration import training as training_records
+from mlops_assets.declaration.contradictions import DeclarationError, check
+from mlops_assets.declaration.data import Kind
+from mlops_assets.declaration.model import ModelSpec
+from mlops_assets.declaration.release import Promotion
 from mlops_assets.stages import STAGES
 
 _DEFAULT_METRIC = {Kind.BINARY: "auc", Kind.MULTICLASS: "accuracy", Kind.REGRESSION: "r2"}
@@ -52,7 +58,7 @@ class ModelLifecycle(dg.Component, dg.Resolvable, dg.Model):
     )
     source: schema.Source = Field(description="Where data comes from.")
     partitions: schema.Partitions = Field(
-        default_factory=lambda: schema.Partitions(every=records.Every.NONE),
+        default_factory=lambda: schema.Partitions(every=data_records.Every.NONE),
         description="How data is cut in time.",
     )
     target: schema.Target = Field(description="What is predicted.")
@@ -83,32 +89,34 @@ class ModelLifecycle(dg.Component, dg.Resolvable, dg.Model):
         """The frozen record of this declaration; paths start at `root`. Every contradiction is reported at once."""
         source = schema.source_record(self.source, str(root))
         feed = self.target.feed or source.examples
-        training = schema.record(records.TrainingSpec, self.training, gap=self.training.gap or self.target.known_after)
+        training = schema.record(
+            training_records.TrainingSpec, self.training, gap=self.training.gap or self.target.known_after
+        )
         validation = schema.record(
-            records.ValidationSpec,
+            data_records.ValidationSpec,
             self.validation,
             expectations=[schema.expectation_record(e, source.examples) for e in self.validation.expectations],
         )
         positive = None if self.target.positive is None else schema.as_text(self.target.positive)
         metric = self.gates.metric or _DEFAULT_METRIC[self.target.kind]
-        space = {name: schema.record(records.Dimension, axis) for name, axis in self.search.space.items()}
+        space = {name: schema.record(training_records.Dimension, axis) for name, axis in self.search.space.items()}
         return check(
             schema.record(
                 ModelSpec,
                 self,
                 model=self.name,
                 source=source,
-                partitions=schema.record(records.PartitionSpec, self.partitions),
-                target=schema.record(records.TargetSpec, self.target, feed=feed, positive=positive),
+                partitions=schema.record(data_records.PartitionSpec, self.partitions),
+                target=schema.record(data_records.TargetSpec, self.target, feed=feed, positive=positive),
                 validation=validation,
-                features=schema.record(records.FeatureSpec, self.features),
-                network=schema.record(records.NetworkSpec, self.network),
+                features=schema.record(features_records.FeatureSpec, self.features),
+                network=schema.record(training_records.NetworkSpec, self.network),
                 training=training,
-                search=schema.record(records.SearchSpec, self.search, space=space),
-                slices=[schema.record(records.SliceSpec, part) for part in self.slices],
-                fairness=schema.record(records.FairnessSpec, self.fairness),
+                search=schema.record(training_records.SearchSpec, self.search, space=space),
+                slices=[schema.record(evaluation_records.SliceSpec, part) for part in self.slices],
+                fairness=schema.record(evaluation_records.FairnessSpec, self.fairness),
                 gates=self._gates(metric),
-                serving=schema.record(records.ServingSpec, self.serving),
+                serving=schema.record(release_records.ServingSpec, self.serving),
                 rollout=schema.rollout_record(self.rollout),
                 monitoring=schema.monitoring_record(self.monitoring),
                 retraining=schema.retraining_record(self.retraining),
@@ -116,14 +124,14 @@ class ModelLifecycle(dg.Component, dg.Resolvable, dg.Model):
             )
         )
 
-    def _gates(self, metric: str) -> records.GateSpec:
+    def _gates(self, metric: str) -> evaluation_records.GateSpec:
         declared = {"guard_loss": self.gates.guard_loss, "anchor_loss": self.gates.anchor_loss}
         if missing := [name for name, value in declared.items() if value is None and metric in _IN_UNITS]:
             raise DeclarationError(
                 f"{self.name}: {metric} is in the target's own unit: declare gates.{' and gates.'.join(missing)}"
             )
         losses = {name: _SMALL_LOSS if value is None else value for name, value in declared.items()}
-        return schema.record(records.GateSpec, self.gates, metric=metric, **losses)
+        return schema.record(evaluation_records.GateSpec, self.gates, metric=metric, **losses)
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         return lifecycle_of(self.spec(context.project_root))

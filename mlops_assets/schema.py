@@ -1,7 +1,7 @@
-"""The YAML of a model: every field, its meaning, its default. Turned once into the frozen records of `domain/spec.py`.
+"""The YAML of a model: every field, its meaning, its default. Becomes the records of `mlops_assets/declaration`.
 
 Defaults stand here and nowhere else. What can be said about a single field is said by its type, so that
-`dg check yaml` reports it with file and line; what concerns several fields is in `domain/declaration.py`.
+`dg check yaml` reports it with file and line; what concerns several fields is in `declaration/contradictions.py`.
 """
 
 import re
@@ -12,12 +12,12 @@ from typing import Annotated, Any, Literal, TypeVar
 import dagster as dg
 from pydantic import BaseModel, Field
 
-from mlops_assets.domain import spec as records
-from mlops_assets.domain.monitoring import monitoring_policy as policies
+from mlops_assets.declaration import data as data_records
+from mlops_assets.declaration import monitoring as monitoring_records
+from mlops_assets.declaration import release as release_records
+from mlops_assets.declaration.data import Every, Kind
+from mlops_assets.declaration.release import Precision, Strategy
 from mlops_assets.domain.partitions import moment
-from mlops_assets.domain.release import rollout_policy as rollouts
-from mlops_assets.domain.release.rollout_policy import Strategy
-from mlops_assets.domain.spec import Every, Kind, Precision
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _DURATION = r"^\d+(\.\d+)?(s|m|h|d|w)$"
@@ -506,55 +506,59 @@ def record(cls: type[Record], part: BaseModel, **instead: Any) -> Record:
     return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
 
 
-def rollout_record(rollout: Rollout) -> rollouts.RolloutSpec:
+def rollout_record(rollout: Rollout) -> release_records.RolloutSpec:
     """The rollout with its policies; what contradicts itself in one is said at once."""
     return record(
-        rollouts.RolloutSpec,
+        release_records.RolloutSpec,
         rollout,
-        policy=record(rollouts.RolloutPolicy, rollout),
-        replay=record(rollouts.ReplayPolicy, rollout.replay),
-        experiment=record(rollouts.ExperimentSpec, rollout.experiment),
-        bandit=record(rollouts.BanditSpec, rollout.bandit),
+        policy=record(release_records.RolloutPolicy, rollout),
+        replay=record(release_records.ReplayPolicy, rollout.replay),
+        experiment=record(release_records.ExperimentSpec, rollout.experiment),
+        bandit=record(release_records.BanditSpec, rollout.bandit),
     )
 
 
-def monitoring_record(monitoring: Monitoring) -> records.MonitoringSpec:
+def monitoring_record(monitoring: Monitoring) -> monitoring_records.MonitoringSpec:
     return record(
-        records.MonitoringSpec,
+        monitoring_records.MonitoringSpec,
         monitoring,
-        drift=record(policies.DriftPolicy, monitoring.drift),
-        quality=record(policies.QualityPolicy, monitoring.quality),
+        drift=record(monitoring_records.DriftPolicy, monitoring.drift),
+        quality=record(monitoring_records.QualityPolicy, monitoring.quality),
     )
 
 
-def retraining_record(retraining: Retraining) -> records.RetrainingSpec:
-    causes = tuple(policies.Cause(cause) for cause in retraining.causes)
-    return record(records.RetrainingSpec, retraining, policy=record(policies.RetrainPolicy, retraining, causes=causes))
+def retraining_record(retraining: Retraining) -> monitoring_records.RetrainingSpec:
+    causes = tuple(monitoring_records.Cause(cause) for cause in retraining.causes)
+    return record(
+        monitoring_records.RetrainingSpec,
+        retraining,
+        policy=record(monitoring_records.RetrainPolicy, retraining, causes=causes),
+    )
 
 
-def feed_record(name: str, feed: Feed, root: str) -> records.FeedSpec:
+def feed_record(name: str, feed: Feed, root: str) -> data_records.FeedSpec:
     """A feed with its path made absolute and its time as columns."""
     time = [feed.time] if isinstance(feed.time, str) else feed.time or []
     path = feed.path
     if path is not None and "://" not in path and not path.startswith("/"):
         path = f"{root}/{path}"
-    return record(records.FeedSpec, feed, name=name, time=time, path=path)
+    return record(data_records.FeedSpec, feed, name=name, time=time, path=path)
 
 
-def source_record(source: Source, root: str) -> records.SourceSpec:
+def source_record(source: Source, root: str) -> data_records.SourceSpec:
     """One unnamed feed becomes the feed `rows`."""
     feeds = source.feeds or {"rows": source}
     built = {name: feed_record(name, feed, root) for name, feed in feeds.items()}
     examples = source.examples or (next(iter(built)) if len(built) == 1 else "")
-    return records.SourceSpec(python=source.python, examples=examples, feeds=built)
+    return data_records.SourceSpec(python=source.python, examples=examples, feeds=built)
 
 
-def expectation_record(expectation: Expectation, examples: str) -> records.ExpectationSpec:
+def expectation_record(expectation: Expectation, examples: str) -> data_records.ExpectationSpec:
     """An expectation on its feed, with its columns in one place."""
     columns = [expectation.column] if expectation.column else []
     among = expectation.among
     return record(
-        records.ExpectationSpec,
+        data_records.ExpectationSpec,
         expectation,
         feed=expectation.feed or examples,
         columns=columns + expectation.columns,

@@ -2,8 +2,8 @@
 
 import dagster as dg
 
+from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.domain.names import MODEL_TAG, TRAINING_TAG, Stage
-from mlops_assets.domain.spec import ModelSpec
 
 
 def upstream_updated_and_passed() -> dg.AutomationCondition:

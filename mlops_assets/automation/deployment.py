@@ -9,10 +9,10 @@ from typing import Any, Literal
 import dagster as dg
 from pydantic import Field
 
+from mlops_assets.declaration.model import ModelSpec
+from mlops_assets.declaration.release import Strategy
 from mlops_assets.domain.names import MODEL_TAG
 from mlops_assets.domain.partitions import moment
-from mlops_assets.domain.release.rollout_policy import Strategy
-from mlops_assets.domain.spec import ModelSpec
 from mlops_assets.resources.clock import Clock
 from mlops_assets.resources.lake.tables import Lake
 from mlops_assets.resources.registry.bundles import Bundles

@@ -6,8 +6,8 @@ from typing import Any
 
 import dagster as dg
 
+from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.domain.names import DATA_STAGES, MODEL_TAG, TRAINING_STAGES, TRAINING_TAG, Stage, training_job
-from mlops_assets.domain.spec import ModelSpec
 from mlops_assets.stages.common import asset_key
 
 

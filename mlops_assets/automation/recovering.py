@@ -9,11 +9,11 @@ from typing import Any
 import dagster as dg
 
 from mlops_assets.automation.rollout import again
+from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.domain.names import CAUSE_TAG, MODEL_TAG
 from mlops_assets.domain.registry.ledger import Action, Entry
 from mlops_assets.domain.release.release_state import state_of
 from mlops_assets.domain.retraining.announcements import of_entry
-from mlops_assets.domain.spec import ModelSpec
 from mlops_assets.domain.verdict import Outcome
 from mlops_assets.resources.alerts.outbox import Alerts
 from mlops_assets.resources.clock import Clock

@@ -13,7 +13,8 @@ import dagster as dg
 from pydantic import Field
 
 from mlops_assets.automation.rollout import again
-from mlops_assets.domain.monitoring.monitoring_policy import Cause
+from mlops_assets.declaration.model import ModelSpec
+from mlops_assets.declaration.monitoring import Cause
 from mlops_assets.domain.names import (
     CAUSE_TAG,
     MODEL_TAG,
@@ -29,7 +30,6 @@ from mlops_assets.domain.retraining.cause_looks import Finding
 from mlops_assets.domain.retraining.evidence import Champion, of_champion
 from mlops_assets.domain.retraining.launching import Decided, launch
 from mlops_assets.domain.retraining.records import Pause
-from mlops_assets.domain.spec import ModelSpec
 from mlops_assets.resources.alerts.outbox import Alerts
 from mlops_assets.resources.clock import Clock
 from mlops_assets.resources.lake.daily_records import Monitoring

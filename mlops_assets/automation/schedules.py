@@ -5,7 +5,7 @@ from typing import Any
 import dagster as dg
 
 from mlops_assets.automation.retraining import wish_config
-from mlops_assets.domain.spec import ModelSpec
+from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.stages.common import partitions_of
 
 

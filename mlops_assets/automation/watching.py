@@ -14,9 +14,9 @@ import dagster as dg
 from mlops_assets.automation.jobs import asset_job
 from mlops_assets.automation.rollout import again
 from mlops_assets.automation.sensors import RANGE, ranges
+from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.domain.names import CAUSE_TAG, MODEL_TAG, Stage
 from mlops_assets.domain.registry.ledger import holds_release
-from mlops_assets.domain.spec import ModelSpec
 from mlops_assets.resources.clock import Clock
 from mlops_assets.resources.registry.ledger import Ledger, LedgerBrokenError
 from mlops_assets.stages.common import asset_key, days_of

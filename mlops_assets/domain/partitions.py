@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
+from mlops_assets.declaration.data import Every
 from mlops_assets.domain.names import SNAPSHOT
-from mlops_assets.domain.spec import Every
 
 FORMATS = {Every.HOUR: "%Y-%m-%d-%H:%M", Every.DAY: "%Y-%m-%d", Every.MONTH: "%Y-%m"}
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from mlops_assets.domain.spec import Kind, Precision
+from mlops_assets.declaration.data import Kind
+from mlops_assets.declaration.release import Precision
 from mlops_assets.domain.verdict import Verdict
 
 

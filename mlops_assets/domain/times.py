@@ -14,8 +14,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mlops_assets.declaration.data import FeedSpec
 from mlops_assets.domain.partitions import EPOCH
-from mlops_assets.domain.spec import FeedSpec
 
 TIME = pa.timestamp("us", tz="UTC")
 POSITION = "row"  # as `order`: the row's position stands in for time

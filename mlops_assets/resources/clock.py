@@ -5,7 +5,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from mlops_assets.domain.spec import ModelSpec
+from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.resources.lake.tables import put_atomically
 
 

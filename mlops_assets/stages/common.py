@@ -8,10 +8,11 @@ from typing import Any
 
 import dagster as dg
 
+from mlops_assets.declaration.data import Every
+from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.domain.check_texts import ASKS
 from mlops_assets.domain.names import MODEL_TAG, SNAPSHOT, Stage
 from mlops_assets.domain.partitions import FORMATS
-from mlops_assets.domain.spec import Every, ModelSpec
 from mlops_assets.domain.verdict import Outcome, Verdict
 
 PROJECT = Path(__file__).parents[2]

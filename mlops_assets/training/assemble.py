@@ -14,8 +14,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.types as pt
 
+from mlops_assets.declaration.data import Kind
+from mlops_assets.declaration.release import Precision, ServingSpec
 from mlops_assets.domain.records import Compressed, TrainingSet
-from mlops_assets.domain.spec import Kind, Precision, ServingSpec
 from mlops_assets.training.compress import Clock, Difference, Variant, choose, measure_variants
 from mlops_assets.training.export import OPSET, output_of
 from mlops_assets.training.files import canonical_json

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from scipy import sparse
 
-from mlops_assets.domain.spec import Kind
+from mlops_assets.declaration.data import Kind
 from mlops_assets.training.layout import Layout
 from mlops_assets.training.rows import Rows
 

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from mlops_assets.domain.spec import Kind
+from mlops_assets.declaration.data import Kind
 from mlops_assets.training.loop import Batchable, logits_of
 from mlops_assets.training.network import Model
 from mlops_assets.training.steps import loss_of

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx
 
+from mlops_assets.declaration.data import Kind
+from mlops_assets.declaration.release import Precision
 from mlops_assets.domain.records import Compressed
-from mlops_assets.domain.spec import Kind, Precision
 from mlops_assets.training.device import device_of
 from mlops_assets.training.export import export_core, with_vocabulary
 from mlops_assets.training.layout import Layout

@@ -16,7 +16,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
-from mlops_assets.domain.spec import Kind
+from mlops_assets.declaration.data import Kind
 from mlops_assets.training.layout import FIRST_VALUE, MISSING_ROW, UNKNOWN_ROW, Layout
 from mlops_assets.training.network import Model
 

@@ -6,8 +6,8 @@ from collections import Counter
 
 import numpy as np
 
+from mlops_assets.declaration.data import Kind
 from mlops_assets.domain.records import Inputs
-from mlops_assets.domain.spec import Kind
 from mlops_assets.training.layout import CategoryColumn, Layout, NumberColumn, Target
 from mlops_assets.training.rows import Rows
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from mlops_assets.domain.spec import Precision
+from mlops_assets.declaration.release import Precision
 from serving.contract.encoding import pack_rows
 from serving.contract.fields import Contract
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from mlops_assets.domain.spec import Kind
+from mlops_assets.declaration.data import Kind
 
 MISSING_ROW, UNKNOWN_ROW, FIRST_VALUE = 0, 1, 2  # rows of each category's block in the shared embedding table
 

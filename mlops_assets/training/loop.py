@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mlops_assets.domain.spec import Kind, TrainingSpec
+from mlops_assets.declaration.data import Kind
+from mlops_assets.declaration.training import TrainingSpec
 from mlops_assets.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from mlops_assets.training.device import autocast_type, reproducible
 from mlops_assets.training.layout import Layout

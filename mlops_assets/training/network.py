@@ -11,7 +11,8 @@ import importlib
 import torch
 from torch import Tensor, nn
 
-from mlops_assets.domain.spec import Kind, NetworkSpec
+from mlops_assets.declaration.data import Kind
+from mlops_assets.declaration.training import NetworkSpec
 from mlops_assets.training.layout import MISSING_ROW, UNKNOWN_ROW, Layout
 
 TABULAR = "tabular"

@@ -13,7 +13,7 @@ from pathlib import Path
 import onnx
 from onnx import compose, utils
 
-from mlops_assets.domain.spec import Precision
+from mlops_assets.declaration.release import Precision
 from mlops_assets.training.export import body_nodes
 
 

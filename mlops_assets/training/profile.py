@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from mlops_assets.declaration.data import Kind
 from mlops_assets.domain.drift.reference import FORMAT, cells_of
-from mlops_assets.domain.spec import Kind
 from mlops_assets.training.layout import Layout
 from mlops_assets.training.rows import Rows
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from mlops_assets.declaration.data import Kind
 from mlops_assets.domain.names import LABEL
 from mlops_assets.domain.records import Inputs, TrainingSet
-from mlops_assets.domain.spec import Kind
 from mlops_assets.domain.training_set.split import PARTS
 from serving.contract.encoding import pack_table
 

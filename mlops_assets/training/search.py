@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from mlops_assets.domain.spec import Dimension
+from mlops_assets.declaration.training import Dimension
 from mlops_assets.training.space import distribution
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from mlops_assets.domain.spec import Dimension, NetworkSpec, TrainingSpec
+from mlops_assets.declaration.training import Dimension, NetworkSpec, TrainingSpec
 from mlops_assets.training.network import TABULAR
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mlops_assets.domain.spec import Kind, TrainingSpec
+from mlops_assets.declaration.data import Kind
+from mlops_assets.declaration.training import TrainingSpec
 from mlops_assets.training.layout import Layout
 
 _WARM_UP = 0.1  # share of all steps

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from mlops_assets.domain.spec import NetworkSpec, TrainingSpec
+from mlops_assets.declaration.training import NetworkSpec, TrainingSpec
 from mlops_assets.training.files import canonical_json, digest_of, write_atomically
 from mlops_assets.training.layout import Layout
 from mlops_assets.training.loop import Fitted

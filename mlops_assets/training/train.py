@@ -17,8 +17,8 @@ import numpy as np
 import pyarrow as pa
 import torch
 
+from mlops_assets.declaration.training import NetworkSpec, SearchSpec, TrainingSpec
 from mlops_assets.domain.records import TrainingSet
-from mlops_assets.domain.spec import NetworkSpec, SearchSpec, TrainingSpec
 from mlops_assets.training import search as searching
 from mlops_assets.training.baselines import baseline_answers
 from mlops_assets.training.calibration import calibrate

@@ -9,12 +9,12 @@ from dagster._core.definitions.run_request import InstigatorType
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteInstigatorOrigin, RemoteRepositoryOrigin
 from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatus, SensorInstigatorData
 
+from mlops_assets.declaration.monitoring import Cause
+from mlops_assets.declaration.release import Strategy
 from mlops_assets.domain.alerts.alerting import AlertKind, Severity
-from mlops_assets.domain.monitoring.monitoring_policy import Cause
 from mlops_assets.domain.names import CAUSE_TAG, MODEL_TIME_TAG, Stage
 from mlops_assets.domain.registry.ledger import Action
 from mlops_assets.domain.release.next_release import begin, go_back
-from mlops_assets.domain.release.rollout_policy import Strategy
 from mlops_assets.resources.release.deployment import Plan, Told
 from mlops_assets.stages.retraining.collect import champion_of, switched_off
 from tests.fakes.daemon import Daemon

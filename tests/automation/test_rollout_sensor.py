@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from mlops_assets.automation.rollout import CAUSE_TAG, rollout_sensor, step_op_name
+from mlops_assets.declaration.model import ModelSpec
+from mlops_assets.declaration.release import Strategy
 from mlops_assets.domain.registry.ledger import Action, Draft
 from mlops_assets.domain.release.release_state import ReleaseState, details_of
-from mlops_assets.domain.release.rollout_policy import Strategy
-from mlops_assets.domain.spec import ModelSpec
 from mlops_assets.resources.clock import Clock
 from mlops_assets.resources.lake.tables import Lake
 from mlops_assets.resources.registry.bundles import Bundles

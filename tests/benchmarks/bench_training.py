@@ -14,9 +14,10 @@ import numpy as np
 import pyarrow as pa
 import torch
 
+from mlops_assets.declaration.data import Kind
+from mlops_assets.declaration.training import NetworkSpec, SearchSpec
 from mlops_assets.domain.evaluation.metrics import METRICS
 from mlops_assets.domain.records import Inputs, TrainingSet
-from mlops_assets.domain.spec import Kind, NetworkSpec, SearchSpec
 from mlops_assets.training.device import device_of, reproducible
 from mlops_assets.training.fitting import learn_layout
 from mlops_assets.training.loop import batch_size, fit, on_device

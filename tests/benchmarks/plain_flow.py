@@ -14,11 +14,12 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from mlops_assets.declaration.data import Every
+from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.defs.resources import resources
 from mlops_assets.domain.names import Layer
 from mlops_assets.domain.partitions import Window, windows
 from mlops_assets.domain.records import Evaluation, ServingModel, TrainedModel, TrainingSet
-from mlops_assets.domain.spec import Every, ModelSpec
 from mlops_assets.stages.common import PROJECT
 from mlops_assets.stages.data.raw_data.asset import feed_windows
 from tests.kit.declared import declaration

@@ -19,11 +19,11 @@ import pyarrow.compute as pc
 import torch
 from sklearn.metrics import roc_auc_score
 
+from mlops_assets.declaration.data import Every
 from mlops_assets.domain.evaluation.metrics import metric_named
 from mlops_assets.domain.names import EVENT_TIME, LABEL
 from mlops_assets.domain.partitions import windows
 from mlops_assets.domain.records import Inputs, TrainingSet
-from mlops_assets.domain.spec import Every
 from mlops_assets.domain.training_set.training_rows import Parts
 from mlops_assets.stages.training_set.join import join
 from mlops_assets.training.loop import answers_of, on_device

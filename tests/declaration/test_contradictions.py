@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from mlops_assets.domain.declaration import METRICS, DeclarationError, check
-from mlops_assets.domain.spec import Every, Kind, PartitionSpec
+from mlops_assets.declaration.contradictions import METRICS, DeclarationError, check
+from mlops_assets.declaration.data import Every, Kind, PartitionSpec
 from tests.kit.specs import START, expectation, feed_spec, model_spec, source_spec, validation_spec
 
 SPEC = model_spec()

@@ -8,8 +8,9 @@ import yaml
 from pydantic import BaseModel
 
 from mlops_assets import schema
-from mlops_assets.domain.declaration import DeclarationError
-from mlops_assets.domain.spec import Every, Kind, Precision
+from mlops_assets.declaration.contradictions import DeclarationError
+from mlops_assets.declaration.data import Every, Kind
+from mlops_assets.declaration.release import Precision
 from mlops_assets.lifecycle import ModelLifecycle
 
 MINIMAL = {

@@ -3,9 +3,9 @@
 import numpy as np
 import pyarrow as pa
 
+from mlops_assets.declaration.release import Precision
 from mlops_assets.domain.evaluation.robustness import Rows
 from mlops_assets.domain.records import Compressed, Inputs
-from mlops_assets.domain.spec import Precision
 
 INPUTS = Inputs(numbers=("strong", "weak", "useless"), categories=("airport",))
 EFFECT = {"EWR": 0.8, "JFK": -0.8}

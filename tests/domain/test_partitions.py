@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 
 import pytest
 
+from mlops_assets.declaration.data import Every
 from mlops_assets.domain.names import SNAPSHOT
 from mlops_assets.domain.partitions import earlier, partition_of, window, windows
-from mlops_assets.domain.spec import Every
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from typing import Any
 import dagster as dg
 import pyarrow as pa
 
+from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.domain.names import Layer
-from mlops_assets.domain.spec import ModelSpec
 from mlops_assets.resources.clock import Clock
 from mlops_assets.resources.lake.tables import Lake, Table
 from mlops_assets.resources.sources.declared import Sources

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from mlops_assets.declaration.release import Strategy
 from mlops_assets.domain.release.release_state import ArmState, ReleaseState, Role
-from mlops_assets.domain.release.rollout_policy import Strategy
 from mlops_assets.resources.traffic.endpoint_log import Traffic
 from serving.contract.segments import Writer
 from serving.log.feedback import SCHEMA

@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
+from mlops_assets.declaration.monitoring import MonitoringSpec, RetrainingSpec
+from mlops_assets.declaration.release import RolloutSpec
 from mlops_assets.domain.registry.lineage import Provenance
 from mlops_assets.domain.registry.versions import Candidate, VersionFacts
-from mlops_assets.domain.release.rollout_policy import RolloutSpec
-from mlops_assets.domain.spec import MonitoringSpec, RetrainingSpec
 from tests.kit.specs import MONITORING, RETRAINING, ROLLOUT
 
 Record = TypeVar("Record")

@@ -20,9 +20,9 @@ import pyarrow.parquet as pq
 import pytest
 from filelock import FileLock
 
+from mlops_assets.declaration.release import Strategy
 from mlops_assets.domain.names import DATA_STAGES, TRAINING_STAGES, Stage
 from mlops_assets.domain.release.next_release import begin
-from mlops_assets.domain.release.rollout_policy import Strategy
 from mlops_assets.lifecycle import lifecycle_of
 from mlops_assets.resources.release.deployment import Told
 from tests.kit.declared import Bench, failed_checks, specified, why

@@ -9,9 +9,9 @@ from typing import Any
 import dagster as dg
 import yaml
 
+from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.defs.resources import resources
 from mlops_assets.domain.names import Stage
-from mlops_assets.domain.spec import ModelSpec
 from mlops_assets.lifecycle import ModelLifecycle, lifecycle_of
 from mlops_assets.stages.common import asset_key, partitions_of
 

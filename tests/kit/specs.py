@@ -5,26 +5,21 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from mlops_assets import schema
-from mlops_assets.domain.spec import (
+from mlops_assets.declaration.data import (
     Every,
     ExpectationSpec,
-    FairnessSpec,
-    FeatureSpec,
     FeedSpec,
-    GateSpec,
     Kind,
-    ModelSpec,
-    NetworkSpec,
     PartitionSpec,
-    Precision,
-    Promotion,
-    SearchSpec,
-    ServingSpec,
     SourceSpec,
     TargetSpec,
-    TrainingSpec,
     ValidationSpec,
 )
+from mlops_assets.declaration.evaluation import FairnessSpec, GateSpec
+from mlops_assets.declaration.features import FeatureSpec
+from mlops_assets.declaration.model import ModelSpec
+from mlops_assets.declaration.release import Precision, Promotion, ServingSpec
+from mlops_assets.declaration.training import NetworkSpec, SearchSpec, TrainingSpec
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 ROLLOUT = schema.rollout_record(schema.Rollout())  # what a declaration without `rollout` gets

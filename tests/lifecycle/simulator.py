@@ -15,10 +15,11 @@ import numpy as np
 import pyarrow as pa
 
 from mlops_assets.automation.recovering import APPROVER, reign_of
+from mlops_assets.declaration.model import ModelSpec
+from mlops_assets.declaration.release import Strategy
 from mlops_assets.domain.registry.served_by import at, of_request
 from mlops_assets.domain.release import next_release as releasing
 from mlops_assets.domain.release.release_state import ReleaseState
-from mlops_assets.domain.release.rollout_policy import Strategy
 from mlops_assets.domain.release.step_decision import decide_step, nothing_to_decide
 from mlops_assets.domain.release.step_evidence import Seen
 from mlops_assets.domain.retraining import cause_looks
@@ -26,7 +27,6 @@ from mlops_assets.domain.retraining.decision import decide
 from mlops_assets.domain.retraining.evidence import Asked, Champion, evidence, of_champion
 from mlops_assets.domain.retraining.records import Weighed
 from mlops_assets.domain.retraining.rollback import judge_reign
-from mlops_assets.domain.spec import ModelSpec
 from mlops_assets.domain.verdict import Outcome
 from mlops_assets.resources.registry.ledger import Ledger
 from mlops_assets.resources.release.deployment import Deployment, Told, release_of

@@ -5,6 +5,8 @@ from datetime import datetime
 
 import numpy as np
 
+from mlops_assets.declaration.data import Kind
+from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.domain.evaluation.comparison import Basis, Contenders, Opponent
 from mlops_assets.domain.evaluation.evidence import FairnessReport
 from mlops_assets.domain.evaluation.gates import judge
@@ -13,7 +15,6 @@ from mlops_assets.domain.evaluation.metrics import METRICS
 from mlops_assets.domain.evaluation.report import gather
 from mlops_assets.domain.quality.estimator import Held, learn
 from mlops_assets.domain.registry.versions import VersionInfo
-from mlops_assets.domain.spec import Kind, ModelSpec
 from mlops_assets.domain.verdict import Outcome, worst
 from tests.domain.evaluated import SERVED
 from tests.fakes.registry import FakeRegistry

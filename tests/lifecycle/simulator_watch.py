@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.domain.drift.alarm import judge_alarm
 from mlops_assets.domain.drift.distances import Aspect
 from mlops_assets.domain.drift.reference import PREDICTION
@@ -16,7 +17,6 @@ from mlops_assets.domain.drift.window import WindowDrift, inconclusive, judge_wi
 from mlops_assets.domain.quality.inputs import Day
 from mlops_assets.domain.quality.judge import judge_day
 from mlops_assets.domain.retraining.records import DriftDay, PerformanceDay
-from mlops_assets.domain.spec import ModelSpec
 from mlops_assets.domain.traffic.ripe_rows import delay_curve
 from mlops_assets.domain.verdict import Verdict
 from tests.lifecycle.simulator_parts import Made, labelled, leading

@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 from scipy.special import ndtri
 
+from mlops_assets.declaration.data import Kind
+from mlops_assets.declaration.evaluation import GateSpec
 from mlops_assets.domain.evaluation.comparison import Basis, Contenders, Opponent
 from mlops_assets.domain.evaluation.evidence import Evidence, FairnessReport
 from mlops_assets.domain.evaluation.gates import judge
@@ -20,7 +22,6 @@ from mlops_assets.domain.evaluation.intervals import central, gain
 from mlops_assets.domain.evaluation.metrics import METRICS
 from mlops_assets.domain.evaluation.report import gather
 from mlops_assets.domain.evaluation.slices import Part, measure
-from mlops_assets.domain.spec import GateSpec, Kind
 from mlops_assets.domain.verdict import Outcome, worst
 from tests.domain.evaluated import SERVED
 from tests.kit.specs import model_spec

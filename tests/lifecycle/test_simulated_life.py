@@ -13,9 +13,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from mlops_assets.domain.monitoring.monitoring_policy import Cause
-from mlops_assets.domain.release.rollout_policy import Strategy
-from mlops_assets.domain.spec import ModelSpec
+from mlops_assets.declaration.model import ModelSpec
+from mlops_assets.declaration.monitoring import Cause
+from mlops_assets.declaration.release import Strategy
 from mlops_assets.domain.verdict import Outcome
 from tests.kit.specs import ROLLOUT, model_spec
 from tests.lifecycle.simulator import MODEL, Life, with_policies

@@ -14,9 +14,9 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pytest
 
+from mlops_assets.declaration.release import RolloutSpec, Strategy
 from mlops_assets.domain.release.release_state import ReleaseState
 from mlops_assets.domain.release.rollout import Action
-from mlops_assets.domain.release.rollout_policy import RolloutSpec, Strategy
 from mlops_assets.domain.release.step_decision import StepDecision, decide_step
 from mlops_assets.resources.registry.bundles import Bundles
 from mlops_assets.stages.release.collect import observe

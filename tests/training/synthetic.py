@@ -5,8 +5,9 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pyarrow as pa
 
+from mlops_assets.declaration.data import Kind
+from mlops_assets.declaration.training import NetworkSpec, SearchSpec, TrainingSpec
 from mlops_assets.domain.records import Inputs, TrainingSet
-from mlops_assets.domain.spec import Kind, NetworkSpec, SearchSpec, TrainingSpec
 from mlops_assets.training.train import Declared
 
 INPUTS = Inputs(numbers=("size", "count", "flag", "empty"), categories=("colour", "code", "rare"))

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mlops_assets.declaration.data import Kind
+from mlops_assets.declaration.release import Precision, ServingSpec
 from mlops_assets.domain.evaluation.metrics import METRICS
-from mlops_assets.domain.spec import Kind, Precision, ServingSpec
 from mlops_assets.training.assemble import Assembled, assemble
 from mlops_assets.training.profile import BINS, counts_between, describe_category, describe_number
 from mlops_assets.training.rows import pack

@@ -8,8 +8,9 @@ import onnx
 import pytest
 import torch
 
+from mlops_assets.declaration.data import Kind
+from mlops_assets.declaration.release import Precision
 from mlops_assets.domain.records import Compressed, Inputs
-from mlops_assets.domain.spec import Kind, Precision
 from mlops_assets.training.calibration import calibrate, fit_scaling
 from mlops_assets.training.compress import choose, differences, judge, measure_variants
 from mlops_assets.training.export import OPSET, body_nodes, export_core, output_of, with_vocabulary

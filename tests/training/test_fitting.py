@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from mlops_assets.declaration.data import Kind
 from mlops_assets.domain.records import Inputs
-from mlops_assets.domain.spec import Kind
 from mlops_assets.training.fitting import COMMON, learn_layout
 from mlops_assets.training.layout import FIRST_VALUE, MISSING_ROW, UNKNOWN_ROW, Layout
 from mlops_assets.training.rows import Rows, pack_parts

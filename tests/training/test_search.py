@@ -10,7 +10,7 @@ import pytest
 from optuna.storages import InMemoryStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from mlops_assets.domain.spec import Dimension, NetworkSpec
+from mlops_assets.declaration.training import Dimension, NetworkSpec
 from mlops_assets.training.search import Report, TrialResult, best_values, search
 from mlops_assets.training.space import apply, declared_values, space_of
 from tests.training.synthetic import NETWORK, TRAINING

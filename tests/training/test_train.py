@@ -14,9 +14,9 @@ import pyarrow as pa
 import pytest
 import torch
 
+from mlops_assets.declaration.data import Kind
 from mlops_assets.domain.evaluation.metrics import METRICS
 from mlops_assets.domain.records import Inputs
-from mlops_assets.domain.spec import Kind
 from mlops_assets.training.device import autocast_type, device_of
 from mlops_assets.training.loop import answers_of, batch_size, on_device
 from mlops_assets.training.network import build

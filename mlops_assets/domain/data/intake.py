@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mlops_assets.declaration.data import Every, FeedSpec
 from mlops_assets.domain.partitions import Window, partition_of
-from mlops_assets.domain.spec import Every, FeedSpec
 from mlops_assets.domain.times import POSITION, TIME, event_times, known_times
 
 _SOME = 20  # rows that cannot all be wrong by chance

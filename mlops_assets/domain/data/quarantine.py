@@ -11,9 +11,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mlops_assets.declaration.data import FeedSpec
 from mlops_assets.domain.data.normalise_columns import typed
 from mlops_assets.domain.names import CREATED_TIME, EVENT_TIME, REASONS, ROW_KEY
-from mlops_assets.domain.spec import FeedSpec
 from mlops_assets.domain.times import TIME, event_times, known_times
 
 

@@ -6,10 +6,11 @@ Works on names and types alone, so it is decided before a single row is read.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from mlops_assets.declaration.data import ExpectationSpec, FeedSpec
+from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.domain.data.checks import listed
 from mlops_assets.domain.data.columns import ColumnKind, change, kind_of
 from mlops_assets.domain.names import CREATED_TIME, EVENT_TIME, RAW_LABEL, REASONS, ROW_KEY
-from mlops_assets.domain.spec import ExpectationSpec, FeedSpec, ModelSpec
 from mlops_assets.domain.times import POSITION
 from mlops_assets.domain.verdict import Outcome, Verdict
 

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from mlops_assets.declaration.data import FeedSpec
 from mlops_assets.domain.data.checks import listed
 from mlops_assets.domain.data.columns import change, known_columns
 from mlops_assets.domain.data.intake import NO_TIME
 from mlops_assets.domain.records import Snapshot
-from mlops_assets.domain.spec import FeedSpec
 from mlops_assets.domain.verdict import Outcome, Verdict
 
 BODY = "body"  # key in a raw snapshot's inputs: digest of the rows without key and times

@@ -3,8 +3,8 @@
 from collections import Counter
 from collections.abc import Sequence
 
+from mlops_assets.declaration.monitoring import DriftPolicy
 from mlops_assets.domain.drift.window import WindowDrift
-from mlops_assets.domain.monitoring.monitoring_policy import DriftPolicy
 from mlops_assets.domain.verdict import Outcome, Verdict
 
 ALARM = "drift"

@@ -12,10 +12,10 @@ from enum import StrEnum
 import numpy as np
 from scipy.special import chdtrc, kolmogorov, ndtr
 
+from mlops_assets.declaration.monitoring import DriftPolicy
 from mlops_assets.domain.data.distribution import psi
 from mlops_assets.domain.drift.reference import CategoryReference, NumberReference
 from mlops_assets.domain.drift.sketch import CategorySketch, NumberSketch
-from mlops_assets.domain.monitoring.monitoring_policy import DriftPolicy
 
 _LEAST_EXPECTED = 5.0  # values in a cell of a chi-square test
 

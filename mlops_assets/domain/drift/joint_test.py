@@ -13,8 +13,8 @@ import pyarrow as pa
 from scipy.special import ndtr
 from scipy.stats import rankdata
 
+from mlops_assets.declaration.monitoring import DriftPolicy
 from mlops_assets.domain.drift.distances import Aspect, Compared
-from mlops_assets.domain.monitoring.monitoring_policy import DriftPolicy
 
 MOST_ROWS = 10_000  # of either sample that are looked at
 _COMMON = 10  # categories of a column told apart

@@ -13,10 +13,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mlops_assets.declaration.data import Kind
 from mlops_assets.domain.drift import sketch_store
 from mlops_assets.domain.drift.reference import CHOSEN, CONFIDENCE, LABEL, PREDICTION, Profile
 from mlops_assets.domain.drift.sketch import Sketch
-from mlops_assets.domain.spec import Kind
 from mlops_assets.domain.traffic.row_loss import Judged, labels
 
 WHO = ("version", "bundle", "role")

@@ -8,11 +8,11 @@ came or went are all judged in this one way. What several windows add up to: `dr
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from mlops_assets.declaration.monitoring import DriftPolicy
 from mlops_assets.domain.drift.distances import Aspect, Compared, category_distance, number_distance, share_change
 from mlops_assets.domain.drift.reference import CategoryReference, NumberReference, Reference
 from mlops_assets.domain.drift.sketch import CategorySketch, NumberSketch, Sketch
 from mlops_assets.domain.many_tests import holm
-from mlops_assets.domain.monitoring.monitoring_policy import DriftPolicy
 from mlops_assets.domain.verdict import Outcome, Verdict
 
 _TOLD = 5  # columns named in a sentence

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mlops_assets.declaration.data import Kind
 from mlops_assets.domain.evaluation.estimators import Array, CalibrationError, Estimator, equal_bins
 from mlops_assets.domain.evaluation.evidence import Interval
 from mlops_assets.domain.evaluation.intervals import bootstrap
 from mlops_assets.domain.evaluation.metrics import METRICS, UnmeasurableError, confidence_and_hits
-from mlops_assets.domain.spec import Kind
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mlops_assets.declaration.data import Kind
 from mlops_assets.domain.evaluation.estimators import Array
 from mlops_assets.domain.evaluation.evidence import Interval, Rival
 from mlops_assets.domain.evaluation.intervals import bootstrap, gain, score
 from mlops_assets.domain.evaluation.metrics import Metric, UnmeasurableError, metrics_for
-from mlops_assets.domain.spec import Kind
 
 CANDIDATE, CHAMPION, ANCHOR = "candidate", "champion", "anchor"
 

@@ -22,9 +22,9 @@ Exceptions, each for a reason:
 from collections.abc import Callable
 from enum import StrEnum
 
+from mlops_assets.declaration.evaluation import GateSpec
 from mlops_assets.domain.evaluation.evidence import Disparity, Evidence, GuardSlice, Interval, Measured, Rival
 from mlops_assets.domain.evaluation.interval_rule import can_decide, compared, placed, together, undeclared, unmeasured
-from mlops_assets.domain.spec import GateSpec
 from mlops_assets.domain.verdict import Outcome, Verdict
 
 _NO_MODEL = "constant"  # the baseline that has learnt nothing

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mlops_assets.declaration.data import Kind
 from mlops_assets.domain.evaluation.estimators import COMPLEMENT, ROOT, Array, CalibrationError, Estimator, Mean, Ratio
 from mlops_assets.domain.evaluation.ranking import Auc, AveragePrecision
-from mlops_assets.domain.spec import Kind
 
 
 class UnmeasurableError(ValueError):

@@ -14,6 +14,9 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import pyarrow as pa
 
+from mlops_assets.declaration.data import Kind
+from mlops_assets.declaration.model import ModelSpec
+from mlops_assets.declaration.release import ServingSpec
 from mlops_assets.domain.evaluation.calibration import Reliability, reliability
 from mlops_assets.domain.evaluation.comparison import Basis, Contenders, ContenderScore, score_all
 from mlops_assets.domain.evaluation.estimators import Array
@@ -24,7 +27,6 @@ from mlops_assets.domain.evaluation.metrics import metric_named
 from mlops_assets.domain.evaluation.robustness import Predict, Rows, sample, stress
 from mlops_assets.domain.evaluation.slices import SliceScore, cut, measure
 from mlops_assets.domain.records import Compressed
-from mlops_assets.domain.spec import Kind, ModelSpec, ServingSpec
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,11 +11,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mlops_assets.declaration.data import Kind
+from mlops_assets.declaration.evaluation import SliceSpec
 from mlops_assets.domain.evaluation.estimators import Array
 from mlops_assets.domain.evaluation.evidence import GuardSlice, Interval
 from mlops_assets.domain.evaluation.intervals import gain, score
 from mlops_assets.domain.evaluation.metrics import Metric, UnmeasurableError
-from mlops_assets.domain.spec import Kind, SliceSpec
 
 MISSING = "missing"
 OTHER = "other values"

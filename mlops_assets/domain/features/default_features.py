@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.domain.names import CREATED_TIME, EVENT_TIME, LABEL, ROW_KEY
-from mlops_assets.domain.spec import ModelSpec
 
 _FIT = (
     "int",

@@ -9,11 +9,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mlops_assets.declaration.data import Kind
+from mlops_assets.declaration.evaluation import SliceSpec
 from mlops_assets.domain.evaluation.calibration import Reliability, reliability
 from mlops_assets.domain.evaluation.intervals import score
 from mlops_assets.domain.evaluation.metrics import Metric, UnmeasurableError
 from mlops_assets.domain.evaluation.slices import Part, SliceScore, measure
-from mlops_assets.domain.spec import Kind, SliceSpec
 from mlops_assets.domain.traffic.labelled_rows import LABEL, thinned
 from mlops_assets.domain.traffic.ripe_rows import Ripe, ripe
 from mlops_assets.domain.traffic.slices import SLICE, cut

@@ -14,10 +14,10 @@ import numpy as np
 from scipy.optimize import isotonic_regression
 from scipy.special import ndtri
 
+from mlops_assets.declaration.monitoring import QualityPolicy
 from mlops_assets.domain.evaluation.evidence import Interval
 from mlops_assets.domain.evaluation.intervals import score
 from mlops_assets.domain.evaluation.metrics import METRICS, Metric, UnmeasurableError, decisions
-from mlops_assets.domain.monitoring.monitoring_policy import QualityPolicy
 from mlops_assets.domain.verdict import Outcome, Verdict
 
 TRUST = "trust"

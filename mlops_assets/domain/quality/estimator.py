@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from mlops_assets.declaration.data import Kind
 from mlops_assets.domain.evaluation.evidence import Interval
 from mlops_assets.domain.evaluation.metrics import UnmeasurableError
 from mlops_assets.domain.quality.estimate import Calibration, calibration, estimate
 from mlops_assets.domain.quality.loss_model import LossModel, estimate_loss, learn_loss
-from mlops_assets.domain.spec import Kind
 
 Array = NDArray[np.float64]
 

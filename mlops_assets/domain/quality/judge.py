@@ -16,6 +16,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
+from mlops_assets.declaration.data import Kind
+from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.domain.evaluation.evidence import Interval
 from mlops_assets.domain.evaluation.intervals import central, score
 from mlops_assets.domain.evaluation.metrics import UnmeasurableError, metric_named, metrics_for
@@ -25,7 +27,6 @@ from mlops_assets.domain.quality.estimator import pooled
 from mlops_assets.domain.quality.inputs import Day, Version
 from mlops_assets.domain.quality.realised import Quality, Scored, judge_quality, measure
 from mlops_assets.domain.retraining.records import Estimated, PerformanceDay, Recent
-from mlops_assets.domain.spec import Kind, ModelSpec
 from mlops_assets.domain.traffic.label_delay import maturity
 from mlops_assets.domain.traffic.labelled_rows import LABEL, moments, scores, together
 from mlops_assets.domain.traffic.ripe_rows import Ripe, moment64, of_bundle, ripe

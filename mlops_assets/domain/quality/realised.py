@@ -12,10 +12,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mlops_assets.declaration.monitoring import QualityPolicy
 from mlops_assets.domain.evaluation.evidence import Interval
 from mlops_assets.domain.evaluation.intervals import score
 from mlops_assets.domain.evaluation.metrics import METRICS, Metric, UnmeasurableError
-from mlops_assets.domain.monitoring.monitoring_policy import QualityPolicy
 from mlops_assets.domain.verdict import Outcome, Verdict
 
 KEYS = ("request_id", "row")

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
+from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.domain.records import ServingModel, TrainedModel, TrainingSet
-from mlops_assets.domain.spec import ModelSpec
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.domain.records import Evaluation, ServingModel, TrainedModel, TrainingSet
 from mlops_assets.domain.registry.lineage import Provenance, rebuild_steps
 from mlops_assets.domain.registry.versions import Bump, VersionFacts, VersionInfo
-from mlops_assets.domain.spec import ModelSpec
 
 _SPECIAL = re.compile(r"([\\`*_\[\]|~!#])")
 _LINE_START = re.compile(r"^(\s*)([-+>=]|\d+(?=[.)]\s))")

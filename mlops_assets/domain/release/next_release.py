@@ -7,9 +7,9 @@ starts from what the first made of it.
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from mlops_assets.declaration.release import RolloutSpec, Strategy
 from mlops_assets.domain.registry.ledger import Action
 from mlops_assets.domain.release.release_state import ArmState, ReleaseState, Role
-from mlops_assets.domain.release.rollout_policy import RolloutSpec, Strategy
 
 _ROLE = {
     Strategy.CANARY: Role.CANARY,

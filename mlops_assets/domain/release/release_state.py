@@ -10,9 +10,9 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from mlops_assets.declaration.release import Strategy
 from mlops_assets.domain.registry.ledger import Entry, holds_release
 from mlops_assets.domain.registry.ledger import who_served as entry_in_force
-from mlops_assets.domain.release.rollout_policy import Strategy
 
 
 class Role(StrEnum):

@@ -12,10 +12,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
+from mlops_assets.declaration.data import Kind
+from mlops_assets.declaration.release import ReplayPolicy
 from mlops_assets.domain.evaluation.estimators import CalibrationError
 from mlops_assets.domain.evaluation.metrics import METRICS, UnmeasurableError
-from mlops_assets.domain.release.rollout_policy import ReplayPolicy
-from mlops_assets.domain.spec import Kind
 from mlops_assets.domain.verdict import Outcome, Verdict
 
 Array = NDArray[np.float64]

@@ -25,8 +25,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
+from mlops_assets.declaration.release import RolloutPolicy
 from mlops_assets.domain.release import rollout_signals as signals
-from mlops_assets.domain.release.rollout_policy import RolloutPolicy
 from mlops_assets.domain.release.rollout_signals import Levels, Signal, Watched
 from mlops_assets.domain.verdict import Outcome, Verdict, worst
 

@@ -11,11 +11,11 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from mlops_assets.declaration.release import RolloutPolicy, RolloutSpec, Strategy
 from mlops_assets.domain.release import rollout_signals as signals
 from mlops_assets.domain.release.experiment import Ending, ExperimentMetric, ExperimentPolicy, Readout, read_out
 from mlops_assets.domain.release.release_state import ReleaseState
 from mlops_assets.domain.release.rollout import Action, Decision, judge_step
-from mlops_assets.domain.release.rollout_policy import RolloutPolicy, RolloutSpec, Strategy
 from mlops_assets.domain.release.rollout_signals import Levels, Signal
 from mlops_assets.domain.release.step_evidence import REWARD, Seen, share_of, step_evidence
 from mlops_assets.domain.verdict import Outcome, Verdict

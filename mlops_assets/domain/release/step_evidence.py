@@ -15,13 +15,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from mlops_assets.declaration.model import ModelSpec
+from mlops_assets.declaration.release import Strategy
 from mlops_assets.domain.release.experiment import ArmEvidence
 from mlops_assets.domain.release.release_state import ReleaseState, Role
 from mlops_assets.domain.release.rollout import StepEvidence
-from mlops_assets.domain.release.rollout_policy import Strategy
 from mlops_assets.domain.release.rollout_signals import Watched
 from mlops_assets.domain.release.sequential import Sample
-from mlops_assets.domain.spec import ModelSpec
 from mlops_assets.domain.traffic import slices as step_slices
 from mlops_assets.domain.traffic.outcomes import Outcomes, positions
 from mlops_assets.domain.traffic.row_loss import Judged, labels, losses

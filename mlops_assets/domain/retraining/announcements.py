@@ -6,8 +6,8 @@ A judgement that is inconclusive neither opens an alert nor ends one: not to kno
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 
+from mlops_assets.declaration.monitoring import RetrainPolicy
 from mlops_assets.domain.alerts.alerting import Alert, AlertKind, Event, Resolved, Severity
-from mlops_assets.domain.monitoring.monitoring_policy import RetrainPolicy
 from mlops_assets.domain.registry.ledger import Action, Entry
 from mlops_assets.domain.retraining.decision import over_budget
 from mlops_assets.domain.retraining.records import Weighed

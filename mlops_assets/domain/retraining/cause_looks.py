@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 
-from mlops_assets.domain.monitoring.monitoring_policy import Cause, RetrainPolicy
+from mlops_assets.declaration.monitoring import Cause, RetrainPolicy
 from mlops_assets.domain.retraining.evidence import Champion
 from mlops_assets.domain.retraining.records import DriftDay, PerformanceDay, Weighed
 from mlops_assets.domain.verdict import Outcome

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from mlops_assets.domain.monitoring.monitoring_policy import JUDGED, Cause, RetrainPolicy
+from mlops_assets.declaration.monitoring import JUDGED, Cause, RetrainPolicy
 from mlops_assets.domain.verdict import Outcome, Verdict
 
 _DAY = timedelta(days=1)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from typing import TypeVar
 
-from mlops_assets.domain.monitoring.monitoring_policy import QualityPolicy, RetrainPolicy
+from mlops_assets.declaration.monitoring import QualityPolicy, RetrainPolicy
 from mlops_assets.domain.retraining.decision import RetrainEvidence
 from mlops_assets.domain.retraining.records import DriftDay, PerformanceDay
 from mlops_assets.domain.verdict import Outcome, Verdict

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 from scipy.special import bdtrc, betaincinv, ndtr, ndtri
 
+from mlops_assets.declaration.monitoring import DriftPolicy, QualityPolicy
 from mlops_assets.domain.drift.distances import Aspect
 from mlops_assets.domain.drift.reference import CategoryReference, NumberReference, Reference, read_profile
 from mlops_assets.domain.drift.sketch import CategorySketch, NumberSketch, Sketch
 from mlops_assets.domain.drift.window import judge_window
 from mlops_assets.domain.evaluation.evidence import Interval
-from mlops_assets.domain.monitoring.monitoring_policy import DriftPolicy, QualityPolicy
 from mlops_assets.domain.verdict import Outcome
 
 _REFERENCES, _WINDOWS = 4, 50

@@ -7,7 +7,7 @@ knowing of each other, so one is launched and the others are told. The next deci
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from mlops_assets.domain.monitoring.monitoring_policy import Cause
+from mlops_assets.declaration.monitoring import Cause
 
 
 @dataclass(frozen=True)

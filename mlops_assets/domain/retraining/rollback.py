@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from statistics import NormalDist
 
+from mlops_assets.declaration.monitoring import QualityPolicy
 from mlops_assets.domain.evaluation.metrics import METRICS
-from mlops_assets.domain.monitoring.monitoring_policy import QualityPolicy
 from mlops_assets.domain.retraining.records import PerformanceDay
 from mlops_assets.domain.verdict import Outcome, Verdict
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from mlops_assets.domain.spec import Kind
+from mlops_assets.declaration.data import Kind
 from mlops_assets.domain.training_set.labels import OTHER
 
 Array = NDArray[np.float64]

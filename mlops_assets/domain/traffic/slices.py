@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.types as pt
 from numpy.typing import NDArray
 
-from mlops_assets.domain.spec import SliceSpec
+from mlops_assets.declaration.evaluation import SliceSpec
 
 COLUMNS = ("request_id", "row", "time", "key", "arm", "latency_ms", "answer")  # of the log, judged as they are
 SLICE, ENTITY = "slice:", "entity:"  # before the names of columns taken out of features and entity keys

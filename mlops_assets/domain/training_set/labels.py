@@ -7,8 +7,8 @@ from datetime import datetime
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mlops_assets.declaration.data import Kind
 from mlops_assets.domain.names import CREATED_TIME, EVENT_TIME, LABEL, RAW_LABEL
-from mlops_assets.domain.spec import Kind
 
 OTHER = "other"
 _MANY_CLASSES = 50  # more have to have two rows each, on average

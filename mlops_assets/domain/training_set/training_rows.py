@@ -10,9 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from mlops_assets.declaration.data import FeedSpec
+from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.domain.names import EVENT_TIME, LABEL, ROW_KEY
 from mlops_assets.domain.records import Inputs
-from mlops_assets.domain.spec import FeedSpec, ModelSpec
 from mlops_assets.domain.training_set import labels
 from mlops_assets.domain.training_set.labels import Labelled
 from mlops_assets.domain.training_set.split import PARTS, Split, split_by_identity, split_by_time

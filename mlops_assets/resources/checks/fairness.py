@@ -7,8 +7,9 @@ move together, which `MetricFrame` cannot. Whether a difference is allowed is th
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mlops_assets.declaration.data import Kind
+from mlops_assets.declaration.evaluation import FairnessSpec
 from mlops_assets.domain.evaluation.evidence import Disparity, FairnessReport, GroupScore, Interval
-from mlops_assets.domain.spec import FairnessSpec, Kind
 
 if TYPE_CHECKING:
     import numpy as np

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.domain.features.parity import compare_rows
 from mlops_assets.domain.names import EVENT_TIME
-from mlops_assets.domain.spec import ModelSpec
 from mlops_assets.domain.verdict import Verdict
 from mlops_assets.resources.features.config import open_store
 from mlops_assets.resources.features.definition import (

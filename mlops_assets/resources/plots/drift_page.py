@@ -9,7 +9,7 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from mlops_assets.domain.monitoring.monitoring_policy import DriftPolicy
+from mlops_assets.declaration.monitoring import DriftPolicy
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.domain.names import Alias
 from mlops_assets.domain.registry.ledger import Action, Draft, Entry
 from mlops_assets.domain.release.next_release import Change, Version
 from mlops_assets.domain.release.release_state import ReleaseState, details_of, state_in, state_of
-from mlops_assets.domain.spec import ModelSpec
 from mlops_assets.resources.registry import promotion
 from mlops_assets.resources.registry.ledger import Ledger
 from mlops_assets.resources.registry.model_registry import Registry

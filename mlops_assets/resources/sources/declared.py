@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import dagster as dg
 
-from mlops_assets.domain.spec import Every, FeedSpec, ModelSpec
+from mlops_assets.declaration.data import Every, FeedSpec
+from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.resources.sources.error import SourceError
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
-from mlops_assets.domain.spec import FeedSpec
+from mlops_assets.declaration.data import FeedSpec
 from mlops_assets.resources.sources.error import SourceError
 
 if TYPE_CHECKING:

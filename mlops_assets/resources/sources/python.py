@@ -11,7 +11,7 @@ from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from mlops_assets.domain.spec import FeedSpec
+from mlops_assets.declaration.data import FeedSpec
 from mlops_assets.resources.sources.error import SourceError
 
 if TYPE_CHECKING:

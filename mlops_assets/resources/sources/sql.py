@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from mlops_assets.domain.spec import FeedSpec
+from mlops_assets.declaration.data import FeedSpec
 from mlops_assets.resources.sources.error import SourceError
 
 if TYPE_CHECKING:

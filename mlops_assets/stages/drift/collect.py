@@ -16,13 +16,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.domain.drift.joint_test import MOST_ROWS
 from mlops_assets.domain.drift.live_day import SAID, WHO, Against, Answered, Drawn, LiveDay, count, label_sketch
 from mlops_assets.domain.drift.reference import ProfileError, read_profile
 from mlops_assets.domain.names import CREATED_TIME, Layer, Stage
 from mlops_assets.domain.partitions import Window
 from mlops_assets.domain.records import Snapshot
-from mlops_assets.domain.spec import ModelSpec
 from mlops_assets.domain.traffic.compaction import ANSWERS, OUTCOMES
 from mlops_assets.domain.traffic.outcomes import FEEDBACK, first
 from mlops_assets.domain.traffic.row_loss import Judged

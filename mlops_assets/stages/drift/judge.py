@@ -8,6 +8,7 @@ from datetime import date, timedelta
 import numpy as np
 import pyarrow as pa
 
+from mlops_assets.declaration.monitoring import DriftPolicy
 from mlops_assets.domain.drift.distances import Aspect, Compared
 from mlops_assets.domain.drift.joint_test import together, vectors
 from mlops_assets.domain.drift.live_day import LiveDay, vectors_in
@@ -15,7 +16,6 @@ from mlops_assets.domain.drift.reference import Reference
 from mlops_assets.domain.drift.report import REACH, DriftReport, alarm_of, judge_input_quality, open_days
 from mlops_assets.domain.drift.sketch import Sketch
 from mlops_assets.domain.drift.window import WindowDrift, inconclusive, judge_window
-from mlops_assets.domain.monitoring.monitoring_policy import DriftPolicy
 from mlops_assets.domain.names import Stage
 from mlops_assets.domain.partitions import Window
 from mlops_assets.domain.verdict import Outcome

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.domain.evaluation.gates import Gate
 from mlops_assets.domain.names import Stage
 from mlops_assets.domain.records import Evaluation, ServingModel, TrainedModel, TrainingSet
-from mlops_assets.domain.spec import ModelSpec
 from mlops_assets.domain.verdict import Verdict
 from mlops_assets.resources.clock import Clock
 from mlops_assets.resources.features.store import FeatureStore

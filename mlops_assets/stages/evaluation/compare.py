@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from mlops_assets.declaration.data import Kind
+from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.domain.evaluation.comparison import Contenders, Opponent
 from mlops_assets.domain.evaluation.gates import judge
 from mlops_assets.domain.evaluation.intervals import central, time_blocks
@@ -17,7 +19,6 @@ from mlops_assets.domain.evaluation.report_text import markdown, sections
 from mlops_assets.domain.evaluation.robustness import Rows
 from mlops_assets.domain.names import EVENT_TIME, LABEL, Alias, Layer
 from mlops_assets.domain.records import Compressed, ServingModel, TrainedModel, TrainingSet
-from mlops_assets.domain.spec import Kind, ModelSpec
 from mlops_assets.domain.training_set.training_rows import read_parts
 from mlops_assets.domain.verdict import Verdict
 from mlops_assets.resources.checks.fairness import assess

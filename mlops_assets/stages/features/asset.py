@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.domain.data.checks import ONLINE
 from mlops_assets.domain.names import Stage
 from mlops_assets.domain.partitions import windows
 from mlops_assets.domain.records import Snapshot
-from mlops_assets.domain.spec import ModelSpec
 from mlops_assets.resources.clock import Clock
 from mlops_assets.resources.features.store import FeatureStore
 from mlops_assets.resources.lake.tables import Lake

@@ -10,12 +10,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from feature_repo.transforms.derivation import Derivation, views_of
+from mlops_assets.declaration.data import Every
+from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.domain.data.columns import ColumnKind, kind_of
 from mlops_assets.domain.features.default_features import FeatureError, feature_columns, feature_keys
 from mlops_assets.domain.names import CREATED_TIME, EVENT_TIME, SNAPSHOT, Layer
 from mlops_assets.domain.partitions import Window, partition_of
 from mlops_assets.domain.records import Snapshot
-from mlops_assets.domain.spec import Every, ModelSpec
 from mlops_assets.domain.verdict import Outcome, Verdict
 from mlops_assets.resources.features.store import FeatureStore, UnknownServiceError, service_name
 from mlops_assets.resources.lake.tables import Lake, Table

@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from mlops_assets.declaration.data import Every
+from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.domain.names import Stage
 from mlops_assets.domain.partitions import windows
 from mlops_assets.domain.quality.checks import LABELS_SOUND, QUALITY_HOLDS
-from mlops_assets.domain.spec import Every, ModelSpec
 from mlops_assets.domain.verdict import Outcome, Verdict
 from mlops_assets.resources.clock import Clock
 from mlops_assets.resources.lake.daily_records import Monitoring

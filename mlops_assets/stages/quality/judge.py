@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.domain.evaluation.calibration import Reliability
 from mlops_assets.domain.evaluation.evidence import FairnessReport
 from mlops_assets.domain.evaluation.intervals import central
@@ -27,7 +28,6 @@ from mlops_assets.domain.quality.judge import RECENT, Found, judge_day
 from mlops_assets.domain.quality.label_soundness import STRANGERS
 from mlops_assets.domain.quality.realised import KNOWN_AT
 from mlops_assets.domain.retraining.records import PerformanceDay
-from mlops_assets.domain.spec import ModelSpec
 from mlops_assets.domain.traffic.label_delay import DelayCurve
 from mlops_assets.domain.traffic.labelled_rows import scores, thinned, together, unknown
 from mlops_assets.domain.traffic.ripe_rows import Ripe, delay_curve, leading

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow.parquet as pq
 
+from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.domain.evaluation.evidence import Interval
 from mlops_assets.domain.evaluation.metrics import UnmeasurableError
 from mlops_assets.domain.names import LABEL, Layer
 from mlops_assets.domain.quality.estimator import Estimator, Held, learn
 from mlops_assets.domain.quality.inputs import Version
-from mlops_assets.domain.spec import ModelSpec
 from mlops_assets.domain.traffic.labelled_rows import thinned
 from mlops_assets.domain.traffic.row_loss import Judged
 from mlops_assets.resources.lake.tables import Lake, read_json

@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.domain.records import Evaluation, ServingModel, TrainedModel
 from mlops_assets.domain.registry.versions import Candidate, VersionFacts
-from mlops_assets.domain.spec import ModelSpec
 
 if TYPE_CHECKING:
     from serving.contract.bundle import Contract

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 import dagster as dg
 
+from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.domain.names import Stage
 from mlops_assets.domain.records import Version
 from mlops_assets.domain.release.serving_checks import ServingCheck
-from mlops_assets.domain.spec import ModelSpec
 from mlops_assets.resources.release.tools import ReleaseTools
 from mlops_assets.stages.common import asset_key, check_result, check_spec, retried_on_infrastructure, stage_asset
 from mlops_assets.stages.release import start as release

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.domain.release.serving_checks import ServingCheck
-from mlops_assets.domain.spec import ModelSpec
 from mlops_assets.domain.verdict import Outcome, Verdict, numbers_of
 from mlops_assets.resources.release.endpoint import Client, EndpointError, Refused
 

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from mlops_assets.declaration.model import ModelSpec
+from mlops_assets.declaration.release import Promotion
 from mlops_assets.domain.names import Stage
-from mlops_assets.domain.spec import ModelSpec, Promotion
 from mlops_assets.domain.verdict import Verdict
 from mlops_assets.resources.release.deployment import Deployment
 from mlops_assets.resources.release.tools import ReleaseTools
@@ -16,8 +17,8 @@ from mlops_assets.stages.metadata import table
 from mlops_assets.stages.release.step import ACTOR as ROLLOUT
 
 if TYPE_CHECKING:
+    from mlops_assets.declaration.release import Strategy
     from mlops_assets.domain.release.next_release import Version
-    from mlops_assets.domain.release.rollout_policy import Strategy
     from mlops_assets.resources.release.deployment import Done, Told
     from mlops_assets.stages.release.trial import Proof
 

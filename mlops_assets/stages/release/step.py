@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from mlops_assets.domain.spec import ModelSpec
+from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.resources.lake.tables import Lake
 from mlops_assets.resources.registry.bundles import Bundles
 from mlops_assets.resources.release.deployment import Deployment

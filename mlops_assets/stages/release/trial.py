@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.domain.release import serving_checks as checks
-from mlops_assets.domain.spec import ModelSpec
 from mlops_assets.domain.verdict import Verdict, numbers_of
 from mlops_assets.resources.release.bento import Bento, Bentos
 from mlops_assets.resources.release.endpoint import Client, Refused

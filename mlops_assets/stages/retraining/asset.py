@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from pydantic import Field
 
+from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.domain.names import Layer, Stage, retrain_sensor
 from mlops_assets.domain.retraining.announcements import of_decision
 from mlops_assets.domain.retraining.decision import decide
 from mlops_assets.domain.retraining.evidence import Asked
 from mlops_assets.domain.retraining.records import Weighed
-from mlops_assets.domain.spec import ModelSpec
 from mlops_assets.resources.alerts.outbox import Alerts
 from mlops_assets.resources.clock import Clock
 from mlops_assets.resources.lake.daily_records import Monitoring

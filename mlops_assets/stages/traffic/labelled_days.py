@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from mlops_assets.declaration.data import Kind
+from mlops_assets.declaration.evaluation import SliceSpec
+from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.domain.names import Layer
-from mlops_assets.domain.spec import Kind, ModelSpec, SliceSpec
 from mlops_assets.resources.lake.stream import read_pieces
 from mlops_assets.resources.lake.tables import Lake, Table
 from mlops_assets.stages.traffic.source_labels import label_columns, source_labels

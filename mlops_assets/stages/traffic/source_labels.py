@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.domain.names import CREATED_TIME, EVENT_TIME, Layer
-from mlops_assets.domain.spec import ModelSpec
 from mlops_assets.resources.lake.tables import Lake
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from pydantic import TypeAdapter
 
+from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.domain.data.checks import LEAKAGE
 from mlops_assets.domain.names import Layer, Stage
 from mlops_assets.domain.records import TrainingSet
-from mlops_assets.domain.spec import ModelSpec
 from mlops_assets.resources.clock import Clock
 from mlops_assets.resources.features.store import FeatureStore
 from mlops_assets.resources.lake.tables import Lake

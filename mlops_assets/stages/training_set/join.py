@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from feature_repo.transforms.derivation import views_of
+from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.domain.names import EVENT_TIME, Layer
 from mlops_assets.domain.records import Inputs, TrainingSet
-from mlops_assets.domain.spec import ModelSpec
 from mlops_assets.domain.training_set.labels import Labelled
 from mlops_assets.domain.training_set.leakage import Recipe, prove_no_leakage
 from mlops_assets.domain.training_set.training_rows import Parts, inputs_of, labelled_examples

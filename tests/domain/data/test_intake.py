@@ -6,9 +6,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from mlops_assets.declaration.data import Every
 from mlops_assets.domain.data.intake import NO_TIME, Piece, cut, known_after, partitions_in, split, together
 from mlops_assets.domain.partitions import windows
-from mlops_assets.domain.spec import Every
 from mlops_assets.domain.times import event_times
 from tests.kit.specs import START, feed_spec
 

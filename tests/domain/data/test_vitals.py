@@ -5,10 +5,10 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
+from mlops_assets.declaration.data import Every
 from mlops_assets.domain.data.checks import vital_checks
 from mlops_assets.domain.data.vitals import FeedVitals, judge_vitals, limits_of, nulls_name, vitals_frame
 from mlops_assets.domain.partitions import window, windows
-from mlops_assets.domain.spec import Every
 from tests.kit.specs import START, expectation, validation_spec
 
 NOW = START + timedelta(days=60)

@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from mlops_assets.declaration.data import Kind
 from mlops_assets.domain.drift.live_day import (
     Against,
     Answered,
@@ -18,7 +19,6 @@ from mlops_assets.domain.drift.live_day import (
 )
 from mlops_assets.domain.drift.reference import CHOSEN, CONFIDENCE, LABEL, PREDICTION, read_profile
 from mlops_assets.domain.drift.sketch import CategorySketch, NumberSketch
-from mlops_assets.domain.spec import Kind
 from mlops_assets.domain.traffic.row_loss import Judged
 from mlops_assets.training.profile import describe_number
 from tests.kit.watching import profile_of

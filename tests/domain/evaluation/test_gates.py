@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from mlops_assets.declaration.evaluation import GateSpec
 from mlops_assets.domain.evaluation.evidence import (
     Disparity,
     Evidence,
@@ -17,7 +18,6 @@ from mlops_assets.domain.evaluation.evidence import (
     Stress,
 )
 from mlops_assets.domain.evaluation.gates import Gate, judge
-from mlops_assets.domain.spec import GateSpec
 from mlops_assets.domain.verdict import Outcome, Verdict, worst
 
 PASS, FAIL, OPEN, ERROR = Outcome.PASS, Outcome.FAIL, Outcome.INCONCLUSIVE, Outcome.ERROR

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from sklearn import metrics as reference
 
+from mlops_assets.declaration.data import Kind
 from mlops_assets.domain.evaluation.metrics import METRICS, UnmeasurableError, metric_named, metrics_for
-from mlops_assets.domain.spec import Kind
 
 
 def binary(rows: int = 400, decimals: int = 2) -> tuple[np.ndarray, np.ndarray]:

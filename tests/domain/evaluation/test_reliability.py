@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from mlops_assets.declaration.data import Kind
 from mlops_assets.domain.evaluation.calibration import Reliability, reliability
 from mlops_assets.domain.evaluation.metrics import UnmeasurableError
-from mlops_assets.domain.spec import Kind
 
 
 def of(kind: Kind, labels: np.ndarray, scores: np.ndarray) -> Reliability:

@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter
 
+from mlops_assets.declaration.data import Kind
+from mlops_assets.declaration.evaluation import SliceSpec
+from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.domain.evaluation.comparison import Contenders, Opponent, worst_differences
 from mlops_assets.domain.evaluation.evidence import FairnessReport
 from mlops_assets.domain.evaluation.gates import Gate, judge
 from mlops_assets.domain.evaluation.report import EvaluationReport, HeldOut, build_report
 from mlops_assets.domain.evaluation.report_text import cell, markdown, sections, table
-from mlops_assets.domain.spec import Kind, ModelSpec, SliceSpec
 from mlops_assets.domain.verdict import Outcome
 from tests.domain.evaluated import SERVED, columns, predict, rows
 from tests.kit.specs import model_spec

@@ -4,9 +4,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from mlops_assets.declaration.evaluation import SliceSpec
 from mlops_assets.domain.evaluation.metrics import METRICS
 from mlops_assets.domain.evaluation.slices import MISSING, MOST_VALUES, OTHER, cut, measure
-from mlops_assets.domain.spec import SliceSpec
 
 
 def names_and_rows(spec: SliceSpec, column: list, training: list | None = None) -> dict[str, int]:

@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import pytest
 
+from mlops_assets.declaration.features import FeatureSpec
+from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.domain.features.default_features import FeatureError, feature_columns, feature_keys
 from mlops_assets.domain.names import CREATED_TIME, EVENT_TIME, ROW_KEY
-from mlops_assets.domain.spec import FeatureSpec, ModelSpec
 from tests.kit.specs import feed_spec, model_spec, source_spec
 
 TYPES = {

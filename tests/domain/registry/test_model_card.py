@@ -6,6 +6,9 @@ from datetime import timedelta
 import pytest
 from markdown_it import MarkdownIt
 
+from mlops_assets.declaration.evaluation import FairnessSpec
+from mlops_assets.declaration.model import ModelSpec
+from mlops_assets.declaration.release import Precision
 from mlops_assets.domain.records import (
     Compressed,
     Evaluation,
@@ -16,7 +19,6 @@ from mlops_assets.domain.records import (
 )
 from mlops_assets.domain.registry.model_card import Registration, bundle_card, code, model_card, prose, text
 from mlops_assets.domain.registry.versions import Change, VersionInfo, next_version
-from mlops_assets.domain.spec import FairnessSpec, ModelSpec, Precision
 from mlops_assets.domain.verdict import Outcome, Verdict
 from tests.fakes.samples import MOMENT, facts, made_of, sample
 

@@ -6,9 +6,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from mlops_assets.declaration.data import Kind
 from mlops_assets.domain.release.replay import WORST, judge_replay, markdown
 from mlops_assets.domain.release.replay_rows import as_asked, replayable
-from mlops_assets.domain.spec import Kind
 from mlops_assets.domain.verdict import Outcome
 from mlops_assets.resources.plots.replay import agreement
 from tests.kit.specs import ROLLOUT

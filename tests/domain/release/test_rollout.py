@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mlops_assets.declaration.release import RolloutPolicy
 from mlops_assets.domain.release.rollout import Action, StepEvidence, judge_step, levels
-from mlops_assets.domain.release.rollout_policy import RolloutPolicy
 from mlops_assets.domain.release.rollout_signals import Signal, Watched
 from mlops_assets.domain.release.sequential import Sample
 from mlops_assets.domain.verdict import Outcome

@@ -6,10 +6,10 @@ from datetime import timedelta
 
 import pytest
 
+from mlops_assets.declaration.release import Strategy
 from mlops_assets.domain.release.experiment import ArmEvidence
 from mlops_assets.domain.release.release_state import ReleaseState
 from mlops_assets.domain.release.rollout import Action
-from mlops_assets.domain.release.rollout_policy import Strategy
 from mlops_assets.domain.release.rollout_signals import Watched
 from mlops_assets.domain.release.sequential import Sample
 from mlops_assets.domain.release.step_decision import StepDecision, decide_step, nothing_to_decide

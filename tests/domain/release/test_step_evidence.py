@@ -8,10 +8,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from mlops_assets.declaration.data import Kind
+from mlops_assets.declaration.evaluation import SliceSpec
+from mlops_assets.declaration.release import Strategy
 from mlops_assets.domain.release.release_state import ReleaseState
-from mlops_assets.domain.release.rollout_policy import Strategy
 from mlops_assets.domain.release.step_evidence import LOSS, REWARD, Seen, evidence, step_evidence
-from mlops_assets.domain.spec import Kind, SliceSpec
 from mlops_assets.domain.traffic.outcomes import of_release
 from mlops_assets.domain.traffic.row_loss import Judged
 from mlops_assets.domain.traffic.slices import flat

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from mlops_assets.domain.monitoring.monitoring_policy import Cause
+from mlops_assets.declaration.monitoring import Cause
 from mlops_assets.domain.retraining import cause_looks
 from mlops_assets.domain.retraining.cause_looks import Finding, to_ask
 from mlops_assets.domain.retraining.decision import decide

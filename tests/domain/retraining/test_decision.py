@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from mlops_assets.domain.monitoring.monitoring_policy import Cause
+from mlops_assets.declaration.monitoring import Cause
 from mlops_assets.domain.retraining.decision import decide
 from mlops_assets.domain.verdict import Outcome
 from tests.kit.watching import NOW, RETRAIN, evidence, verdict

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from mlops_assets.domain.spec import Kind
+from mlops_assets.declaration.data import Kind
 from mlops_assets.domain.traffic.labelled_rows import OUTCOMES, labelled, scores, thinned, unknown
 from mlops_assets.domain.traffic.row_loss import Judged
 

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from mlops_assets.domain.spec import Kind
+from mlops_assets.declaration.data import Kind
 from mlops_assets.domain.traffic.row_loss import Judged, labels, losses
 
 BINARY = Judged(Kind.BINARY, ("no", "yes"), None)

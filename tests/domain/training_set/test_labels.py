@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pyarrow as pa
 import pytest
 
+from mlops_assets.declaration.data import Kind
 from mlops_assets.domain.names import CREATED_TIME, EVENT_TIME, LABEL
-from mlops_assets.domain.spec import Kind
 from mlops_assets.domain.training_set import labels
 from mlops_assets.domain.training_set.labels import LabelError
 

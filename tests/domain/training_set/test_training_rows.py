@@ -6,8 +6,8 @@ from datetime import timedelta
 import pyarrow as pa
 import pytest
 
+from mlops_assets.declaration.data import Every, PartitionSpec
 from mlops_assets.domain.names import CREATED_TIME, EVENT_TIME, LABEL
-from mlops_assets.domain.spec import Every, PartitionSpec
 from mlops_assets.domain.training_set.training_rows import (
     divide,
     inputs_of,

@@ -5,8 +5,9 @@ import pyarrow as pa
 import pytest
 from fairlearn.metrics import demographic_parity_difference, equalized_odds_difference
 
+from mlops_assets.declaration.data import Kind
+from mlops_assets.declaration.evaluation import FairnessSpec
 from mlops_assets.domain.evaluation.evidence import FairnessReport
-from mlops_assets.domain.spec import FairnessSpec, Kind
 from mlops_assets.resources.checks.fairness import MISSING, ODDS, PARITY, assess
 
 RATES = {"f": 0.3, "m": 0.5, "rare": 0.9}

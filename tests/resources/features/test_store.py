@@ -11,8 +11,9 @@ import pyarrow as pa
 import pytest
 
 from feature_repo.transforms.flight_delay import VIEWS
+from mlops_assets.declaration.features import FeatureSpec
+from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.domain.names import CREATED_TIME, EVENT_TIME, SNAPSHOT, Layer
-from mlops_assets.domain.spec import FeatureSpec, ModelSpec
 from mlops_assets.domain.verdict import Outcome
 from mlops_assets.resources.features.config import online_settings
 from mlops_assets.resources.features.store import FeatureStore, service_name

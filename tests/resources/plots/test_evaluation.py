@@ -5,11 +5,11 @@ import struct
 import numpy as np
 import pytest
 
+from mlops_assets.declaration.data import Kind
 from mlops_assets.domain.evaluation.calibration import reliability
 from mlops_assets.domain.evaluation.evidence import Interval
 from mlops_assets.domain.evaluation.importance import Importance
 from mlops_assets.domain.evaluation.slices import SliceScore
-from mlops_assets.domain.spec import Kind
 from mlops_assets.resources.plots import evaluation as plots
 
 RNG = np.random.default_rng(0)

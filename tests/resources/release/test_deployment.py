@@ -11,15 +11,14 @@ from typing import Any
 import pytest
 from pydantic import PrivateAttr
 
+from mlops_assets.declaration.release import Promotion, Strategy
 from mlops_assets.domain.names import Alias
 from mlops_assets.domain.registry.ledger import Action
 from mlops_assets.domain.registry.versions import VersionInfo
 from mlops_assets.domain.release import next_release as releasing
 from mlops_assets.domain.release.release_state import ReleaseState
 from mlops_assets.domain.release.rollout import Action as Next
-from mlops_assets.domain.release.rollout_policy import Strategy
 from mlops_assets.domain.release.step_decision import StepDecision
-from mlops_assets.domain.spec import Promotion
 from mlops_assets.resources.registry import promotion
 from mlops_assets.resources.registry.ledger import Ledger
 from mlops_assets.resources.registry.model_registry import Registry

@@ -10,8 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from mlops_assets.declaration.data import Kind
+from mlops_assets.declaration.evaluation import SliceSpec
+from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.domain.names import Layer
-from mlops_assets.domain.spec import Kind, ModelSpec, SliceSpec
 from mlops_assets.domain.traffic.labelled_rows import OUTCOMES
 from mlops_assets.domain.verdict import Outcome
 from mlops_assets.resources.lake.daily_records import Monitoring

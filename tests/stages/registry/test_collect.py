@@ -2,9 +2,11 @@
 
 from dataclasses import replace
 
+from mlops_assets.declaration.model import ModelSpec
+from mlops_assets.declaration.release import Precision
+from mlops_assets.declaration.training import NetworkSpec
 from mlops_assets.domain.records import Evaluation, ServingModel, TrainedModel
 from mlops_assets.domain.registry.versions import Change, next_version
-from mlops_assets.domain.spec import ModelSpec, NetworkSpec, Precision
 from mlops_assets.stages.registry.collect import candidate_of, facts_of
 from serving.contract.fields import Output
 from tests.fakes.bundles import tiny_contract

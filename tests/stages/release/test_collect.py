@@ -9,12 +9,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from mlops_assets.declaration.model import ModelSpec
+from mlops_assets.declaration.release import Strategy as Declared
 from mlops_assets.domain.names import CREATED_TIME, Layer
 from mlops_assets.domain.release.release_state import ArmState, ReleaseState
 from mlops_assets.domain.release.release_state import Role as RoleOfState
-from mlops_assets.domain.release.rollout_policy import Strategy as Declared
 from mlops_assets.domain.release.step_evidence import Seen
-from mlops_assets.domain.spec import ModelSpec
 from mlops_assets.resources.lake.tables import Lake
 from mlops_assets.resources.registry.bundles import Bundles
 from mlops_assets.resources.traffic.endpoint_log import Traffic

@@ -8,8 +8,8 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from mlops_assets.declaration.monitoring import Cause
 from mlops_assets.domain.alerts.alerting import AlertKind
-from mlops_assets.domain.monitoring.monitoring_policy import Cause
 from mlops_assets.domain.names import CAUSE_TAG, MODEL_TIME_TAG, Stage
 from mlops_assets.domain.retraining.records import Pause, Weighed
 from mlops_assets.stages.retraining import collect as retraining

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from mlops_assets.declaration.data import Every, FeedSpec
+from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.domain.data.checks import RAW_CHECKS
 from mlops_assets.domain.names import SNAPSHOT, Layer, Stage
 from mlops_assets.domain.partitions import Window, earlier, window, windows
 from mlops_assets.domain.records import Snapshot
-from mlops_assets.domain.spec import Every, FeedSpec, ModelSpec
 from mlops_assets.resources.clock import Clock
 from mlops_assets.resources.lake.tables import Lake, Table, content_digest
 from mlops_assets.resources.sources.declared import Source, Sources

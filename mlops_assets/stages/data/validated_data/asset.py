@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from pydantic import Field
 
+from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.domain.data.checks import ONLY_WARNS, QUARANTINE, SCHEMA, vital_checks
 from mlops_assets.domain.names import Stage
 from mlops_assets.domain.partitions import Window, windows
-from mlops_assets.domain.spec import ModelSpec
 from mlops_assets.domain.verdict import Verdict
 from mlops_assets.resources.clock import Clock
 from mlops_assets.resources.lake.tables import Lake

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from mlops_assets.declaration.data import FeedSpec
+from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.domain.data.checks import listed
 from mlops_assets.domain.data.columns import change, known_columns
 from mlops_assets.domain.data.schema import Observed
 from mlops_assets.domain.names import SNAPSHOT, Layer
 from mlops_assets.domain.partitions import Window, earlier
 from mlops_assets.domain.records import Snapshot
-from mlops_assets.domain.spec import FeedSpec, ModelSpec
 from mlops_assets.resources.lake.tables import Lake, Table
 
 

@@ -8,6 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mlops_assets.declaration.data import FeedSpec
+from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.domain.data.distribution import stability
 from mlops_assets.domain.data.intake import NO_TIME
 from mlops_assets.domain.data.quarantine import (
@@ -24,7 +26,6 @@ from mlops_assets.domain.data.vitals import FeedVitals, drift_name, nulls_name
 from mlops_assets.domain.names import EVENT_TIME, REASONS, Layer
 from mlops_assets.domain.partitions import EPOCH, Window
 from mlops_assets.domain.records import Snapshot
-from mlops_assets.domain.spec import FeedSpec, ModelSpec
 from mlops_assets.resources.checks.expectations import UNIQUE, Finding, judge_rows
 from mlops_assets.resources.lake.tables import Lake, Table
 from mlops_assets.stages.data.validated_data.partition_inputs import Held, read

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.domain.names import Layer, Stage
 from mlops_assets.domain.records import ServingModel, TrainedModel, TrainingSet
-from mlops_assets.domain.spec import ModelSpec
 from mlops_assets.resources.lake.records import RecordIO
 from mlops_assets.resources.lake.tables import Lake
 from mlops_assets.resources.lake.workspace import Workspace

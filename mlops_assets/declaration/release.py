@@ -1,14 +1,35 @@
-"""What a team declares about rollouts: how a new version gets its traffic, and what is allowed to happen to it.
-
-Frozen settings that check themselves. Decides nothing; standard library only, as every declaration reads it.
-"""
+"""How a version is served, and how it gets its traffic."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from itertools import pairwise
 from typing import Any
+
+
+class Precision(StrEnum):
+    FP32 = "fp32"
+    FP16 = "fp16"
+    INT8 = "int8"
+
+
+class Promotion(StrEnum):
+    """Who makes a version that passed every gate the champion."""
+
+    AUTOMATIC = "automatic"
+    MANUAL = "manual"
+
+
+@dataclass(frozen=True)
+class ServingSpec:
+    precisions: tuple[Precision, ...]
+    parity: float  # largest absolute difference of a score
+    latency_ms: float
+    provider: str  # auto, cpu, cuda, tensorrt
+    out_of_range: str  # reject, clip, flag
+    since: datetime  # the first day of the log, where neither partitions nor a replay say
+    log_retention: timedelta  # after which a segment whose rows are in the lake may go
 
 
 class Strategy(StrEnum):

@@ -1,9 +1,6 @@
-"""What a team declares about watching and retraining: when a change counts, and what it is allowed to start.
+"""What is watched of live answers, and what may start a training."""
 
-Frozen settings that check themselves. Decides nothing; standard library only, as every declaration reads it.
-"""
-
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -126,3 +123,18 @@ def _too_small(policy: DriftPolicy | QualityPolicy | RetrainPolicy, least: int, 
     for name in names:
         if getattr(policy, name) < least:
             yield f"{name} {getattr(policy, name)} has to be at least {least}"
+
+
+@dataclass(frozen=True)
+class MonitoringSpec:
+    """When a day of live answers counts as changed, or as worse."""
+
+    drift: DriftPolicy
+    quality: QualityPolicy
+    costs: Mapping[str, float]  # what an answer is worth, by `<answer>/<outcome>`; empty: no business metric
+
+
+@dataclass(frozen=True)
+class RetrainingSpec:
+    schedule: str | None  # cron of regular training
+    policy: RetrainPolicy

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from mlops_assets.domain.spec import Every, FeedSpec, Kind, ModelSpec
+from mlops_assets.declaration.data import Every, FeedSpec, Kind
+from mlops_assets.declaration.model import ModelSpec
 
 METRICS = {
     Kind.BINARY: ("auc", "average_precision", "accuracy", "log_loss", "brier", "f1"),

@@ -1,1 +1,0 @@
-"""Live answers against training and against what came of them: drift, quality, what it touches."""
