@@ -140,11 +140,15 @@ def _column(rows: pa.Table, name: str, kind: str) -> pa.ChunkedArray | pa.Array:
 
 
 def by_partition(rows: pa.Table, asked: Sequence[Window]) -> Iterator[tuple[Window, pa.Table]]:
-    """The rows of each window; `rows` are in order of event time."""
+    """The rows of each window. A transform may return its rows in any order; rows of one moment keep theirs."""
     if asked[0].start is None:
         yield asked[0], rows
         return
-    moments = pc.cast(rows[EVENT_TIME], pa.int64()).to_numpy()
+    times = pc.cast(rows[EVENT_TIME], pa.timestamp("us", "UTC"), safe=False)  # pandas' own unit is nanoseconds
+    moments = pc.cast(times, pa.int64()).to_numpy()
+    if (moments[1:] < moments[:-1]).any():
+        order = np.argsort(moments, kind="stable")
+        rows, moments = rows.take(pa.array(order)), moments[order]
     for window in asked:
         ends = [_microseconds(moment) for moment in (window.start, window.end) if moment is not None]
         first, last = np.searchsorted(moments, ends)
