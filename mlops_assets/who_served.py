@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 
 from mlops_assets.defs.resources import resources
 from mlops_assets.domain.partitions import moment
-from mlops_assets.domain.registry import served_by as answered_by
 from mlops_assets.domain.registry.ledger import Entry
+from mlops_assets.domain.release import served_by as answered_by
 from mlops_assets.domain.release.release_state import ReleaseState
 from mlops_assets.resources.registry.ledger import Ledger, LedgerBrokenError
 

@@ -10,10 +10,11 @@ from typing import Any
 from infra.demo.system import System, asset_url
 from infra.demo.tally import table
 from infra.run.first_start import MODEL
+from mlops_assets.domain.drift.records import DriftDay
 from mlops_assets.domain.names import Stage, training_job
+from mlops_assets.domain.quality.records import PerformanceDay
 from mlops_assets.domain.registry.ledger import Action, Entry
 from mlops_assets.domain.release.release_state import ReleaseState
-from mlops_assets.domain.retraining.records import DriftDay, PerformanceDay
 from mlops_assets.domain.verdict import Outcome
 
 _TOLD = (Action.REGISTERED, Action.PROMOTED, Action.REJECTED, Action.RELEASE, Action.ROLLBACK, Action.OVERRIDE)

@@ -16,10 +16,11 @@ from infra.run.dagster_client import LOCATION, REPOSITORY, Dagster
 from infra.run.first_start import DECLARATION, MODEL, Endpoint, RunFailed, Server
 from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.defs.resources import PROJECT, resources
+from mlops_assets.domain.drift.records import DriftDay
 from mlops_assets.domain.names import MODEL_TAG, Stage
 from mlops_assets.domain.registry.ledger import Entry
 from mlops_assets.domain.release.release_state import ReleaseState, state_of
-from mlops_assets.domain.retraining.records import DriftDay, Weighed
+from mlops_assets.domain.retraining.records import Weighed
 
 _ACTIVE = ["QUEUED", "NOT_STARTED", "STARTING", "STARTED", "CANCELING"]
 _LOOK_EVERY = 1.0

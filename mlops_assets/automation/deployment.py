@@ -155,7 +155,7 @@ def _freeze(spec: ModelSpec) -> dg.JobDefinition:
 def _who_served(spec: ModelSpec) -> dg.JobDefinition:
     @dg.op(name=f"{spec.model}_asking", description="Reads the ledger; the answer stands in the log and on the asset.")
     def op(context: dg.OpExecutionContext, config: Question, ledger: Ledger, clock: Clock) -> None:
-        from mlops_assets.domain.registry import served_by as answered_by
+        from mlops_assets.domain.release import served_by as answered_by
 
         entries = ledger.entries(spec.model)
         if config.request:

@@ -2,12 +2,18 @@
 
 from collections.abc import Mapping
 
+from mlops_assets.domain.check_names import (
+    DRIFT_ALARM,
+    INPUT_QUALITY,
+    KNOWN_VERSIONS,
+    LABELS_SOUND,
+    NO_REPEATED_ANSWERS,
+    QUALITY_HOLDS,
+    WHOLE_LOG,
+)
 from mlops_assets.domain.data.checks import DISTRIBUTION, FRESHNESS, LEAKAGE, NULLS, ONLINE, QUARANTINE, SCHEMA, VOLUME
-from mlops_assets.domain.drift.checks import DRIFT_ALARM, INPUT_QUALITY
 from mlops_assets.domain.evaluation.gates import Gate
-from mlops_assets.domain.quality.checks import LABELS_SOUND, QUALITY_HOLDS
 from mlops_assets.domain.release.serving_checks import ServingCheck
-from mlops_assets.domain.traffic.checks import KNOWN_VERSIONS, NO_REPEATED_ANSWERS, WHOLE_LOG
 
 ASKS: Mapping[str, str] = {
     "kept_rows": "Does the source still hold the rows it held before?",

@@ -3,7 +3,8 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from mlops_assets.domain.retraining.records import DriftDay, Estimated, PerformanceDay
+from mlops_assets.domain.drift.records import DriftDay
+from mlops_assets.domain.quality.records import Estimated, PerformanceDay
 from mlops_assets.domain.verdict import Outcome, Verdict
 
 BUNDLE = "b" * 64

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from mlops_assets.domain.retraining.records import Estimated, PerformanceDay, Recent
+from mlops_assets.domain.quality.records import Estimated, PerformanceDay, Recent
 from mlops_assets.domain.verdict import Outcome
 from tests.kit.watching import verdict
 

@@ -17,9 +17,9 @@ import pyarrow as pa
 from mlops_assets.automation.recovering import APPROVER, reign_of
 from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.declaration.release import Strategy
-from mlops_assets.domain.registry.served_by import at, of_request
 from mlops_assets.domain.release import next_release as releasing
 from mlops_assets.domain.release.release_state import ReleaseState
+from mlops_assets.domain.release.served_by import at, of_request
 from mlops_assets.domain.release.step_decision import decide_step, nothing_to_decide
 from mlops_assets.domain.release.step_evidence import Seen
 from mlops_assets.domain.retraining import cause_looks

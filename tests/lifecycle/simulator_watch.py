@@ -11,12 +11,13 @@ import pyarrow as pa
 from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.domain.drift.alarm import judge_alarm
 from mlops_assets.domain.drift.distances import Aspect
+from mlops_assets.domain.drift.records import DriftDay
 from mlops_assets.domain.drift.reference import PREDICTION
 from mlops_assets.domain.drift.sketch import Sketch
 from mlops_assets.domain.drift.window import WindowDrift, inconclusive, judge_window
 from mlops_assets.domain.quality.inputs import Day
 from mlops_assets.domain.quality.judge import judge_day
-from mlops_assets.domain.retraining.records import DriftDay, PerformanceDay
+from mlops_assets.domain.quality.records import PerformanceDay
 from mlops_assets.domain.traffic.ripe_rows import delay_curve
 from mlops_assets.domain.verdict import Verdict
 from tests.lifecycle.simulator_parts import Made, labelled, leading

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
 from mlops_assets.declaration.monitoring import DriftPolicy
+from mlops_assets.domain.check_names import DRIFT_ALARM, INPUT_QUALITY
 from mlops_assets.domain.drift.alarm import judge_alarm
-from mlops_assets.domain.drift.checks import DRIFT_ALARM, INPUT_QUALITY
 from mlops_assets.domain.drift.distances import Aspect
 from mlops_assets.domain.drift.window import Finding, WindowDrift
 from mlops_assets.domain.verdict import Outcome, Verdict

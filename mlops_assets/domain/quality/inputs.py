@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mlops_assets.domain.evaluation.evidence import Interval
 from mlops_assets.domain.quality.estimator import Estimator
-from mlops_assets.domain.retraining.records import PerformanceDay
+from mlops_assets.domain.quality.records import PerformanceDay
 from mlops_assets.domain.traffic.label_delay import DelayCurve
 from mlops_assets.domain.traffic.row_loss import Judged
 

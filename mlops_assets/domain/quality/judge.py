@@ -26,7 +26,7 @@ from mlops_assets.domain.quality.estimate import TRUST, Trust, track, trusted
 from mlops_assets.domain.quality.estimator import pooled
 from mlops_assets.domain.quality.inputs import Day, Version
 from mlops_assets.domain.quality.realised import Quality, Scored, judge_quality, measure
-from mlops_assets.domain.retraining.records import Estimated, PerformanceDay, Recent
+from mlops_assets.domain.quality.records import Estimated, PerformanceDay, Recent
 from mlops_assets.domain.traffic.label_delay import maturity
 from mlops_assets.domain.traffic.labelled_rows import LABEL, moments, scores, together
 from mlops_assets.domain.traffic.ripe_rows import Ripe, moment64, of_bundle, ripe

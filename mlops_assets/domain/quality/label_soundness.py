@@ -5,9 +5,9 @@ Labels that come twice and agree are harmless: feedback and the source may both 
 
 from collections.abc import Iterator, Sequence
 
+from mlops_assets.domain.check_names import LABELS_SOUND, QUALITY_HOLDS
 from mlops_assets.domain.data.checks import listed
-from mlops_assets.domain.quality.checks import LABELS_SOUND, QUALITY_HOLDS
-from mlops_assets.domain.retraining.records import PerformanceDay
+from mlops_assets.domain.quality.records import PerformanceDay
 from mlops_assets.domain.verdict import Outcome, Verdict
 
 CONTRADICTING, STRANGERS, REPEATED = "contradicting", "for unknown requests", "repeated"

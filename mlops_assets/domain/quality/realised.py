@@ -1,74 +1,16 @@
-"""Realised quality: which outcome belongs to which answer, what the ripe ones say, and whether it has fallen.
-
-An outcome is the answer's it names. Repeats are counted and the first one known wins; contradictions and
-outcomes of unknown requests are counted and told, never guessed at.
-"""
+"""Realised quality: what a metric is on ripe labels, and whether it has fallen since the evaluation. Pure."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from mlops_assets.declaration.monitoring import QualityPolicy
 from mlops_assets.domain.evaluation.evidence import Interval
 from mlops_assets.domain.evaluation.intervals import score
 from mlops_assets.domain.evaluation.metrics import METRICS, Metric, UnmeasurableError
 from mlops_assets.domain.verdict import Outcome, Verdict
-
-KEYS = ("request_id", "row")
-OUTCOME, KNOWN_AT = "outcome", "known_at"
-_PLACE = "place"
-
-
-@dataclass(frozen=True)
-class Joined:
-    """Every answer, with its outcome and when that became known, or nulls; and what was odd."""
-
-    rows: pa.Table
-    counts: Mapping[str, int]
-
-    @property
-    def told(self) -> str:
-        """The counts that are not 0, in words."""
-        return ", ".join(f"{count:,} {name}" for name, count in self.counts.items() if count)
-
-
-def join(answers: pa.Table, outcomes: pa.Table) -> Joined:
-    """Answers with `request_id`, `row`, `time`; outcomes with the same and `outcome`, in any order."""
-    told = outcomes.select([*KEYS, "time", OUTCOME]).filter(pc.is_valid(outcomes[OUTCOME]))
-    ordered = told.sort_by([("time", "ascending")])
-    first = ordered.group_by(list(KEYS), use_threads=False).aggregate(
-        [(OUTCOME, "first"), ("time", "first"), (OUTCOME, "count_distinct"), (OUTCOME, "count")]
-    )
-    asked = answers.select(list(KEYS)).append_column(_PLACE, pa.array(np.arange(len(answers))))
-    known = first.join(asked, keys=list(KEYS), join_type="inner")
-    rows = _beside(answers, known)
-    waited = pc.fill_null(pc.less(rows[KNOWN_AT], rows["time"]), False)
-    counts = {
-        "answers": len(answers),
-        "labelled": len(known),
-        "repeated": int(len(told) - len(first)),
-        "contradicting": _count(pc.greater(first[f"{OUTCOME}_count_distinct"], 1)),
-        "for unknown requests": len(first) - len(known),
-        "known before the answer": _count(waited),
-    }
-    return Joined(rows, counts)
-
-
-def _beside(answers: pa.Table, known: pa.Table) -> pa.Table:
-    """Joins cannot carry lists and structs, so outcomes are put beside their answers by place."""
-    found = np.full(len(answers), -1, dtype=np.int64)
-    found[known[_PLACE].to_numpy()] = np.arange(len(known))
-    places = pa.array(found, mask=found < 0)
-    beside = answers.append_column(OUTCOME, known[f"{OUTCOME}_first"].take(places))
-    return beside.append_column(KNOWN_AT, known["time_first"].take(places))
-
-
-def _count(flags: pa.ChunkedArray | pa.Array) -> int:
-    return int(pc.sum(flags).as_py() or 0)
 
 
 @dataclass(frozen=True)

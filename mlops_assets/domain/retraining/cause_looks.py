@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 
 from mlops_assets.declaration.monitoring import Cause, RetrainPolicy
+from mlops_assets.domain.drift.records import DriftDay
+from mlops_assets.domain.quality.records import PerformanceDay
 from mlops_assets.domain.retraining.evidence import Champion
-from mlops_assets.domain.retraining.records import DriftDay, PerformanceDay, Weighed
+from mlops_assets.domain.retraining.records import Weighed
 from mlops_assets.domain.verdict import Outcome
 
 _DAY = timedelta(days=1)

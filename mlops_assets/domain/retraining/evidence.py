@@ -9,8 +9,9 @@ from datetime import UTC, datetime, time, timedelta
 from typing import TypeVar
 
 from mlops_assets.declaration.monitoring import QualityPolicy, RetrainPolicy
+from mlops_assets.domain.drift.records import DriftDay
+from mlops_assets.domain.quality.records import PerformanceDay
 from mlops_assets.domain.retraining.decision import RetrainEvidence
-from mlops_assets.domain.retraining.records import DriftDay, PerformanceDay
 from mlops_assets.domain.verdict import Outcome, Verdict
 
 FRESH = timedelta(days=3)  # after the end of a day, in which it still tells how things are

@@ -14,7 +14,7 @@ from statistics import NormalDist
 
 from mlops_assets.declaration.monitoring import QualityPolicy
 from mlops_assets.domain.evaluation.metrics import METRICS
-from mlops_assets.domain.retraining.records import PerformanceDay
+from mlops_assets.domain.quality.records import PerformanceDay
 from mlops_assets.domain.verdict import Outcome, Verdict
 
 NAME = "worse_than_before"

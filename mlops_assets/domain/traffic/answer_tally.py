@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mlops_assets.domain.check_names import KNOWN_VERSIONS, NO_REPEATED_ANSWERS, WHOLE_LOG
 from mlops_assets.domain.data.checks import listed
-from mlops_assets.domain.traffic.checks import KNOWN_VERSIONS, NO_REPEATED_ANSWERS, WHOLE_LOG
 from mlops_assets.domain.verdict import Outcome, Verdict
 
 COLUMNS = ("time", "version", "arm", "role", "bundle", "degraded", "answer")

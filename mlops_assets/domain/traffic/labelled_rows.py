@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from mlops_assets.domain.quality.realised import KEYS, OUTCOME, join
+from mlops_assets.domain.traffic.outcome_join import KEYS, OUTCOME, join_outcomes
 from mlops_assets.domain.traffic.row_loss import Judged, labels, plain
 
 LABEL, SHADOW = "label", "shadow"
@@ -40,7 +40,9 @@ def labelled(answers: pa.Table, outcomes: pa.Table, judged: Mapping[str, Judged]
     """`outcomes` (see OUTCOMES) of these answers and of others; `judged` by bundle."""
     known = outcomes.filter(pc.less_equal(outcomes["time"], pa.scalar(now, outcomes["time"].type)))
     told = pa.concat_tables([of(answers, known), of_shadows(answers, known)])
-    joined = join(answers, told.set_column(told.schema.get_field_index(OUTCOME), OUTCOME, plain(told[OUTCOME])))
+    joined = join_outcomes(
+        answers, told.set_column(told.schema.get_field_index(OUTCOME), OUTCOME, plain(told[OUTCOME]))
+    )
     numbers = _labels(joined.rows, judged)
     not_understood = int((pc.is_valid(joined.rows[OUTCOME]).to_numpy() & np.isnan(numbers)).sum())
     odd = {name: joined.counts[name] for name in ("repeated", "contradicting", "known before the answer")}

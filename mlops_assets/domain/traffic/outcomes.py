@@ -1,6 +1,6 @@
 """Brings logged rows and their outcomes together, by request and row. The first outcome of a row counts."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +9,6 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from mlops_assets.domain.names import CREATED_TIME
-from mlops_assets.domain.release.release_state import ReleaseState
 from mlops_assets.domain.traffic.slices import SENT_KEY
 
 FEEDBACK = pa.schema(
@@ -35,10 +34,10 @@ class Outcomes:
     contradicting: int  # rows for which a later outcome says something else
 
 
-def of_release(feedback: pa.Table, state: ReleaseState) -> Outcomes:
-    """The outcomes of this generation's requests."""
+def outcomes_by_tail(feedback: pa.Table, tails: Iterable[str]) -> Outcomes:
+    """The first outcomes of the requests whose id ends with one of the tails, as each arm of a release has its own."""
     ours = np.zeros(len(feedback), dtype=bool)
-    for tail in state.tails.values():
+    for tail in tails:
         ours |= pc.ends_with(feedback["request_id"], tail).to_numpy()
     return first(feedback.filter(pa.array(ours)))
 

@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from mlops_assets.domain.quality.realised import KNOWN_AT
 from mlops_assets.domain.traffic.label_delay import DelayCurve, learn
 from mlops_assets.domain.traffic.labelled_rows import LABEL, SHADOW, moments, scores
+from mlops_assets.domain.traffic.outcome_join import KNOWN_AT
 
 _UNITS = 5  # hours that are enough to be the units of chance
 

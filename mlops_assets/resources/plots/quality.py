@@ -8,7 +8,7 @@ from mlops_assets.resources.plots.style import COLOURS, GREY, INK, canvas, legen
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from mlops_assets.domain.retraining.records import Estimated, PerformanceDay
+    from mlops_assets.domain.quality.records import Estimated, PerformanceDay
     from mlops_assets.domain.traffic.label_delay import DelayCurve
 
 _LABELS = 8  # dates on an axis

@@ -4,7 +4,7 @@ import dagster as dg
 
 from mlops_assets.declaration.data import Every
 from mlops_assets.declaration.model import ModelSpec
-from mlops_assets.domain.drift.checks import DRIFT_ALARM, INPUT_QUALITY
+from mlops_assets.domain.check_names import DRIFT_ALARM, INPUT_QUALITY
 from mlops_assets.domain.names import Stage
 from mlops_assets.domain.partitions import windows
 from mlops_assets.resources.clock import Clock

@@ -10,11 +10,11 @@ import dagster as dg
 from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.domain.drift.blast_radius import BlastRadius, blast_radius
 from mlops_assets.domain.drift.distances import Aspect
+from mlops_assets.domain.drift.records import DriftDay
 from mlops_assets.domain.drift.reference import CategoryReference, NumberReference
 from mlops_assets.domain.drift.report import DriftReport, label_of, strengths
 from mlops_assets.domain.drift.sketch import CategorySketch, NumberSketch
 from mlops_assets.domain.names import Stage
-from mlops_assets.domain.retraining.records import DriftDay
 from mlops_assets.domain.verdict import Verdict
 from mlops_assets.resources.features.store import FeatureStore
 from mlops_assets.resources.plots.drift import category_then_and_now, number_then_and_now, over_days

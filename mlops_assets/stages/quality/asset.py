@@ -7,9 +7,9 @@ import dagster as dg
 
 from mlops_assets.declaration.data import Every
 from mlops_assets.declaration.model import ModelSpec
+from mlops_assets.domain.check_names import LABELS_SOUND, QUALITY_HOLDS
 from mlops_assets.domain.names import Stage
 from mlops_assets.domain.partitions import windows
-from mlops_assets.domain.quality.checks import LABELS_SOUND, QUALITY_HOLDS
 from mlops_assets.domain.verdict import Outcome, Verdict
 from mlops_assets.resources.clock import Clock
 from mlops_assets.resources.lake.daily_records import Monitoring
@@ -29,7 +29,7 @@ from mlops_assets.stages.common import (
 from mlops_assets.stages.metadata import picture, table, told
 
 if TYPE_CHECKING:
-    from mlops_assets.domain.retraining.records import Estimated, PerformanceDay
+    from mlops_assets.domain.quality.records import Estimated, PerformanceDay
     from mlops_assets.stages.quality.judge import Judgement
 
 _CHECKS = (QUALITY_HOLDS, LABELS_SOUND)

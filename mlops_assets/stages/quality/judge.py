@@ -26,10 +26,10 @@ from mlops_assets.domain.quality.business_value import undeclared
 from mlops_assets.domain.quality.inputs import Day, Version
 from mlops_assets.domain.quality.judge import RECENT, Found, judge_day
 from mlops_assets.domain.quality.label_soundness import STRANGERS
-from mlops_assets.domain.quality.realised import KNOWN_AT
-from mlops_assets.domain.retraining.records import PerformanceDay
+from mlops_assets.domain.quality.records import PerformanceDay
 from mlops_assets.domain.traffic.label_delay import DelayCurve
 from mlops_assets.domain.traffic.labelled_rows import scores, thinned, together, unknown
+from mlops_assets.domain.traffic.outcome_join import KNOWN_AT
 from mlops_assets.domain.traffic.ripe_rows import Ripe, delay_curve, leading
 from mlops_assets.domain.traffic.row_loss import Judged
 from mlops_assets.domain.traffic.slices import absent

@@ -38,7 +38,7 @@ def observe(
     import pyarrow as pa
 
     from mlops_assets.domain.release.step_evidence import evidence
-    from mlops_assets.domain.traffic.outcomes import from_source, of_release
+    from mlops_assets.domain.traffic.outcomes import from_source, outcomes_by_tail
     from mlops_assets.domain.traffic.row_loss import Judged
 
     opened = {arm.name: _opened(bundles.root, bundles.cache, arm.bundle) for arm in state.arms}
@@ -52,7 +52,7 @@ def observe(
         spec,
         state,
         rows,
-        of_release(feedback, state),
+        outcomes_by_tail(feedback, state.tails.values()),
         judged={name: Judged.of(bundle.contract, bundle.profile) for name, bundle in opened.items()},
         profile=opened[state.champion.name].profile,
         now=now,

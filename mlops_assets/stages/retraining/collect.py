@@ -13,6 +13,7 @@ import dagster as dg
 
 from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.declaration.monitoring import Cause, RetrainPolicy
+from mlops_assets.domain.drift.records import DriftDay
 from mlops_assets.domain.names import (
     CAUSE_TAG,
     MODEL_TIME_TAG,
@@ -22,12 +23,13 @@ from mlops_assets.domain.names import (
     retrain_sensor,
     training_job,
 )
+from mlops_assets.domain.quality.records import PerformanceDay
 from mlops_assets.domain.records import TrainingSet
 from mlops_assets.domain.registry.ledger import Entry, champion_at
 from mlops_assets.domain.release.release_state import state_of
 from mlops_assets.domain.retraining.decision import RetrainEvidence
 from mlops_assets.domain.retraining.evidence import Asked, Champion, TrainingRun, evidence, of_champion
-from mlops_assets.domain.retraining.records import DriftDay, Pause, PerformanceDay, Weighed
+from mlops_assets.domain.retraining.records import Pause, Weighed
 from mlops_assets.resources.lake.daily_records import Monitoring
 from mlops_assets.resources.lake.records import RecordIO, from_json, to_json
 from mlops_assets.resources.lake.tables import Lake, put_atomically, read_json, utc

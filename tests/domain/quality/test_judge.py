@@ -16,7 +16,7 @@ from mlops_assets.domain.quality.business_value import mean_worth, undeclared
 from mlops_assets.domain.quality.estimator import Held, learn, pooled
 from mlops_assets.domain.quality.inputs import Day, Version
 from mlops_assets.domain.quality.judge import Found, judge_day
-from mlops_assets.domain.retraining.records import PerformanceDay
+from mlops_assets.domain.quality.records import PerformanceDay
 from mlops_assets.domain.traffic.labelled_rows import together
 from mlops_assets.domain.traffic.ripe_rows import delay_curve, leading
 from mlops_assets.domain.traffic.row_loss import Judged

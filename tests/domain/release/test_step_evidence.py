@@ -13,7 +13,7 @@ from mlops_assets.declaration.evaluation import SliceSpec
 from mlops_assets.declaration.release import Strategy
 from mlops_assets.domain.release.release_state import ReleaseState
 from mlops_assets.domain.release.step_evidence import LOSS, REWARD, Seen, evidence, step_evidence
-from mlops_assets.domain.traffic.outcomes import of_release
+from mlops_assets.domain.traffic.outcomes import outcomes_by_tail
 from mlops_assets.domain.traffic.row_loss import Judged
 from mlops_assets.domain.traffic.slices import flat
 from serving.log.feedback import SCHEMA
@@ -35,7 +35,7 @@ def rng() -> np.random.Generator:
 def seen(state: ReleaseState, batches: list[pa.RecordBatch], told: Sequence[pa.RecordBatch] = (), **other) -> Seen:
     spec = model_spec(slices=SLICES)
     rows = pa.Table.from_batches([flat(batch, spec.slices, ()) for batch in batches])
-    outcomes = of_release(pa.Table.from_batches(told, SCHEMA), state)
+    outcomes = outcomes_by_tail(pa.Table.from_batches(told, SCHEMA), state.tails.values())
     given = {"now": later(30), "last_read": later(20), "profile": PROFILE} | other
     return evidence(spec, state, rows, outcomes, judged={arm.name: JUDGED for arm in state.arms}, **given)
 
@@ -143,7 +143,7 @@ def test_a_slice_under_its_minimum_is_empty_but_stays():
     spec = model_spec(slices=(SliceSpec("carrier", 0, 5),))
     rows = pa.Table.from_batches([flat(batch, spec.slices, ())])
     found = evidence(
-        spec, release, rows, of_release(SCHEMA.empty_table(), release), judged={"champion": JUDGED, "canary": JUDGED},
+        spec, release, rows, outcomes_by_tail(SCHEMA.empty_table(), ()), judged={"champion": JUDGED, "canary": JUDGED},
         profile=PROFILE, now=later(1), last_read=None,
     )  # fmt: skip
     assert [arm["canary"].requests for arm in found.slices.values()] == [0, 0, 0]
@@ -155,7 +155,7 @@ def test_a_slice_that_the_log_does_not_hold_is_told():
     spec = model_spec(slices=(SliceSpec("weekday", 0, 1),))
     rows = pa.Table.from_batches([flat(batch, spec.slices, ())])
     found = evidence(
-        spec, release, rows, of_release(SCHEMA.empty_table(), release), judged={"champion": JUDGED, "canary": JUDGED},
+        spec, release, rows, outcomes_by_tail(SCHEMA.empty_table(), ()), judged={"champion": JUDGED, "canary": JUDGED},
         profile=PROFILE, now=later(1), last_read=None,
     )  # fmt: skip
     assert found.slices == {}

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from mlops_assets.domain.retraining.records import Estimated, PerformanceDay
+from mlops_assets.domain.quality.records import Estimated, PerformanceDay
 from mlops_assets.domain.retraining.rollback import Reign, judge_reign
 from mlops_assets.domain.verdict import Outcome
 from tests.fakes.watched import performance_day

@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 
 import pytest
 
+from mlops_assets.domain.drift.records import DriftDay
 from mlops_assets.domain.names import Stage
-from mlops_assets.domain.retraining.records import DriftDay, PerformanceDay
+from mlops_assets.domain.quality.records import PerformanceDay
 from mlops_assets.domain.verdict import Outcome
 from mlops_assets.resources.lake.daily_records import Monitoring
 from tests.kit.watching import verdict

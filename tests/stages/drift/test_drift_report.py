@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from mlops_assets.domain.drift.records import DriftDay
 from mlops_assets.domain.names import Stage
-from mlops_assets.domain.retraining.records import DriftDay
 from mlops_assets.domain.verdict import Outcome
 from serving.contract.bundle import FILES, PROFILE, write_bundle
 from tests.kit.daily import BEFORE, MODEL, definitions_of, passed, told

@@ -11,7 +11,7 @@ import pytest
 
 from mlops_assets.declaration.evaluation import FairnessSpec
 from mlops_assets.domain.names import Stage
-from mlops_assets.domain.retraining.records import PerformanceDay
+from mlops_assets.domain.quality.records import PerformanceDay
 from mlops_assets.domain.verdict import Outcome
 from mlops_assets.stages.common import asset_key
 from mlops_assets.stages.quality.judge import DETAILS, Days, Judgement

@@ -8,9 +8,9 @@ import dagster as dg
 
 from mlops_assets.declaration.data import Every
 from mlops_assets.declaration.model import ModelSpec
+from mlops_assets.domain.check_names import KNOWN_VERSIONS, NO_REPEATED_ANSWERS, WHOLE_LOG
 from mlops_assets.domain.names import Layer, Stage
 from mlops_assets.domain.partitions import Window, windows
-from mlops_assets.domain.traffic.checks import KNOWN_VERSIONS, NO_REPEATED_ANSWERS, WHOLE_LOG
 from mlops_assets.resources.clock import Clock
 from mlops_assets.resources.lake.tables import Lake
 from mlops_assets.resources.lake.workspace import Workspace

@@ -6,9 +6,9 @@ from datetime import timedelta
 import pytest
 
 from mlops_assets.declaration.release import Strategy
-from mlops_assets.domain.registry import served_by as answered_by
 from mlops_assets.domain.registry.ledger import Draft, Entry, seal
 from mlops_assets.domain.release import next_release as releasing
+from mlops_assets.domain.release import served_by as answered_by
 from mlops_assets.domain.release.next_release import Change, NotPossible, Version
 from mlops_assets.domain.release.release_state import ReleaseState, details_of, state_of
 from tests.fakes.samples import MOMENT

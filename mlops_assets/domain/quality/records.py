@@ -1,0 +1,53 @@
+"""What `performance` leaves behind for the retraining decision: one record a day, frozen and small, JSON on disk.
+
+A day that could not be judged has a record too: its verdicts are inconclusive, with the reason.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from mlops_assets.domain.verdict import Verdict
+
+
+@dataclass(frozen=True)
+class Estimated:
+    """A number with its interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Recent:
+    """The days up to this one that the same version answered, taken together: a day alone is moved by its weather."""
+
+    days: int
+    rows: int  # with a ripe label
+    realised: Estimated | None
+    estimated: Estimated | None
+
+
+@dataclass(frozen=True)
+class PerformanceDay:
+    """One day of answers, with the labels that are there by now."""
+
+    day: str
+    version: str
+    bundle: str
+    rows: int
+    labelled: int
+    expected: int  # labels that should be there by now, going by the days before
+    maturity: float  # share of the labels that will come and are there
+    metric: str
+    baseline: float | None  # the version's score at evaluation; none: not known
+    realised: Estimated | None  # of the day
+    estimated: Estimated | None
+    recent: Recent | None  # what the verdicts stand on; none: there is nothing to judge
+    fall: Verdict  # realised against the baseline: FAIL: it fell
+    estimated_fall: Verdict
+    trust: Verdict  # in the estimate: PASS: it is believed
+    odd: Mapping[str, int]  # labels twice, contradicting, for unknown requests ...
+    business: float | None  # mean worth of an answer
+    made_at: datetime
