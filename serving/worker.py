@@ -17,13 +17,13 @@ from types import FrameType
 from typing import Any
 
 from serving.contract.release import Release
+from serving.doors.bodies import SLOWEST, Budget
 from serving.doors.context import Context, Door
 from serving.doors.pressure import Pressure
 from serving.doors.tokens import Tokens
 from serving.engine.engine import Engine
 from serving.features.clock import model_clock
 from serving.http.connections import Sweep, stop_accepting
-from serving.http.messages import SLOWEST, Budget
 from serving.log.feedback import Feedback
 from serving.log.prediction_log import PredictionLog
 from serving.models.baked import baked_release

@@ -4,10 +4,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from serving.doors.bodies import Budget
 from serving.doors.pressure import Pressure
 from serving.doors.tokens import Tokens
 from serving.engine.engine import Engine
-from serving.http.messages import Budget
 from serving.log.feedback import Feedback
 from serving.models.served_models import Models
 from serving.settings.endpoint import Settings

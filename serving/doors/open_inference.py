@@ -16,8 +16,6 @@ from serving.problems import RETRY, InvalidInput, NotFound, Problem, Unavailable
 
 NAME, VERSION = "mlops_assets", "1"
 EXTENSIONS = ("binary_tensor_data", "statistics", "model_repository")
-LONGEST_DEADLINE = 3_600_000.0  # milliseconds
-LONGEST_KEY = 200
 _DATATYPES = {"number": "FP64", "integer": "INT64", "boolean": "BOOL", "text": "BYTES"}
 
 
@@ -26,13 +24,6 @@ class OutputTensor(NamedTuple):
     datatype: str
     shape: list[int]
     values: np.ndarray | list[str]
-
-
-class Wishes(NamedTuple):
-    """What the parameters of a request ask for."""
-
-    key: str | None
-    deadline: float | None  # seconds
 
 
 def standing_of(engine: Engine, model: str, version: str | None) -> tuple[Served, Standing]:
@@ -110,27 +101,6 @@ def repository(engine: Engine, *, ready: bool) -> list[dict[str, str]]:
     if not ready:
         told += [{"name": n, "version": "", "state": "UNAVAILABLE", "reason": t.reason} for n, t in missing.items()]
     return told
-
-
-def wishes(parameters: Mapping[str, Any]) -> Wishes:
-    """What `key`, `deadline_ms` and the protocol's own `timeout` (microseconds) say; others are somebody else's."""
-    key, deadline, problems = parameters.get("key"), _milliseconds(parameters), []
-    if key is not None and not (isinstance(key, str) and 0 < len(key) <= LONGEST_KEY):
-        problems.append(Problem("key", None, f"is a text of 1 to {LONGEST_KEY} characters"))
-    if deadline is not None and not 1 <= deadline <= LONGEST_DEADLINE:
-        problems.append(Problem("deadline_ms", None, f"is a number of milliseconds from 1 to {LONGEST_DEADLINE:.0f}"))
-    if problems:
-        raise InvalidInput(problems)
-    return Wishes(key, None if deadline is None else deadline / 1_000)
-
-
-def _milliseconds(parameters: Mapping[str, Any]) -> float | None:
-    """NaN where it is no number."""
-    for name, unit in (("deadline_ms", 1.0), ("timeout", 1e-3)):
-        value = parameters.get(name)
-        if value is not None:
-            return value * unit if type(value) in (int, float) else float("nan")
-    return None
 
 
 def stamp(answer: Answer) -> dict[str, Any]:

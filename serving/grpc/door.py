@@ -16,17 +16,16 @@ from urllib.parse import quote
 import psutil
 from google.protobuf.message import DecodeError
 
+from serving.doors.bodies import SLOWEST, unpack
 from serving.doors.context import Context, Door
 from serving.grpc.frames import packed_headers
 from serving.grpc.http2 import Connection
 from serving.grpc.messages import SERVICE
 from serving.grpc.oip import METHODS, Call, Method
 from serving.grpc.outgoing import Reply
-from serving.http.messages import unpacked
 from serving.problems import RequestRefused
 
 _AGAIN = 1.0  # seconds until a taken port is tried again
-_SLOWEST = 20.0  # seconds in which a message has to arrive
 _LONGEST_MESSAGE = 1_500  # characters; a client takes 8 KB of headers
 _INVALID, _UNIMPLEMENTED = 3, 12
 _CODES = {401: 16, 404: 5, 405: _UNIMPLEMENTED, 408: 4, 413: 8, 429: 8, 500: 13, 503: 14, 504: 4}  # HTTP → gRPC
@@ -72,7 +71,7 @@ class GrpcDoor:
             if self._door.trouble:
                 await self._open()
             for connection in tuple(self._connections):
-                connection.sweep(_SLOWEST)
+                connection.sweep(SLOWEST)
 
     async def _open(self) -> None:
         door, shared = self._door, self._context.settings.workers > 1
@@ -169,7 +168,7 @@ class Answers:
             raise RequestRefused(f"a call brings one message, whole: {size} bytes are announced, {len(content)} came")
         if not compressed:
             return content
-        return unpacked(content, headers.get(b"grpc-encoding", b"identity"), self._context.settings.body)
+        return unpack(content, headers.get(b"grpc-encoding", b"identity"), self._context.settings.body)
 
 
 def _left(timeout: bytes | None) -> float | None:

@@ -9,11 +9,11 @@ import struct
 import time
 from typing import Any
 
+from serving.doors.bodies import Budget, too_large, too_many_bodies
 from serving.grpc import frames as h2
 from serving.grpc.frames import Broken, Headers, frame, header_block, unpadded
 from serving.grpc.outgoing import Answers, Outgoing, Stream
-from serving.http.messages import Budget, too_large
-from serving.problems import RETRY, Overloaded, RequestRefused
+from serving.problems import RequestRefused
 
 _LARGEST_WINDOW = 2**31 - 1
 _OWN_WINDOW = 2**30  # the budget of bodies is what limits
@@ -167,7 +167,7 @@ class Connection(asyncio.Protocol):
         if stream.size > self._most:
             self._refuse(stream, too_large(self._most))
         elif self._budget.left < 0:
-            self._refuse(stream, Overloaded("too many bodies are being read", retry_after=RETRY))
+            self._refuse(stream, too_many_bodies(429))
         elif flags & h2.END_STREAM:
             self._on_whole(stream)
 

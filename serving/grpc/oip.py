@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from serving.doors import open_inference as inference
 from serving.doors.context import Context
+from serving.doors.options import header_key, read_options
 from serving.grpc.messages import MESSAGES
 from serving.grpc.tensors import read_columns, read_parameters, write_answer
 from serving.problems import RequestRefused
@@ -67,12 +68,12 @@ async def repository_index(context: Context, call: Call, message: Any) -> bytes:
 
 async def model_infer(context: Context, call: Call, message: Any) -> bytes:
     """Tensors in, tensors out. The shortest of the deadlines that are named counts."""
-    wishes = inference.wishes(read_parameters(message.parameters))
-    deadlines = [seconds for seconds in (wishes.deadline, call.left) if seconds is not None]
+    options = read_options(read_parameters(message.parameters))
+    deadlines = [seconds for seconds in (options.deadline, call.left) if seconds is not None]
     answer = await context.engine.infer(
         message.model_name,
         read_columns(message),
-        key=wishes.key or _text(call.metadata.get(b"x-request-key")),
+        key=options.key or header_key(call.metadata.get(b"x-request-key")),
         deadline=min(deadlines) if deadlines else None,
         version=message.model_version or None,
         began=call.began,
@@ -83,10 +84,6 @@ async def model_infer(context: Context, call: Call, message: Any) -> bytes:
 
 def _packed(name: str, /, **fields: Any) -> bytes:
     return MESSAGES[f"{name}Response"](**fields).SerializeToString()
-
-
-def _text(key: bytes | None) -> str | None:
-    return key[: inference.LONGEST_KEY].decode("latin-1") if key else None
 
 
 def _method(name: str, handler: Handler, *, open: bool = False) -> tuple[str, Method]:

@@ -5,12 +5,12 @@ Knows no route and no model.
 
 import asyncio
 import time
-import zlib
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
 import orjson
 
+from serving.doors.bodies import SLOWEST, Budget, too_large, too_many_bodies, unpack
 from serving.problems import Problem, RequestRefused
 
 Scope = MutableMapping[str, Any]
@@ -20,17 +20,7 @@ Send = Callable[[Message], Awaitable[None]]
 
 JSON = b"application/json"
 ARROW = b"application/vnd.apache.arrow.stream"
-SLOWEST = 20.0  # seconds in which a body has to arrive
 Headers = tuple[tuple[bytes, bytes], ...]
-
-
-class Budget:
-    """Bytes of bodies that are being read, over all requests."""
-
-    __slots__ = ("left",)
-
-    def __init__(self, total: int) -> None:
-        self.left = total
 
 
 class Request:
@@ -58,12 +48,12 @@ class Request:
         elif len(body) > most:
             raise too_large(most)
         encoding = self.headers.get(b"content-encoding")
-        return body if encoding is None else unpacked(body, encoding, most)
+        return body if encoding is None else unpack(body, encoding, most)
 
     async def _rest(self, first: bytes, said: int | None, most: int, budget: Budget) -> bytes:
         reserved = said if said is not None else len(first)
         if reserved > budget.left:
-            raise RequestRefused("too many bodies are being read", status=503, kind="overloaded", retry_after=1.0)
+            raise too_many_bodies()
         budget.left -= reserved
         parts, size = [first], len(first)
         try:
@@ -80,12 +70,7 @@ class Request:
                         budget.left -= size - reserved
                         reserved = size
                         if budget.left < 0:
-                            raise RequestRefused(
-                                "too many bodies are being read",
-                                status=503,
-                                kind="overloaded",
-                                retry_after=1.0,
-                            )
+                            raise too_many_bodies()
                     parts.append(part)
                     if not message.get("more_body"):
                         return b"".join(parts)
@@ -123,37 +108,6 @@ class Response:
 
 def json_response(content: Any, status: int = 200) -> Response:
     return Response(orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS), status=status)
-
-
-def parse_json(body: bytes) -> Any:
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError as err:
-        raise RequestRefused(f"the body is no JSON: {err}"[:300]) from err
-
-
-def unpacked(body: bytes, encoding: bytes, most: int) -> bytes:
-    """gzip or deflate, never more than a body may have: a few bytes can unpack to gigabytes."""
-    name = encoding.strip().lower()
-    if name == b"identity":
-        return body
-    if name not in (b"gzip", b"deflate"):
-        known = "content-encoding is gzip, deflate or identity"
-        raise RequestRefused(known, status=415, kind="media_type")
-    unpacking = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)  # either format, by its header
-    try:
-        whole = unpacking.decompress(body, most + 1)
-    except zlib.error as err:
-        raise RequestRefused(f"the body cannot be unpacked: {err}") from err
-    if len(whole) > most:
-        raise too_large(most)
-    if not unpacking.eof:
-        raise RequestRefused("the packed body is cut")
-    return whole
-
-
-def too_large(most: int) -> RequestRefused:
-    return RequestRefused(f"a body may have {most:,} bytes", status=413, kind="too_large")
 
 
 def refusal(err: RequestRefused) -> Response:

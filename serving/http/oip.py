@@ -9,11 +9,13 @@ from typing import Any
 import orjson
 
 from serving.doors import open_inference as inference
+from serving.doors.bodies import parse_json
 from serving.doors.context import Context
 from serving.doors.open_inference import OutputTensor
+from serving.doors.options import header_key, read_options
 from serving.engine.answer import Answer
-from serving.http.messages import Headers, Request, Response, json_response, parse_json
-from serving.http.rest import header_deadline, header_key
+from serving.http.messages import Headers, Request, Response, json_response
+from serving.http.rest import KEY, header_deadline
 from serving.problems import RequestRefused
 from serving.rows.plain_tensors import plain_matrix
 from serving.rows.row_shapes import Columns
@@ -69,12 +71,12 @@ async def infer(context: Context, request: Request) -> Response:
         raise RequestRefused('the body is an object {"inputs": [tensors]}')
     given = plain_matrix(content.get("inputs"), binary) or _columns(content.get("inputs"), binary)
     asked, names = _parameters(content), _outputs(content)
-    wishes = inference.wishes(asked)
+    options = read_options(asked)
     answer = await context.engine.infer(
         request.params[0],
         given,
-        key=wishes.key or header_key(request),
-        deadline=wishes.deadline or header_deadline(request),
+        key=options.key or header_key(request.headers.get(KEY)),
+        deadline=options.deadline or header_deadline(request),
         version=_version(request),
         began=request.began,
     )

@@ -4,21 +4,19 @@ Turns requests into calls of the engine and answers into JSON or Arrow. Decides 
 """
 
 import math
-from typing import Any
 
-import orjson
-
+from serving.doors.bodies import parse_json
 from serving.doors.context import Context
+from serving.doors.named_rows import ROWS_RULE, read_named_rows, write_named_rows
+from serving.doors.options import DEADLINE_RULE, LONGEST_DEADLINE, header_key
 from serving.doors.releases import told_releases
-from serving.engine.answer import Answer, predictions
 from serving.engine.explain import explain
-from serving.http.messages import ARROW, JSON, Request, Response, json_response, parse_json
+from serving.http.arrow import read_table, write_answer
+from serving.http.messages import ARROW, JSON, Request, Response, json_response
 from serving.problems import Problem, RequestRefused
-from serving.rows.arrow import read_table, write_answer
-from serving.rows.row_shapes import Given, NamedRows, TableRows
+from serving.rows.row_shapes import TableRows
 
-_LONGEST_DEADLINE = 3_600_000.0  # milliseconds
-_TELLS = frozenset({"rows", "key"})
+KEY = b"x-request-key"  # callers with the same key get the same arm
 
 
 async def predict(context: Context, request: Request) -> Response:
@@ -26,52 +24,22 @@ async def predict(context: Context, request: Request) -> Response:
     model = request.params[0]
     body = await request.body(context.settings.body, context.budget)
     arrow = _is_arrow(request)
-    given, key = (TableRows(read_table(body)), None) if arrow else read_named(parse_json(body))
+    given, key = (TableRows(read_table(body)), None) if arrow else read_named_rows(parse_json(body))
     answer = await context.engine.infer(
         model,
         given,
-        key=key or header_key(request),
+        key=key or header_key(request.headers.get(KEY)),
         deadline=header_deadline(request),
         began=request.began,
     )
-    return write_answer(answer) if arrow else Response(answer_json(answer))
-
-
-def read_named(content: Any) -> tuple[Given, str | None]:
-    if type(content) is not dict or type(rows := content.get("rows")) is not list:
-        raise RequestRefused('the body is an object {"rows": [{field: value, …}, …]}', status=422)
-    if len(content) == 1:
-        return NamedRows(rows), None
-    if unknown := sorted(content.keys() - _TELLS):
-        raise RequestRefused([Problem(name[:100], None, "is not known here; there are rows, key") for name in unknown])
-    key = content["key"]
-    if not isinstance(key, str) or not 0 < len(key) <= 200:
-        raise RequestRefused([Problem("key", None, "is a text of 1 to 200 characters")], status=422)
-    return NamedRows(rows), key
-
-
-def answer_json(answer: Answer) -> bytes:
-    content: dict[str, Any] = {
-        "request_id": answer.request_id,
-        "model": answer.model,
-        "version": answer.version,
-        "arm": answer.arm,
-        "provider": answer.provider,
-        "degraded": answer.degraded,
-        "predictions": predictions(answer),
-    }
-    if answer.why:
-        content["why"] = answer.why
-    if answer.notes:
-        content["notes"] = answer.notes
-    return orjson.dumps(content)
+    return write_answer(answer) if arrow else Response(write_named_rows(answer))
 
 
 async def explained(context: Context, request: Request) -> Response:
     """`{"rows": […], "method": "occlusion" | "shapley"}` → what each field did to each answer."""
     content = parse_json(await request.body(context.settings.body, context.budget))
     if not isinstance(content, dict) or not isinstance(content.get("rows"), list):
-        raise RequestRefused('the body is an object {"rows": [{field: value, …}, …]}', status=422)
+        raise RequestRefused(ROWS_RULE, status=422)
     served = context.engine.served(request.params[0])
     return json_response(await explain(context, served, content))
 
@@ -97,12 +65,6 @@ async def card(context: Context, request: Request) -> Response:
     return Response(text, type=b"text/markdown; charset=utf-8")
 
 
-def header_key(request: Request) -> str | None:
-    """`x-request-key`: callers with the same key get the same arm."""
-    key = request.headers.get(b"x-request-key")
-    return key[:200].decode("latin-1") if key else None
-
-
 def header_deadline(request: Request) -> float | None:
     """`x-deadline-ms`, as seconds."""
     text = request.headers.get(b"x-deadline-ms")
@@ -112,8 +74,8 @@ def header_deadline(request: Request) -> float | None:
         milliseconds = float(text)
     except ValueError:
         milliseconds = math.nan
-    if not 1 <= milliseconds <= _LONGEST_DEADLINE:
-        raise RequestRefused([Problem("x-deadline-ms", None, "is a number of milliseconds from 1 to 3600000")])
+    if not 1 <= milliseconds <= LONGEST_DEADLINE:
+        raise RequestRefused([Problem("x-deadline-ms", None, DEADLINE_RULE)])
     return milliseconds / 1_000
 
 

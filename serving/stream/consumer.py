@@ -14,8 +14,8 @@ from typing import Protocol
 
 from redis.exceptions import RedisError
 
+from serving.doors.named_rows import write_named_rows
 from serving.engine.engine import Engine
-from serving.http.rest import answer_json
 from serving.problems import RequestRefused
 from serving.settings.streams import StreamSettings
 from serving.stream.broker import Broker
@@ -119,7 +119,7 @@ class Consumer:
         try:
             given, key = read_request(message, self._most_bytes)
             answer = await self._engine.infer(self._model, given, key=key, name=name_of(self._settings.source, message))
-            return Reply(message, Fate.ANSWERED, data=answer_json(answer))
+            return Reply(message, Fate.ANSWERED, data=write_named_rows(answer))
         except RequestRefused as err:
             return refused(message, err, attempts, self._settings.attempts)
         except Exception as err:  # noqa: BLE001 - a bug on this message must not stop the others

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from serving.http.messages import parse_json, too_large
-from serving.http.rest import read_named
+from serving.doors.bodies import parse_json, too_large
+from serving.doors.named_rows import read_named_rows
 from serving.problems import RequestRefused
 from serving.rows.row_shapes import Given
 
@@ -65,7 +65,7 @@ def read_request(message: Message, most: int) -> tuple[Given, str | None]:
         raise RequestRefused(f"an entry has the field data; this one has {told or 'none'}")
     if len(message.data) > most:
         raise too_large(most)
-    return read_named(parse_json(message.data))
+    return read_named_rows(parse_json(message.data))
 
 
 def refused(message: Message, err: RequestRefused, attempts: int, most: int) -> Reply:

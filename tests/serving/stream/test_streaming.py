@@ -117,7 +117,7 @@ def test_poison_goes_to_the_dead_with_its_reason_and_holds_nobody_up(home, strea
         assert running.end() == 0
     dead = streams.dead()
     assert [message for message, _ in streams.answers()] == [sent[-1]]
-    assert "no JSON" in dead[sent[0]][1]
+    assert "not JSON" in dead[sent[0]][1]
     assert "speed: is no field" in dead[sent[1]][1].replace("speed, row 0", "speed")
     assert "1 to" in dead[sent[2]][1]
     assert "must be a number" in dead[sent[3]][1]
