@@ -28,7 +28,7 @@ ALERT_NAMES = [rule["alert"] for rule in rules(ALERTS)]
 
 def anchors() -> set[str]:
     """Sections of the runbook as GitHub links to them."""
-    headings = re.findall(r"^#+ (.+)$", (PROJECT / "infra" / "runbook.md").read_text(), re.MULTILINE)
+    headings = re.findall(r"^#+ (.+)$", (PROJECT / "infra" / "docs" / "runbook.md").read_text(), re.MULTILINE)
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
@@ -86,7 +86,7 @@ def test_an_alert_says_how_bad_what_and_what_to_do(rule):
     assert rule["labels"]["severity"] in ("warning", "critical")
     assert set(rule["annotations"]) == {"summary", "action", "runbook_url"}
     page, _, anchor = rule["annotations"]["runbook_url"].partition("#")
-    assert page == "infra/runbook.md"
+    assert page == "infra/docs/runbook.md"
     assert anchor in anchors()
 
 
@@ -95,7 +95,7 @@ def test_the_pipelines_own_alerts_have_their_sections():
 
 
 def test_links_inside_the_runbook_lead_somewhere():
-    links = re.findall(r"\]\(#([^)]+)\)", (PROJECT / "infra" / "runbook.md").read_text())
+    links = re.findall(r"\]\(#([^)]+)\)", (PROJECT / "infra" / "docs" / "runbook.md").read_text())
     assert set(links) <= anchors()
 
 

@@ -49,7 +49,7 @@ class Alert:
     cause: str
     next_step: str
     at: datetime  # wall time of the event
-    runbook: str = ""  # section of infra/runbook.md; empty: that of the kind
+    runbook: str = ""  # section of infra/docs/runbook.md; empty: that of the kind
     link: str = ""
     numbers: Mapping[str, float] = field(default_factory=dict)
 

@@ -35,7 +35,7 @@ def _lines(notice: Notice) -> list[str]:
     lines = [
         notice.cause,
         "" if over else f"Next step: {alert.next_step}",
-        "" if over else f"Runbook: infra/runbook.md#{alert.runbook or alert.kind}",
+        "" if over else f"Runbook: infra/docs/runbook.md#{alert.runbook or alert.kind}",
         f"Link: {alert.link}" if alert.link else "",
         f"Numbers: {numbers}" if numbers else "",
         f"{alert.severity}, event of {alert.at:%Y-%m-%d %H:%M:%S} UTC, notice {notice.number}",

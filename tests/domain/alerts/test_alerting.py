@@ -168,7 +168,7 @@ def test_a_message_says_what_next_where_and_the_numbers():
     assert text(message).splitlines() == [
         "The disk is full.",
         "Next step: Free some.",
-        "Runbook: infra/runbook.md#run-failed",
+        "Runbook: infra/docs/runbook.md#run-failed",
         "Link: http://ui/runs/1",
         "Numbers: free 0.5",
         "warning, event of 2026-01-05 08:00:00 UTC, notice 7",

@@ -251,7 +251,15 @@ def test_the_environment_names_destinations_and_the_ui_does_not_show_them(tmp_pa
 
 FIRING = {
     "labels": {"alertname": "EndpointCircuitOpen", "severity": "warning", "model": "delay", "arm": "canary"},
-    "annotations": {"summary": "It fails.", "action": "Roll back.", "runbook_url": "infra/runbook.md#circuit-open"},
+    "annotations": {
+        "summary": "It fails.",
+        "action": "Roll back.",
+        "runbook_url": "infra/docs/runbook.md#circuit-open",
+    },
+        "summary": "It fails.",
+        "action": "Roll back.",
+        "runbook_url": "infra/docs/runbook.md#circuit-open",
+    },
     "state": "firing",
     "value": "1e+00",
 }
