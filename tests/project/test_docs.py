@@ -174,7 +174,7 @@ def test_declared_models_are_valid(page: Page) -> None:
 
 @every_page
 def test_named_fields_are_declared(page: Page) -> None:
-    parts = ModelLifecycle.get_model_cls().model_fields
+    parts = field_schema()["properties"]
     dotted = [code.partition(":")[0] for code in page.inline_code if re.fullmatch(r"[a-z_]+\.[a-z_.]+(: .*)?", code)]
     fields = {name for name in dotted if name.split(".")[0] in parts}
 
@@ -183,9 +183,16 @@ def test_named_fields_are_declared(page: Page) -> None:
 
 def declared_fields(page: Page) -> set[str]:
     """The inline code of a page that is a field of a declaration."""
-    schema = ModelLifecycle.get_model_cls().model_json_schema()
+    schema = field_schema()
     names = {code.partition(":")[0] for code in page.inline_code}
     return {name for name in names if is_field(schema, schema, name.split("."))}
+
+
+@cache
+def field_schema() -> dict[str, Any]:
+    model = ModelLifecycle.get_model_cls()
+    assert model is not None
+    return model.model_json_schema()
 
 
 def is_field(schema: dict[str, Any], part: dict[str, Any], names: list[str]) -> bool:

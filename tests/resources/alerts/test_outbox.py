@@ -256,10 +256,6 @@ FIRING = {
         "action": "Roll back.",
         "runbook_url": "infra/docs/runbook.md#circuit-open",
     },
-        "summary": "It fails.",
-        "action": "Roll back.",
-        "runbook_url": "infra/docs/runbook.md#circuit-open",
-    },
     "state": "firing",
     "value": "1e+00",
 }
