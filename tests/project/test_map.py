@@ -51,5 +51,14 @@ def test_a_subject_leads_to_its_rooms_in_all_layers(project: Path, map_text: str
     assert leads_to == expected
 
 
+def test_a_walk_through_the_code_never_goes_back(project: Path) -> None:
+    walks = (project / "infra" / "docs" / "architecture.md").read_text().split("\n## ")[1:]
+    files = {walk.splitlines()[0]: re.findall(r"^\d+\. `([^`]+)`", walk, re.MULTILINE) for walk in walks}
+
+    assert len(files) == 4
+    assert [(walk, name) for walk, names in files.items() for name in names if not (project / name).is_file()] == []
+    assert [(walk, name) for walk, names in files.items() for name in names if names.count(name) > 1] == []
+
+
 def has_room(project: Path, layer: str, subject: str) -> bool:
     return (project / "mlops_assets" / layer / subject) in folders(project / "mlops_assets" / layer)
