@@ -30,7 +30,7 @@ def test_everything_it_writes_stays_in_its_home(instance: DagsterInstance, proje
     assert set(project.iterdir()) == before
 
 
-def test_one_training_of_a_model_at_a_time_and_one_run_on_the_gpu(instance: DagsterInstance) -> None:
+def test_one_training_per_model_and_one_run_on_the_gpu(instance: DagsterInstance) -> None:
     queue = instance.get_concurrency_config().run_queue_config
     assert queue is not None
 
@@ -40,7 +40,7 @@ def test_one_training_of_a_model_at_a_time_and_one_run_on_the_gpu(instance: Dags
     assert instance.global_op_concurrency_default_limit == 1
 
 
-def test_retries_are_the_stages_business_and_nobody_is_told_of_our_runs(instance: DagsterInstance) -> None:
+def test_stages_own_retries_and_telemetry_is_off(instance: DagsterInstance) -> None:
     assert not instance.run_retries_enabled
     assert not instance.telemetry_enabled
     assert not instance.nux_enabled

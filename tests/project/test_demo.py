@@ -73,7 +73,7 @@ def callers():
     server.server_close()
 
 
-def test_each_flight_is_one_request_and_is_told_once_it_has_landed(callers):
+def test_each_flight_is_one_request_and_one_outcome(callers):
     flights = [flight("early", hours=1), flight("late", hours=3, late=True), flight("cancelled", hours=None)]
     answers = callers.ask(flights, [{"score": 0.25}] * 3)
     assert [(each.request_id, each.score, each.refusal) for each in answers] == [
@@ -123,7 +123,7 @@ def test_an_endpoint_that_is_gone_is_told_in_the_answer():
         ([], None),
     ],
 )
-def test_auc_is_the_chance_that_a_late_flight_is_scored_above_one_on_time(pairs, expected):
+def test_auc_is_the_chance_of_ranking_a_late_flight_higher(pairs, expected):
     assert auc([answered(score, late) for score, late in pairs]) == (expected and pytest.approx(expected))
 
 
@@ -220,7 +220,7 @@ class Told:
         ({"humid": 0.9}, {"temp": 0.6}, False),  # something else
     ],
 )
-def test_drift_is_caught_where_it_is_clearly_more_than_on_days_without_a_fault(now, before, caught):
+def test_drift_counts_only_above_that_of_days_without_a_fault(now, before, caught):
     said = drifts(("temp",), before)(Told(report(**now)), "2013-10-04")  # type: ignore[arg-type]
     assert (said is not None) is caught
 
@@ -244,7 +244,7 @@ def test_without_a_running_system_it_says_to_start_it(capsys, tmp_path):
     assert "start it with `make run`" in said
 
 
-def test_a_first_start_may_happen_on_an_earlier_day_and_the_clock_then_goes_on(tmp_path):
+def test_a_first_start_may_begin_on_an_earlier_day(tmp_path):
     clock = tmp_path / "clock" / "flight_delay.txt"
     assert clock_moment(clock, "") is None
     assert not clock.exists()

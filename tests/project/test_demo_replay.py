@@ -119,7 +119,7 @@ def replay(system: System, *, share: float = 1.0, by_keys: float = 0.0, step: in
     return Replay(system, Callers(system), World(), pace, lambda text: None, no_wait)  # type: ignore[arg-type]
 
 
-def test_flights_are_asked_about_at_their_scheduled_departure_and_told_once_they_landed():
+def test_flights_are_requested_at_departure():
     made = replay(System())
     made.play(2)
     callers: Any = made.callers
@@ -155,7 +155,7 @@ def test_a_part_of_the_requests_brings_keys_only():
     assert sum("carrier" in row for row in rows) == 3
 
 
-def test_a_night_takes_data_in_and_watches_the_days_that_nobody_watched():
+def test_a_night_ingests_data_and_watches_past_days():
     system = System()
     made = replay(system)
     made.play(2)
@@ -185,7 +185,7 @@ def test_a_run_that_fails_is_told_with_its_address():
         made.night()
 
 
-def test_outcomes_that_stop_reach_neither_endpoint_nor_data_until_they_come_again():
+def test_stopped_outcomes_reach_neither_endpoint_nor_data():
     system = System()
     made = replay(system)
     stopped = Weather(outcomes=False)
@@ -216,7 +216,7 @@ def test_the_year_ends_where_it_is_told_to_with_a_last_night():
     assert story.times == 2
 
 
-def test_while_a_version_is_on_trial_the_rollouts_sensor_is_heard_more_often():
+def test_a_trial_ticks_the_rollout_sensor_more_often():
     system, story = System(on_trial=2), Story()
     year(replay(system), story, START + 3 * DAY)  # type: ignore[arg-type]
     assert system.heard_of == ["flight_delay_rollout"] * 2

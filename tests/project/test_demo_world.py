@@ -51,7 +51,7 @@ def test_rows_are_those_of_the_training_at_the_same_moment(trained_on, asked):
     assert not different, f"{len(different)} values differ, such as {different[:5]}"
 
 
-def test_flights_that_landed_bring_the_outcome_that_training_learns(trained_on, asked):
+def test_landed_flights_bring_the_outcome_of_training(trained_on, asked):
     landed = [flight for flight in asked if flight.landed_at is not None and flight.landed_at < END]
     assert {flight.id for flight in landed} == {flight.id for flight in asked} & trained_on.keys()
     assert all(flight.late is bool(trained_on[flight.id]["label"]) for flight in landed)
@@ -74,7 +74,7 @@ def test_no_row_changes_when_the_future_is_not_known_yet(asked):
     )
 
 
-def test_the_model_gets_the_fields_of_its_service_and_a_schedule_says_enough_to_look_them_up(asked):
+def test_a_schedule_suffices_to_look_up_every_field(asked):
     assert set(asked[0].features) == set(fields())
     assert {"origin", "carrier", "tailnum", "scheduled_at", "dest", "distance"} <= asked[0].keys.keys()
     assert datetime.fromisoformat(asked[0].keys["scheduled_at"]).tzinfo is not None

@@ -38,7 +38,7 @@ def serve(monkeypatch: pytest.MonkeyPatch, project: Path) -> Iterator[Serve]:
         server.close()
 
 
-def test_from_nothing_the_data_comes_first_in_one_run_and_then_the_training(serve: Serve) -> None:
+def test_the_first_start_runs_data_before_training(serve: Serve) -> None:
     fake = FakeServers()
 
     assert bring_up(*serve(fake)) == "1.0.1"
@@ -92,7 +92,7 @@ def test_progress_is_told_once_for_each_change(serve: Serve, capsys: pytest.Capt
     assert "/runs/run-of-flight_delay_data" in printed
 
 
-def test_a_failed_run_stops_the_first_start_and_says_where_to_look(serve: Serve) -> None:
+def test_a_failed_run_stops_the_first_start_with_a_hint(serve: Serve) -> None:
     fake = FakeServers(outcome="FAILURE")
 
     with pytest.raises(RunFailed, match=r"flight_delay_data ended as FAILURE \(raw_data\).*/runs/run-of-"):
@@ -100,7 +100,7 @@ def test_a_failed_run_stops_the_first_start_and_says_where_to_look(serve: Serve)
     assert [job for job, _ in fake.launched] == ["flight_delay_data"]
 
 
-def test_a_training_that_releases_nothing_is_not_taken_for_success(serve: Serve) -> None:
+def test_a_training_without_a_release_is_no_success(serve: Serve) -> None:
     with pytest.raises(RunFailed, match="does not serve flight_delay"):
         bring_up(*serve(FakeServers(releases=False)))
 

@@ -139,3 +139,13 @@ def test_a_missing_python_is_said_clearly(project: Path, tmp_path: Path) -> None
     assert result.returncode != 0
     assert "No Python 3.11, 3.12 or 3.13 was found" in result.stderr
     assert "make PYTHON=" in result.stderr
+
+
+def test_names_of_tests_are_at_most_60_characters(project: Path) -> None:
+    names = [
+        (path.name, name)
+        for path in sorted((project / "tests").rglob("test_*.py"))
+        for name in re.findall(r"^\s*(?:async )?def (test_\w+)", path.read_text(), re.MULTILINE)
+    ]
+
+    assert [(file, name) for file, name in names if len(name) > 60] == []

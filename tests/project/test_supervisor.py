@@ -83,7 +83,7 @@ def test_every_line_bears_the_name_of_its_service(started: Started) -> None:
     assert "steady      | half a line and the rest\n" in printed
 
 
-def test_a_crashing_service_is_started_again_later_and_later_and_then_given_up(started: Started) -> None:
+def test_a_crashing_service_is_restarted_with_backoff(started: Started) -> None:
     printed = started.wait_for("given up")
 
     assert printed.count("crashing    | crashing says") == 3
@@ -146,7 +146,7 @@ def test_two_on_one_state_folder_are_refused(started: Started, tmp_path: Path, p
     assert "already at work" in second.stderr
 
 
-def test_every_busy_port_is_named_with_the_variable_that_moves_it(tmp_path: Path, project: Path) -> None:
+def test_every_busy_port_is_named_with_its_variable(tmp_path: Path, project: Path) -> None:
     with socket.socket() as one, socket.socket() as two:
         for taken in (one, two):
             taken.bind(("127.0.0.1", 0))
