@@ -125,7 +125,7 @@ def test_the_model_brings_its_own_code(add, registry, model, tmp_path):
     assert done.stdout.split() == ["3.0", "True"], done.stderr
 
 
-def test_a_server_that_is_away_is_a_connection_error_without_its_password(monkeypatch, tmp_path):
+def test_an_absent_server_is_an_error_without_its_password(monkeypatch, tmp_path):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     away = Registry(
         tracking_uri="http://me:hunter2@127.0.0.1:9",
