@@ -83,7 +83,7 @@ def test_onnx_answers_as_torch_does(kind: Kind, inputs: Inputs, network, transfo
     assert {value.name for value in whole.graph.input} == {name for name, columns in present.items() if columns}
 
 
-def test_two_exports_are_the_same_bytes_and_tell_nothing_of_the_machine() -> None:
+def test_two_exports_are_the_same_bytes() -> None:
     model = model_of(Kind.BINARY)
     first, second = (
         with_vocabulary(export_core(model), model.layout).SerializeToString(deterministic=True) for _ in range(2)

@@ -102,7 +102,7 @@ def test_a_search_that_was_cut_off_asks_for_the_same_values(tmp_path: Path) -> N
     assert resumed == run(10)
 
 
-def test_a_diverged_trial_is_an_answer_and_any_other_error_is_not() -> None:
+def test_only_a_diverged_trial_is_an_answer() -> None:
     def diverges(values: Mapping[str, Any], report: Report) -> float:
         raise FloatingPointError("loss is nan")
 
@@ -129,7 +129,7 @@ def test_the_default_space_contains_the_declared_values() -> None:
     assert set(declared_values(space, declared, training)) == set(space)
 
 
-def test_a_network_of_ones_own_is_searched_by_rates_alone_unless_declared() -> None:
+def test_an_own_network_is_searched_by_rates_by_default() -> None:
     own = NetworkSpec("mine.Net", 0, 0, 0.0, 0, 8, {"heads": 2})
     assert set(space_of({}, own)) == {"learning_rate", "weight_decay"}
 

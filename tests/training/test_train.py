@@ -165,7 +165,7 @@ def one_in_seven(table: pa.Table) -> pa.Table:
     return table.filter(pa.array((table["label"].to_numpy() == 0) | keep))
 
 
-def test_class_weights_lift_the_rare_class_and_calibration_takes_it_back(tmp_path: Path) -> None:
+def test_calibration_undoes_the_lift_of_class_weights(tmp_path: Path) -> None:
     rare = {part: one_in_seven(table) for part, table in tables(Kind.BINARY).items()}
     rows = pack(rare["validation"], INPUTS)
 
@@ -211,7 +211,7 @@ def test_inputs_of_one_kind_are_enough(tmp_path: Path, inputs: Inputs) -> None:
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is here")
-def test_a_gpu_that_is_not_there_is_an_error_that_names_the_setting(tmp_path: Path) -> None:
+def test_an_absent_gpu_is_an_error_that_names_the_setting(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match=r"training\.device is cuda, but"):
         run(tmp_path, declared=with_training(device="cuda"))
     assert device_of("auto").type == "cpu"
