@@ -158,7 +158,7 @@ CENSUS = ["AGEP", "SCHL", "MAR", "RELP", "DIS", "ESP", "CIT", "MIG", "MIL", "ANC
 
 @pytest.mark.shared_data
 @pytest.mark.parametrize("rows", [500, 570, 5_000])
-def test_three_years_of_a_census_that_did_not_change_give_no_alarm(rows, shared_data):
+def test_three_years_of_an_unchanged_census_give_no_alarm(rows, shared_data):
     """People in random order within their year: the files of 2017 and 2018 put everyone in institutions together."""
     folder = shared_data / "acs_employment_ma"
     before = pd.read_parquet(folder / "employment_MA_reference.pq")
@@ -170,7 +170,7 @@ def test_three_years_of_a_census_that_did_not_change_give_no_alarm(rows, shared_
 
 
 @pytest.mark.shared_data
-def test_a_census_in_the_order_of_its_files_shows_how_they_were_put_together(shared_data):
+def test_a_census_in_file_order_shows_its_assembly(shared_data):
     folder = shared_data / "acs_employment_ma"
     before, after = (pd.read_parquet(folder / f"employment_MA_{part}.pq") for part in ("reference", "analysis"))
     year = list(through(framed(before, CENSUS), after.query("year == 2016"), 5_000))

@@ -104,7 +104,7 @@ def test_a_real_change_is_trained_on_within_three_windows(begin):
     assert learnt == lives
 
 
-def test_inputs_that_move_alone_are_an_alarm_and_wait_for_rows_to_learn_from(begin):
+def test_drift_alone_alarms_and_waits_for_new_rows(begin):
     spec = with_policies(WATCHING, new_rows=30_000)
     life = begin(Synthetic(3, requests=1_000, shift=Shift(10, turned=False)), seed=3, spec=spec).run(24)
     alarms = sum(day.alarm.outcome is Outcome.FAIL for day in life.watch.drift_days)
@@ -137,7 +137,7 @@ def test_a_worse_version_never_gets_everybody_and_is_soon_gone(begin, what, harm
     assert max(taken) <= ROLLED_BACK_WITHIN
 
 
-def test_a_worse_champion_that_was_pushed_past_its_canary_is_taken_back_and_an_equal_one_is_not(begin):
+def test_only_a_worse_champion_is_rolled_back(begin):
     lives, days, wrong = 4, [], 0
     for seed in range(lives):
         life = begin(Synthetic(seed, requests=1_500), seed=seed, spec=with_policies(DECLARED, causes=())).run(5)
