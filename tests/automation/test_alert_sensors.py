@@ -73,7 +73,7 @@ def world(tmp_path) -> Any:
 
 
 @pytest.mark.parametrize("job", ["shop_train", "by hand"])
-def test_a_failed_run_is_an_alert_once_and_a_later_success_ends_it(world, job):
+def test_a_failed_run_alerts_once_until_a_later_success(world, job):
     world.broken = True
     assert world.run(job, again=True) == [What.OPENED]
     (known,) = world.alerts.open()
@@ -128,7 +128,7 @@ def test_what_waits_is_sent_by_the_sensor(world, tmp_path):
     assert webhook.titles == ["[critical] shop: run failed: shop_train"]
 
 
-def test_a_dead_destination_is_told_in_the_tick_and_does_not_fail_it(world):
+def test_a_dead_destination_is_reported_and_fails_no_tick(world):
     world.broken = True
     world.run()
     sending = Alerts(folder=world.alerts.folder, destinations="json://127.0.0.1:1/s3cr3t")

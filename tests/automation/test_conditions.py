@@ -60,7 +60,7 @@ def test_each_stage_follows_its_inputs_save_where_a_run_begins(stage):
     assert (condition.get_label() if condition else None) == (None if launched else "upstream_updated_and_passed")
 
 
-def test_a_running_sensor_of_each_model_lets_its_runs_take_their_turn():
+def test_each_model_has_one_running_automation_sensor():
     sensor = automation_sensor(model_spec(model="m"))
     assert (sensor.name, sensor.default_status) == ("m_automation", dg.DefaultSensorStatus.RUNNING)
     assert sensor.run_tags[TRAINING_TAG] == "m"

@@ -29,7 +29,7 @@ def test_a_model_has_a_job_for_each_thing_that_is_done_to_it(tmp_path):
         assert made == {asset_key(MODEL, stage) for stage in stages}
 
 
-def test_only_training_runs_bear_the_tag_that_lets_one_at_a_time_go(tmp_path):
+def test_only_training_runs_carry_the_concurrency_tag(tmp_path):
     tags = {job.name: job.tags or {} for job in declared(tmp_path).jobs or ()}
     assert tags[f"{MODEL}_train"][TRAINING_TAG] == MODEL
     assert TRAINING_TAG not in tags[f"{MODEL}_data"]
@@ -46,7 +46,7 @@ def test_only_training_runs_bear_the_tag_that_lets_one_at_a_time_go(tmp_path):
         ({"replay": None, "partitions": {"every": "none"}}, set()),
     ],
 )
-def test_schedules_stand_only_where_they_are_declared_and_wait_for_a_person(tmp_path, instead, names):
+def test_declared_schedules_exist_and_start_stopped(tmp_path, instead, names):
     schedules = {each.name: each for each in declared(tmp_path, **instead).schedules or ()}
     assert set(schedules) == names
     assert not any(
@@ -64,7 +64,7 @@ def test_the_schedule_of_training_asks_the_decision(tmp_path):
 
 
 @pytest.mark.parametrize(("device", "pool"), [("cpu", None), ("auto", "gpu"), ("cuda", "gpu")])
-def test_training_waits_for_a_slot_of_the_gpu_pool_unless_it_runs_on_the_cpu(tmp_path, device, pool):
+def test_training_uses_the_gpu_pool_unless_on_the_cpu(tmp_path, device, pool):
     definitions = declared(tmp_path, training={**attributes(tmp_path)["training"], "device": device})
     node = definitions.resolve_assets_def(asset_key(MODEL, TRAINING_STAGES[1]))
     assert node.op.pool == pool
@@ -88,7 +88,7 @@ def attempts(error: Exception, monkeypatch, fails: int = 99) -> tuple[bool, list
 
 
 @pytest.mark.parametrize("error", [ConnectionRefusedError("no server"), TimeoutError("too slow")])
-def test_a_server_that_cannot_be_reached_is_tried_again_later_and_later(error, monkeypatch):
+def test_an_unreachable_server_is_retried_with_backoff(error, monkeypatch):
     assert attempts(error, monkeypatch) == (False, [0.01, 0.02, 0.04])
     assert attempts(error, monkeypatch, fails=2) == (True, [0.01, 0.02])
 
@@ -105,9 +105,7 @@ def test_a_mistake_is_not_tried_again(error, monkeypatch):
         ({"path": "/nowhere/at/all", "time": "at"}, 0, "no file at /nowhere/at/all"),
     ],
 )
-def test_a_stage_tries_again_where_its_source_is_away_and_not_where_it_is_wrong(
-    tmp_path, monkeypatch, source, retries, named
-):
+def test_a_stage_retries_an_absent_source_but_no_wrong_one(tmp_path, monkeypatch, source, retries, named):
     monkeypatch.setattr(common, "FIRST_WAIT", 0.01)
     made = bench(tmp_path / "home", tmp_path, source=source)
     away = Sources(databases={"away": "postgresql+psycopg2://nobody@127.0.0.1:9/none"})  # port 9: nothing listens

@@ -85,7 +85,7 @@ def test_a_cause_asks_for_one_decision_of_its_window(made, daemon, cause, shown)
     assert "It was weighed: " in why
 
 
-def test_a_decision_whose_run_failed_is_asked_for_again_a_few_times(made, daemon):
+def test_a_failed_decision_run_is_requested_again_a_few_times(made, daemon):
     watched(made, alarm=True)
     for _ in range(3):
         (run,), _ = daemon.tick(sensor("drift"))
@@ -119,7 +119,7 @@ def test_age_warns_and_then_asks(made, daemon):
 
 
 @pytest.mark.parametrize("cause", ["drift", "quality"])
-def test_a_record_that_cannot_be_read_is_told_and_breaks_no_sensor(made, daemon, cause):
+def test_an_unreadable_record_is_reported_and_breaks_no_sensor(made, daemon, cause):
     watched(made, alarm=True, fell=True)
     for file in (made.home / "lake" / MODEL / "monitoring").rglob("record.json"):
         file.write_text("{}")
@@ -213,7 +213,7 @@ def stored(made) -> Iterator[Bench]:
         yield Bench(made.spec, made.home, instance)
 
 
-def test_a_stopped_sensor_takes_its_cause_out_and_the_launching_one_all(stored):
+def test_a_stopped_sensor_disables_its_cause_or_all_launches(stored):
     made = stored
     watched(made, fell=True)
     assert switched_off(made.spec, made.instance) == ()
@@ -228,7 +228,7 @@ def test_a_stopped_sensor_takes_its_cause_out_and_the_launching_one_all(stored):
 # --- the days ---
 
 
-def test_days_that_are_over_are_asked_for_as_a_range_and_not_before(made, daemon):
+def test_past_days_are_requested_as_a_range(made, daemon):
     made.resources["clock"].move(made.spec, NEXT + timedelta(days=2))
     (run,), _ = daemon.tick(sensor("watch"))
     assert (run.job_name, run.tags[RANGE[0]], run.tags[RANGE[1]]) == (sensor("watch"), DAY, "2024-01-13")
@@ -279,7 +279,7 @@ def lived(second: Shop, tmp_path, before: float, since: float, *, days: int = 5)
     return made, Daemon(definitions_of(made), made.instance, made.resources)
 
 
-def test_a_champion_that_is_worse_than_the_one_before_is_taken_back_once(second: Shop, tmp_path):
+def test_a_worse_champion_is_rolled_back_once(second: Shop, tmp_path):
     made, daemon = lived(second, tmp_path, before=0.8, since=0.7)
     (run,), _ = daemon.tick(sensor("rollback"))
     assert (run.job_name, run.tags[CAUSE_TAG].rpartition(":")[0]) == (sensor("rollback"), f"rollback:{MODEL}:2")

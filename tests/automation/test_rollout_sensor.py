@@ -130,7 +130,7 @@ def test_a_release_file_that_is_behind_the_ledger_is_asked_for(place):
     assert ":catch_up:" in str(request.run_key)
 
 
-def test_a_frozen_release_waits_for_a_person_and_says_who_froze_it(place):
+def test_a_frozen_release_waits_and_names_who_froze_it(place):
     place.release(frozen=True)
     asked, why = place.look()
     assert asked == []

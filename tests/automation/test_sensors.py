@@ -94,7 +94,7 @@ def test_late_rows_name_the_day_they_belong_to(tmp_path):
     assert cursor == AFTER.isoformat()
 
 
-def test_on_wall_time_a_file_that_was_written_again_names_its_day(tmp_path):
+def test_a_rewritten_file_requests_its_day_on_wall_time(tmp_path):
     write_days(tmp_path / "source", days=range(4))
     made = bench(tmp_path / "home", tmp_path / "source", replay=None)
     old = datetime.now(UTC) - timedelta(days=1)
@@ -113,7 +113,7 @@ def test_a_model_without_partitions_is_asked_for_whole(tmp_path):
     assert list(requests(spec, frozenset(), START)) == []
 
 
-def test_a_feed_without_time_that_changed_brings_the_latest_partition_again(made):
+def test_a_changed_timeless_feed_reruns_the_latest_partition(made):
     (asked,) = requests(made.spec, frozenset({SNAPSHOT}), START)
     definition = partitions_of(made.spec)
     assert definition is not None
