@@ -21,7 +21,7 @@ def test_a_live_model_has_wall_time(clock):
     assert before <= clock.now(LIVE) <= datetime.now(UTC)
 
 
-def test_a_replay_begins_where_it_is_declared_and_stands_where_it_was_moved(clock):
+def test_a_replay_starts_as_declared_and_stays_where_moved(clock):
     assert clock.now(PAST) == START
     clock.move(PAST, START + timedelta(days=2))
     assert clock.now(PAST) == START + timedelta(days=2)

@@ -85,7 +85,7 @@ def test_a_mail_arrives(tmp_path, clock):
     assert "The disk is full." in mail.as_string()
 
 
-def test_a_destination_that_is_not_there_keeps_its_notices_and_the_others_get_theirs(tmp_path, webhook, clock):
+def test_an_absent_destination_keeps_its_notices(tmp_path, webhook, clock):
     made = alerts(tmp_path, NOWHERE, webhook.url)
     made.raise_(alert(), now=T0)
     done = made.send(clock=clock)
@@ -110,7 +110,7 @@ def test_what_a_destination_refused_comes_later_and_in_order(tmp_path, webhook, 
     assert [title.split("]")[0] for title in webhook.titles] == ["[critical", "[resolved"]
 
 
-def test_a_destination_that_hangs_is_left_after_its_time_and_slows_nobody(tmp_path, webhook, clock):
+def test_a_hanging_destination_times_out_alone(tmp_path, webhook, clock):
     with Webhook() as slow:
         slow.hold = 3.0
         made = alerts(tmp_path, slow.url.replace("rto=1", "rto=30"), webhook.url, seconds=0.5)
@@ -130,7 +130,7 @@ def test_a_storm_is_told_in_few_messages(tmp_path, webhook, clock):
     assert len(webhook.got) == 3
 
 
-def test_a_killed_sender_loses_nothing_and_repeats_at_most_the_last(tmp_path, webhook, clock):
+def test_a_killed_sender_repeats_at_most_the_last_notice(tmp_path, webhook, clock):
     """It dies after the second message was taken and before that was written down."""
     made = alerts(tmp_path, webhook.url)
     made.note(*(alert(f"job{i}") for i in range(3)), now=T0)
@@ -180,7 +180,7 @@ def test_a_second_sender_steps_back(tmp_path, webhook, clock):
     assert (done.busy, done.waiting, webhook.got) == (True, 1, [])
 
 
-def test_without_destinations_alerts_are_open_and_nothing_piles_up(tmp_path, clock):
+def test_without_destinations_alerts_stay_open(tmp_path, clock):
     made = alerts(tmp_path)
     made.raise_(alert(), now=T0)
     assert made.send(clock=clock).waiting == 0
@@ -197,7 +197,7 @@ def test_no_secret_is_kept_or_told(tmp_path, clock, caplog, capfd):
     assert [secret for secret in ("s3cr3t", "T1JJ3T3L2", "A1BRTD4JD", "TIiajkdn") if secret in shown] == []
 
 
-def test_urls_that_nobody_understands_are_named_all_at_once_and_masked():
+def test_unknown_urls_are_all_named_and_masked():
     with pytest.raises(WrongDestinationError) as caught:
         places("json://host/a nothing://s3cr3t jsonhost mailto://u:p@example.org?to=a@b.org")
     assert "2. (nothing://…), 3. (no scheme) of 4 URLs" in str(caught.value)
@@ -230,7 +230,7 @@ def test_a_state_that_cannot_be_read_says_what_to_do(tmp_path):
         alerts(tmp_path).raise_(alert(), now=T0)
 
 
-def test_the_environment_names_destinations_and_the_ui_does_not_show_them(tmp_path, monkeypatch):
+def test_destinations_come_from_the_environment_and_stay_hidden(tmp_path, monkeypatch):
     given = resources({"MLOPS_HOME": str(tmp_path), "MLOPS_ALERTS": NOWHERE, "MLOPS_PROMETHEUS_URL": "http://p:9090"})
     assert given["alerts"].destinations == NOWHERE
     assert given["alerts"].folder == str(tmp_path / "alerts")

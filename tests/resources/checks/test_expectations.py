@@ -46,7 +46,7 @@ def test_a_finding_tells_column_expectation_and_reason():
     ]
 
 
-def test_what_cannot_be_judged_at_all_is_an_error_with_every_column():
+def test_an_unjudgeable_table_is_an_error_with_every_column():
     rows = pa.table({"x": ["a"], "y": [1]})
     with pytest.raises(ExpectationError, match=r"x is string.*numbers.*y is int64.*texts"):
         judge_rows(rows, [expectation("x", between=(0, 1)), expectation("y", matches="a")], {})

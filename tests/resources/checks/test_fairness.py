@@ -44,7 +44,7 @@ def test_differences_are_fairlearns_over_groups_with_enough_rows() -> None:
     assert parity.difference.low < 0.2 < parity.difference.high
 
 
-def test_the_interval_is_as_wide_as_theory_says_by_rows_and_by_blocks() -> None:
+def test_the_interval_is_as_wide_as_theory_predicts() -> None:
     _, _, sex = people()
     error = np.sqrt(sum(0.25 * (1 if g == "m" else 0.84) / (sex == g).sum() for g in ("f", "m")))
     by_row = assessed(spec()).disparities[0].difference

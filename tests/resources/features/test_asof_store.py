@@ -137,7 +137,7 @@ def history(store, entity_df=ASKED, features=None, **options):
     return store.get_historical_features(entity_df, features or store.get_feature_service("shop_v1"), **options)
 
 
-def test_every_entity_row_comes_back_in_its_place_with_what_was_known(store) -> None:
+def test_every_entity_row_returns_in_place_with_known_values(store) -> None:
     result = history(store).to_arrow()
     assert result.select(ASKED.column_names).equals(ASKED)
     assert result["sales"].to_pylist() == FOUND
@@ -149,7 +149,7 @@ def test_a_pandas_frame_gives_the_same(store) -> None:
     assert list(result["sales"].astype(object).where(result["sales"].notna(), None)) == FOUND
 
 
-def test_features_stand_in_the_order_asked_for_and_bear_full_names_when_asked(store) -> None:
+def test_features_keep_the_requested_order_and_names(store) -> None:
     asked = ["pricing:dear", "sales:note", "sales:sales"]
     assert history(store, features=asked).to_arrow().column_names[3:] == ["dear", "note", "sales"]
     full = history(store, features=asked, full_feature_names=True).to_arrow()
@@ -213,7 +213,7 @@ def test_times_without_a_zone_are_utc(tmp_path) -> None:
     assert history(store).to_arrow()["sales"].to_pylist() == FOUND
 
 
-def test_what_is_materialised_is_what_a_join_at_that_moment_finds(store) -> None:
+def test_materialised_values_equal_a_join_at_that_moment(store) -> None:
     """At hour 8 the row of hour 3 is unknown; of two rows of hour 24 the one created last counts."""
     for hour, expected in ((8, [1.0, 5.0]), (30, [2.0, 7.0])):
         store.materialize(START, at(hour), ["sales"])

@@ -123,7 +123,7 @@ def request(tailnum: str | None = "N1", carrier: str = "UA") -> dict:
     }
 
 
-def test_the_service_says_what_it_reads_what_it_gives_and_what_it_asks(features, service) -> None:
+def test_a_service_lists_its_inputs_outputs_and_request_fields(features, service) -> None:
     views = {view.name: view for view in features.views(service)}
     assert service == service_name(flights()) == "flight_delay_v1"
     assert list(views) == list(VIEWS)
@@ -164,7 +164,7 @@ def test_online_is_offline_row_by_row(features, service) -> None:
     assert online["carrier_departures"][3] is None
 
 
-def test_online_values_older_than_their_ttl_are_missing_as_offline(features, service) -> None:
+def test_online_values_expire_by_ttl_as_offline(features, service) -> None:
     features.materialize(service, datetime(2013, 1, 1, tzinfo=UTC), NOON)
     later = NOON + timedelta(hours=3, minutes=1)
     online = features.online(service, [request()], later)
@@ -248,7 +248,7 @@ def test_rows_that_are_their_own_key_are_not_put_online(features, lake) -> None:
         features.online(service, [{"row_id": 1}], NOON)
 
 
-def test_a_changed_definition_needs_a_new_version_and_both_live_on(features) -> None:
+def test_a_changed_definition_needs_a_new_version(features) -> None:
     features.apply(shops(), COLUMNS, KEYS)
     wider = {**COLUMNS, "area": "double", "kind": "int64"}
     with pytest.raises(ValueError, match=r"Raise features\.version") as told:
@@ -289,7 +289,7 @@ def test_online_stores_by_url(url, settings) -> None:
     assert online_settings(url) == settings
 
 
-def test_another_kind_of_online_store_is_refused_without_telling_its_secret() -> None:
+def test_an_unknown_online_store_is_refused_without_its_secret() -> None:
     with pytest.raises(ValueError, match="MLOPS_ONLINE_STORE") as told:
         online_settings("mongodb://me:secret@host")
     assert "secret" not in str(told.value)

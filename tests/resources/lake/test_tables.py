@@ -112,7 +112,7 @@ def no_file_beyond(size: int):
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_a_write_that_fails_half_way_leaves_the_old_snapshot_and_no_debris(tmp_path):
+def test_a_failed_write_leaves_the_old_snapshot(tmp_path):
     table = Lake(root=str(tmp_path)).table("m", Layer.RAW, "f")
     table.write("p", rows(1.0), now=NOW)
     with pytest.raises(OSError, match="nothing was changed"), no_file_beyond(2_000):

@@ -46,7 +46,7 @@ def page(reference: pa.Table, live: pa.Table, heading: str = "shop") -> str:
     return made.decode()
 
 
-def test_the_page_has_the_decision_on_top_and_names_what_it_leaves_out():
+def test_the_page_starts_with_the_decision_and_names_omissions():
     shown = page(rows(900), rows(700, 1.5), "shop <b>live</b>")
     assert "shop &lt;b&gt;live&lt;/b&gt;" in shown
     assert "Decided: pass." in shown

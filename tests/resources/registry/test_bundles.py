@@ -45,7 +45,7 @@ def test_a_damaged_bundle_is_never_opened(root, tmp_path):
         bundles.open(digest)
 
 
-def test_half_an_upload_is_no_bundle_and_is_not_remembered_as_one(tmp_path):
+def test_half_an_upload_is_no_bundle(tmp_path):
     root = f"memory://{uuid.uuid4().hex}"
     digest = kept(machine(root, tmp_path / "here"))
     files, base = fsspec.core.url_to_fs(f"{root}/{digest}")

@@ -64,7 +64,7 @@ def test_a_changed_line_is_refused_with_its_number_and_a_remedy(ledger, file):
     assert len(file.read_text().splitlines()) == 3
 
 
-def test_a_half_written_line_is_set_aside_and_entered_as_a_repair(ledger, file):
+def test_a_half_written_line_is_recorded_as_a_repair(ledger, file):
     one = ledger.append("m", draft("c0"), now=MOMENT)
     whole = file.read_bytes()
     half = b'{"action":"promoted","act'

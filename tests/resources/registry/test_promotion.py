@@ -128,7 +128,7 @@ def test_a_rollback_goes_only_to_an_earlier_champion(registry, ledger, to, told)
         uncrown(registry, ledger, "c", to=to)
 
 
-def test_a_version_that_was_rolled_back_is_known_until_a_person_promotes_it(registry, ledger):
+def test_a_rolled_back_version_is_known_until_its_promotion(registry, ledger):
     def down(number: str) -> bool:
         return was_taken_down(ledger, model="m", number=number)
 

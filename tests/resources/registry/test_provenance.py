@@ -22,7 +22,7 @@ def checkout(tmp_path) -> Path:
     return tmp_path
 
 
-def test_a_clean_checkout_is_its_commit_and_a_changed_one_says_so(checkout):
+def test_a_changed_checkout_is_marked_beside_its_commit(checkout):
     commit = git_commit(checkout)
     assert len(commit) == 40
     (checkout / "serving" / "a.py").write_text("A = 2\n")

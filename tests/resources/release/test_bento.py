@@ -8,7 +8,7 @@ from tests.serving.graphs import contract, make_bundle, number
 PROJECT = Path(__file__).parents[3]
 
 
-def test_the_half_of_a_bento_that_a_killed_build_left_is_replaced(tmp_path):
+def test_half_a_bento_of_a_killed_build_is_replaced(tmp_path):
     bundle = tmp_path / "bundles" / make_bundle(tmp_path / "bundles", contract([number("price")]))
     half = tmp_path / "bentos" / "bentos" / "shop" / "1.0.0" / "src"
     half.mkdir(parents=True)

@@ -139,7 +139,7 @@ def never_above(generation: int) -> Callable[[int], int]:
     return lambda present: min(present, generation)
 
 
-def test_a_version_that_is_taken_down_does_not_come_back_because_the_endpoint_is_slow(deployment, there):
+def test_a_slow_endpoint_restores_no_withdrawn_version(deployment, there):
     begun(deployment, "1")
     begun(deployment, "2", Strategy.CANARY)
     there.serves = never_above(2)
@@ -161,7 +161,7 @@ def test_a_new_version_that_cannot_be_served_is_put_back(deployment, there):
     assert served(deployment) == ["1"]
 
 
-def test_a_run_that_was_killed_while_it_waited_is_made_good_by_the_next(deployment, there):
+def test_the_next_run_completes_one_killed_while_waiting(deployment, there):
     begun(deployment, "1")
     there.status = 500
     with pytest.raises(NotLiveError):
@@ -173,7 +173,7 @@ def test_a_run_that_was_killed_while_it_waited_is_made_good_by_the_next(deployme
     assert served(deployment) == ["1"]
 
 
-def test_an_endpoint_that_turns_the_pipeline_away_is_not_taken_for_none(deployment, there):
+def test_an_endpoint_that_refuses_us_is_not_absent(deployment, there):
     there.status = 401
     for _ in range(2):
         with pytest.raises(NotLiveError, match="401"):
@@ -193,7 +193,7 @@ def test_without_an_endpoint_there_is_nothing_to_wait_for(deployment):
     assert "no endpoint" in done.live.reason
 
 
-def test_what_the_yaml_says_anew_comes_with_a_generation_of_its_own(deployment):
+def test_a_changed_declaration_gets_a_new_generation(deployment):
     begun(deployment, "1")
     anew = replace(SPEC, rollout=replace(SPEC.rollout, default={"probability": 0.5}))
     deployment.change(anew, lambda state: releasing.freeze(state, True), ADA, MOMENT)
@@ -230,7 +230,7 @@ def test_spaces_are_neither_a_name_nor_a_reason(deployment, empty):
 
 
 @pytest.mark.parametrize(("actor", "holds"), [("ada", True), ("rollout", False)])
-def test_what_a_person_froze_is_no_place_for_a_new_version_by_itself(deployment, actor, holds):
+def test_a_frozen_release_admits_no_new_version(deployment, actor, holds):
     """A rollout that froze itself was undecided: the next version may take its place, or the loop would end there."""
     begun(deployment, "1")
     begun(deployment, "2", Strategy.CANARY)
@@ -241,7 +241,7 @@ def test_what_a_person_froze_is_no_place_for_a_new_version_by_itself(deployment,
     assert why_it_waits(gated, deployment.version("m", "1"), deployment) == ""
 
 
-def test_a_step_that_was_judged_before_a_person_froze_it_is_not_taken(deployment):
+def test_a_freeze_cancels_a_step_judged_before(deployment):
     begun(deployment, "1")
     begun(deployment, "2", Strategy.CANARY)
     deployment.change(SPEC, lambda state: releasing.freeze(state, True), ADA, MOMENT)

@@ -21,7 +21,7 @@ def opened(name: str, **feed):
 
 
 @pytest.mark.parametrize("name", ["FrameSource", "TableSource"])
-def test_a_class_may_bring_more_than_the_window_and_either_kind_of_table(name):
+def test_a_class_may_return_frames_or_tables_beyond_the_window(name):
     (piece,) = opened(name).read("events", START + DAY, START + 2 * DAY, NOW)
     assert isinstance(piece.rows, pa.Table)
     assert piece.rows["n"].to_pylist() == [1]
@@ -32,7 +32,7 @@ def test_changed_rows_come_from_the_class_or_from_reading_all():
     assert opened("TellingSource").changed("events", START + DAY, NOW) == {"2024-01-01"}
 
 
-def test_another_kind_of_result_is_an_error_that_says_what_to_return():
+def test_a_wrong_result_is_an_error_with_the_expected_type():
     with pytest.raises(SourceError, match="gave list for feed events: return a pandas DataFrame or a pyarrow Table"):
         opened("ListSource").read("events", None, None, NOW)
 

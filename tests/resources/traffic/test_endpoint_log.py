@@ -76,7 +76,7 @@ def test_rows_of_one_generation_and_only_some_columns(logs):
     assert found.num_rows == 4
 
 
-def test_a_closed_segment_that_cannot_hold_a_row_is_not_opened_again(logs, folder):
+def test_a_closed_segment_without_matches_is_not_reopened(logs, folder):
     logs.answer(batch(generation=6), close=True)
     assert rows(logs.traffic, generation=7) == 0
     (path,) = segments_in(folder)
@@ -106,7 +106,7 @@ def test_outcomes_are_read_the_same_way(logs):
     assert list(logs.traffic.outcomes("delay", since=later(4))) == []
 
 
-def test_the_latest_rows_are_handed_out_as_a_version_can_be_asked(logs):
+def test_the_latest_rows_come_as_requests_to_a_version(logs):
     fields = [number("distance", type="integer"), category("carrier")]
     for first in range(0, 12, 4):
         logs.answer(batch(first=first, minutes=first), close=True)
@@ -126,7 +126,7 @@ def test_a_field_that_the_log_does_not_hold_is_named(logs):
     assert len(found.rows) == 0
 
 
-def test_rows_of_another_bundle_and_of_other_days_are_not_handed_out(logs):
+def test_rows_of_other_bundles_and_days_are_left_out(logs):
     logs.answer(batch())
     fields = [category("carrier")]
     assert len(logs.traffic.latest("delay", bundle="another", fields=fields, most=6).rows) == 0

@@ -45,7 +45,7 @@ def test_every_column_is_plain(path):
     assert problems == []
 
 
-def test_rows_are_chosen_by_time_and_generation_also_the_second_time(path):
+def test_rows_are_chosen_by_time_and_generation_every_time(path):
     for _ in range(2):
         late = wanted_of(path, Wanted(NOON + timedelta(days=1, hours=1), None, None), [])
         assert [row["request_id"] for each in late for row in each.to_pylist()] == ["1b", "2a", "2a", "2b"]
