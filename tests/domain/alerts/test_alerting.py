@@ -97,7 +97,7 @@ def test_each_notice_goes_by_itself_within_the_limit():
     assert [keys(message) for message in due(raised(3), PHONE, T0, POLICY)] == [["job0"], ["job1"], ["job2"]]
 
 
-def test_above_the_limit_the_worst_go_alone_and_the_rest_together():
+def test_above_the_limit_the_worst_alerts_are_sent_alone():
     state = raised(5)
     _, state = after(alert(key="bad", severity=Severity.CRITICAL), state=state)
     assert [keys(m) for m in due(state, PHONE, T0, POLICY)] == [["job0"], ["bad"], ["job1", "job2", "job3", "job4"]]
@@ -120,7 +120,7 @@ def test_what_was_told_is_not_told_again():
     assert due(state, PHONE, T0, POLICY) == (second,)
 
 
-def test_a_destination_that_fails_is_asked_later_and_later_and_keeps_its_place():
+def test_a_failing_destination_is_retried_with_backoff():
     state, now, pauses = raised(1), T0, []
     for _ in range(8):
         state = failed(state, PHONE, "refused", now, POLICY)
@@ -200,7 +200,7 @@ events = st.builds(lambda at, up: alert(at) if up else over(at), moments, st.boo
 
 
 @given(st.lists(events, max_size=12))
-def test_the_latest_event_decides_in_whatever_order_and_however_often_they_come(came):
+def test_the_latest_event_decides_in_any_order(came):
     """At the same moment the end wins: it is what a later look would find."""
     _, state = after(*came, now=T0 + 31 * HOUR)
     _, again = after(*came, *came, now=T0 + 31 * HOUR)

@@ -38,7 +38,7 @@ def test_a_replay_sees_only_what_had_arrived():
     assert known_after(table, feed, datetime(2024, 1, 3, tzinfo=UTC))["n"].to_pylist() == [1]
 
 
-def test_rows_go_to_the_partition_of_their_event_in_the_order_they_came():
+def test_rows_go_to_their_events_partition_in_order():
     table = rows("2024-01-03", "2024-01-01T05:00", "?", "2024-01-03T01:00", "2024-01-01", "2025-01-01")
     parts = split([piece(table)], DAYS, untyped=False)
     assert {name: part["n"].to_pylist() for name, part in parts.items()} == {
@@ -74,7 +74,7 @@ def test_the_partitions_of_rows_are_named():
     assert partitions_in([piece(table)], Every.NONE) == {"all"}
 
 
-def test_a_feed_without_its_time_columns_says_which_and_what_it_has():
+def test_missing_time_columns_are_named_beside_present_ones():
     feed = feed_spec(time=("day", "hour"), arrived="came")
     with pytest.raises(ValueError, match=r"'day'.*'hour'.*'came'.*It has: at, n"):
         list(cut([rows("2024-01-01")], feed, START, START + timedelta(days=1), None))

@@ -24,14 +24,14 @@ def prepared(*raw: pa.Table, feed=None, **declared: str):
     return prepare(list(raw), PLACES[: len(raw)], feed or feed_spec(), declared, LATEST)
 
 
-def test_rows_get_their_times_and_no_row_id_where_they_have_a_key():
+def test_keyed_rows_get_times_and_no_row_id():
     ready = prepared(events("2024-01-01T05:00"), feed=feed_spec(timezone="America/New_York"))
     assert ready.rows.column_names == ["at", "id", EVENT_TIME, CREATED_TIME]
     assert ready.rows[EVENT_TIME].to_pylist() == [datetime(2024, 1, 1, 10, tzinfo=UTC)]
     assert ready.faults == {}
 
 
-def test_a_row_without_key_has_an_id_that_tells_partition_and_place():
+def test_a_row_id_names_partition_and_place():
     ready = prepared(events("2024-01-01"), events("2024-01-02", "2024-01-02"), feed=feed_spec(key=()))
     assert ready.rows[ROW_KEY].to_pylist() == [19723 << 32, 19724 << 32, (19724 << 32) + 1]
 
@@ -70,7 +70,7 @@ def test_faults_that_need_no_declaration():
     }
 
 
-def test_what_is_announced_ahead_is_not_from_the_future_and_what_arrives_there_is():
+def test_only_rows_that_arrive_ahead_are_from_the_future():
     feed = feed_spec(arrived="came")
     rows = events(
         "2025-01-01",
@@ -87,7 +87,7 @@ def test_what_is_announced_ahead_is_not_from_the_future_and_what_arrives_there_i
     }
 
 
-def test_the_first_of_repeats_stays_within_each_partition_and_among_good_rows():
+def test_the_first_good_repeat_of_a_partition_is_kept():
     rows = pa.table({"a": [1, 1, 1, 1, None, None], "b": ["x", "x", "x", "x", "x", "x"]})
     group = groups(rows, ["a", "b"], np.array([0, 0, 0, 1, 1, 1]))
     assert repeats(group, np.ones(6, bool)).tolist() == [False, True, True, False, False, False]

@@ -34,7 +34,7 @@ def test_a_source_that_shrank_is_seen():
     assert kept_rows([arrival(snapshot("b", 11), before=(snapshot("b", 10),))]).passed
 
 
-def test_a_partition_that_repeats_another_is_seen_in_the_run_and_before_it():
+def test_a_repeated_partition_is_detected_across_runs():
     assert "b repeats a" in no_repeats([arrival(snapshot("a", said="1"), snapshot("b", said="1"))]).reason
     assert "b repeats a" in no_repeats([arrival(snapshot("b", said="1"), others=(snapshot("a", said="1"),))]).reason
     assert no_repeats([arrival(snapshot("b", said="2"), others=(snapshot("a", said="1"),))]).passed
@@ -50,7 +50,7 @@ def test_what_rows_say_leaves_out_which_they_are_and_when():
     assert body(rows.select(["id", "at"]), feed) is None
 
 
-def test_new_missing_and_retyped_columns_are_told_once_where_they_begin():
+def test_column_changes_are_reported_once_where_they_begin():
     changed = [snapshot("b", x="string", y="int64"), snapshot("c", x="string", y="int64")]
     verdict = kept_schema([arrival(*changed, others=(snapshot("a", x="int64", z="bool"),))])
     assert not verdict.passed

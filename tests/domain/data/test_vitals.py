@@ -53,7 +53,7 @@ def test_too_few_or_too_many_rows_fail_with_numbers(rows, told):
     assert "the usual 100 (allowed 0.5 to 2)" in verdict.reason
 
 
-def test_the_usual_is_the_median_of_recent_partitions_once_there_are_three():
+def test_the_usual_volume_is_the_median_of_three_or_more():
     frame = vitals_frame([vitals((9, 9), before=(100, 100))], validation_spec(recent=3), NOW)
     assert np.isnan(frame["usual"][0])
     assert frame["usual"][1] == 100
@@ -66,7 +66,7 @@ def test_an_empty_partition_is_legal_and_the_volume_says_so():
     assert not judged(vitals((100, 0)))["volume"].passed
 
 
-def test_freshness_is_measured_at_the_partition_s_end_from_the_latest_event_so_far():
+def test_freshness_counts_from_the_latest_event_so_far():
     old = START + timedelta(days=10) - timedelta(hours=30)
     stale = judged(vitals(latest=[None, None], latest_before=old))["freshness"]
     assert "events 2024-01-11: last event 54.0 h before (allowed 24 h)" in stale.reason

@@ -25,7 +25,7 @@ def judged(live: pa.Table, reference: pa.Table | None = None):
     return together(kept, live, numbers=["a", "b"], categories=["c"], policy=DRIFT, seed=3)
 
 
-def test_a_correlation_that_appears_is_seen_though_each_column_stays_as_it_was():
+def test_a_new_correlation_of_stable_columns_is_detected():
     found = judged(rows(1, 2_000, correlation=0.8))
     assert found is not None
     assert found.material

@@ -53,7 +53,7 @@ def number(day: LiveDay, bundle: str = "one", column: str = "x") -> NumberSketch
     return found
 
 
-def test_who_answered_is_told_without_shadows_and_apart_from_defaults():
+def test_versions_are_counted_without_shadows_and_defaults():
     found = Answered.of([piece(3), piece(5, "two"), piece(9, "two", role="shadow"), piece(2, "default"), piece(1)])
     assert list(found.bundles.items()) == [("two", ("two.0", 5)), ("one", ("one.0", 4))]
     assert found.default == 2
@@ -100,7 +100,7 @@ def test_a_sample_is_even_bounded_and_the_same_each_time():
     assert all(10 <= sum(begin <= n < begin + 250 for n in found) <= 40 for begin in range(0, 1_000, 250))
 
 
-def test_answers_for_several_classes_are_told_by_the_class_and_how_sure():
+def test_multiclass_answers_count_class_and_confidence():
     classes = {"rows": 4, "chosen": {"a": 2, "b": 1, "c": 1}, "confidence": describe_number(np.linspace(0.4, 1, 50))}
     against = Against(
         read_profile(profile_of(NUMBERS, WORDS, scores=classes)), Judged(Kind.MULTICLASS, ("a", "b", "c"), None)

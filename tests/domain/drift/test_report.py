@@ -119,12 +119,12 @@ def test_input_quality_looks_at_the_input_only():
         (Aspect.UNSEEN, {"share": 0.0, "share_in_training": 0.02}, 0.0),
     ],
 )
-def test_a_change_is_told_as_a_multiple_of_the_least_that_is_material(aspect, numbers, expected):
+def test_a_change_is_a_multiple_of_the_material_effect(aspect, numbers, expected):
     found = strengths(window("w", P, finding(P, aspect, **numbers)), DRIFT)
     assert found == {"price": pytest.approx(expected)}
 
 
-def test_a_column_that_is_gone_is_as_strong_as_it_gets_and_answers_have_their_own_name():
+def test_a_missing_column_has_the_greatest_strength():
     assert strengths(window("w", F, finding(F, Aspect.SCHEMA)), DRIFT)["price"] > 1
     assert label_of(finding(P, Aspect.PREDICTION, "price")) == "answer: price"
     assert label_of(finding(P, Aspect.LABEL, "label")) == "outcome: label"

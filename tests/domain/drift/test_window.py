@@ -55,7 +55,7 @@ def test_rows_like_those_of_training_have_not_drifted(reference):
         (2_000, 0.0, False, "nothing found"),
     ],
 )
-def test_a_number_has_drifted_when_it_is_no_chance_and_it_matters(reference, rows, shift, drifted, why):
+def test_a_number_drifts_only_significantly_and_materially(reference, rows, shift, drifted, why):
     window = judged(reference, rows, a=np.random.default_rng(2).normal(shift, 1, rows))
     verdict = found(window, Aspect.FEATURE, "a").verdict
     assert (verdict.outcome is Outcome.FAIL) == drifted
@@ -170,7 +170,7 @@ def test_answers_and_labels_are_judged_by_the_same_functions(reference):
     assert window.columns == ()  # no feature did
 
 
-def test_several_classes_have_their_chosen_one_and_their_confidence():
+def test_multiclass_scores_have_a_class_and_a_confidence():
     sure = np.random.default_rng(8).beta(5, 2, 900)
     chosen = {"rows": 900, "chosen": {"a": 300, "b": 600}, "confidence": profile_of({"s": sure})["numbers"]["s"]}
     profile = read_profile(profile_of({"a": np.arange(900.0)}, scores=chosen))

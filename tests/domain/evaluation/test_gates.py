@@ -184,7 +184,7 @@ def test_what_is_not_declared_passes_and_says_so(gate: Gate, policy: dict[str, A
     assert (judged.outcome, "Nothing declared" in judged.reason) == (PASS, True)
 
 
-def test_answers_that_are_no_numbers_fail_even_where_no_limit_is_declared() -> None:
+def test_answers_that_are_no_numbers_always_fail() -> None:
     assert verdict(Gate.ROBUSTNESS, {"robustness": None}, robustness=stressed(None, broken=1)).outcome is FAIL
 
 
@@ -215,6 +215,6 @@ def test_every_verdict_carries_its_numbers() -> None:
         ("linear", around(-0.02, -0.001), FAIL, "what linear does is enough"),
     ],
 )
-def test_without_a_margin_the_constant_is_beaten_and_no_other_baseline_is_ahead(name, gain, outcome, told) -> None:
+def test_without_a_margin_no_baseline_may_be_ahead(name, gain, outcome, told) -> None:
     judged = verdict(Gate.BASELINES, {"baselines": (name,), "baseline_margin": None}, baselines={name: gain})
     assert (judged.outcome, told in judged.reason) == (outcome, True), judged.reason

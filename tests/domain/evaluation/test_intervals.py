@@ -35,7 +35,7 @@ def test_the_gain_in_auc_has_delongs_interval() -> None:
     assert (found.high - found.low) / 2 == pytest.approx(1.965 * delong(labels, first, second), rel=0.01)
 
 
-def test_the_gain_of_a_loss_is_positive_where_the_candidate_loses_less() -> None:
+def test_a_smaller_loss_is_a_positive_gain() -> None:
     labels, good, bad = scored(edge=1.5)
     for name in ("auc", "log_loss", "brier", "accuracy"):
         both = (
@@ -108,7 +108,7 @@ def test_blocks_that_cannot_be_used_are_refused(blocks: np.ndarray, error: type[
         score(METRICS["auc"], labels, scores, level=0.9, blocks=blocks)
 
 
-def test_the_bound_of_a_central_interval_holds_with_the_confidence() -> None:
+def test_an_interval_bound_holds_with_its_confidence() -> None:
     assert central(0.975) == pytest.approx(0.95)
     with pytest.raises(ValueError, match=r"gates\.confidence is 0\.4"):
         central(0.4)

@@ -78,7 +78,7 @@ def test_a_weight_of_two_is_the_row_twice(kind: Kind, name: str) -> None:
     assert resampled == pytest.approx(expected, abs=2e-3 if name == "r2" else 1e-9)  # R² keeps the mean of all
 
 
-def test_calibration_error_of_a_model_that_is_right_is_small_and_of_a_shifted_one_is_the_shift() -> None:
+def test_calibration_error_equals_the_shift_of_the_scores() -> None:
     rng = np.random.default_rng(0)
     chance = rng.uniform(0.2, 0.7, 50_000)
     labels = (rng.random(50_000) < chance).astype(int)
@@ -111,7 +111,7 @@ def test_all_problems_are_told_at_once() -> None:
         METRICS["auc"](np.array([np.nan, 1]), np.array([np.inf, 0.5]))
 
 
-def test_a_metric_that_does_not_fit_is_refused_with_those_that_do() -> None:
+def test_an_unsuitable_metric_is_refused_beside_suitable_ones() -> None:
     assert metric_named("auc", Kind.BINARY).higher_is_better
     with pytest.raises(ValueError, match=r"'auc' does not fit a regression target.*r2, mae, rmse"):
         metric_named("auc", Kind.REGRESSION)

@@ -87,7 +87,7 @@ def test_the_first_version_has_no_champion_and_baselines_bind() -> None:
         (Opponent("3", np.full(2000, np.nan)), "not finite"),
     ],
 )
-def test_a_champion_that_cannot_be_compared_is_an_error_and_not_a_win(opponent: Opponent, told: str) -> None:
+def test_an_incomparable_champion_is_an_error_and_no_win(opponent: Opponent, told: str) -> None:
     found = report(opponent)
     champion = {v.name: v for v in judge(spec().gates, found.evidence)}[Gate.CHAMPION]
     assert champion.outcome is Outcome.ERROR

@@ -40,7 +40,7 @@ def test_outages_name_the_worst_column_first() -> None:
     assert {s.name: s.loss for s in found.outages}["useless"] == 0
 
 
-def test_answers_that_are_no_numbers_are_counted_not_averaged_away() -> None:
+def test_answers_that_are_no_numbers_are_counted() -> None:
     def fragile(numbers: np.ndarray, categories: np.ndarray) -> np.ndarray:
         return np.where(np.isinf(numbers).any(axis=1), np.nan, predict(numbers, categories))
 
@@ -51,7 +51,7 @@ def test_answers_that_are_no_numbers_are_counted_not_averaged_away() -> None:
     assert found.non_finite == sum(s.non_finite for s in broken) > 0
 
 
-def test_the_given_rows_are_left_as_they_were_and_unknown_values_arrive_whole() -> None:
+def test_stress_leaves_the_original_rows_unchanged() -> None:
     given, seen = rows(200), []
 
     def spy(numbers: np.ndarray, categories: np.ndarray) -> np.ndarray:
@@ -91,7 +91,7 @@ def test_importance_finds_what_the_model_uses() -> None:
     assert by_name["useless"].high == pytest.approx(0, abs=1e-12)
 
 
-def test_groups_are_shuffled_together_and_unknown_columns_refused() -> None:
+def test_groups_are_shuffled_together() -> None:
     given, rng = rows(), np.random.default_rng(0)
     groups = {"numbers": ("strong", "weak"), "place": ("airport",)}
     found = permutation_importance(predict, AUC, given, level=0.95, rng=rng, groups=groups)

@@ -40,7 +40,7 @@ def test_bins_have_edges_from_training_rows() -> None:
     assert found == {"up to 10": 3, "above 10": 1, MISSING: 1}
 
 
-def test_a_constant_or_empty_training_column_still_gives_whole_parts() -> None:
+def test_constant_or_empty_columns_still_give_whole_slices() -> None:
     assert names_and_rows(SliceSpec("x", 4, 1), [1.0, 5.0], training=[5.0, 5.0]) == {"up to 5": 2}
     nothing = pa.table({"x": pa.array([None, None], pa.float64())})
     parts = cut([SliceSpec("x", 4, 1)], pa.table({"x": [1.0, 2.0]}), nothing)
@@ -79,7 +79,7 @@ def test_parts_are_measured_worst_first_and_few_rows_are_told() -> None:
     assert worst.guard.name == "airport: EWR"
 
 
-def test_without_a_champion_there_is_no_gain_and_for_a_loss_the_largest_is_worst() -> None:
+def test_without_a_champion_slices_have_no_gain() -> None:
     labels, candidate, _, table = scored()
     parts = cut([SliceSpec("airport", 0, 100)], table, table)
     found = measure(parts, METRICS["log_loss"], labels, candidate, None, level=0.95)

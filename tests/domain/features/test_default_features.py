@@ -29,11 +29,11 @@ def spec(**features) -> ModelSpec:
     return model_spec(features=FeatureSpec(**{**plain, **features}))
 
 
-def test_by_default_all_but_key_times_target_and_what_no_model_takes():
+def test_default_features_exclude_key_time_and_target():
     assert feature_columns(spec(), TYPES) == ("x", "c", "flag", "code")
 
 
-def test_declared_columns_are_taken_in_their_order_and_excluded_ones_left_out():
+def test_declared_columns_keep_their_order():
     assert feature_columns(spec(columns=("c", "x")), TYPES) == ("c", "x")
     assert feature_columns(spec(exclude=("c", "code")), TYPES) == ("x", "flag")
 
@@ -82,6 +82,6 @@ def test_what_cannot_be_is_told_all_at_once(features, types, named):
     ("entity", "key", "expected"),
     [(("c",), ("id",), ("c",)), ((), ("id",), ("id",)), ((), (), (ROW_KEY,))],
 )
-def test_a_feature_row_is_found_by_entity_else_key_else_the_row_itself(entity, key, expected):
+def test_a_feature_row_is_keyed_by_entity_then_key_then_row(entity, key, expected):
     given = model_spec(features=spec(entity=entity).features, source=source_spec(feed_spec(key=key)))
     assert feature_keys(given) == expected

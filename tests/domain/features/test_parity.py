@@ -22,7 +22,7 @@ def test_each_outcome(offline, online, outcome) -> None:
     assert compare_rows({"x": offline}, {"x": online}).outcome is outcome
 
 
-def test_the_reason_names_column_row_and_values_and_counts_the_rest() -> None:
+def test_the_reason_names_the_first_difference_in_full() -> None:
     verdict = compare_rows({"x": list(range(9))}, {"x": [0] * 9})
     assert "x in row 1: offline 1, online 0" in verdict.reason
     assert "and 3 more" in verdict.reason

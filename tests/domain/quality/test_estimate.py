@@ -44,7 +44,7 @@ def test_a_metric_of_several_classes_is_estimated(metric):
     assert found.estimate == pytest.approx(METRICS[metric](labels, scores), abs=0.03)
 
 
-def test_the_interval_holds_the_realised_metric_about_as_often_as_it_says():
+def test_the_interval_covers_the_realised_metric():
     hits = 0
     for seed in range(200):
         learnt = calibration(*binary(3_000, 1_000 + seed))

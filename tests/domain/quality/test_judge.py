@@ -75,7 +75,7 @@ def judged(days: Mapping[int, pa.Table], number: int, now: datetime, *before: Pe
     return judge_day(given.pop("spec", model_spec()), of, given.pop("version", version()))
 
 
-def test_a_day_whose_labels_are_ripe_is_judged_with_those_before_it():
+def test_a_ripe_day_is_judged_with_the_days_before_it():
     days = {number: day(number) for number in range(7)}
     record = judged(days, 6, START + 8 * DAY).record
     assert (record.rows, record.labelled, record.maturity) == (600, 600, 1.0)
@@ -172,7 +172,7 @@ def test_without_a_reference_the_reason_is_told():
     assert record.realised is not None
 
 
-def test_estimates_are_trusted_once_they_have_been_right_and_no_more_when_the_world_turned():
+def test_estimates_are_trusted_only_while_they_are_right():
     days = {number: day(number, 3_000, turned=number >= 8) for number in range(16)}
     records: list[PerformanceDay] = []
     for number in days:
@@ -239,7 +239,7 @@ def test_what_cannot_be_estimated_says_so():
         pooled("mae", [])
 
 
-def test_the_worth_of_answers_is_the_mean_over_answer_and_outcome():
+def test_business_value_is_the_mean_over_answers():
     costs = {"yes/yes": 10.0, "yes/no": -2.0, "no/yes": -20.0}
     labels, told = np.array([1.0, 0.0, 1.0, 0.0]), np.array([0.9, 0.8, 0.1, 0.2])
     assert mean_worth(costs, ("no", "yes"), labels, told, None) == pytest.approx((10 - 2 - 20 + 0) / 4)

@@ -27,7 +27,7 @@ def test_the_loss_is_estimated_where_the_inputs_change(metric, low):
 
 
 @pytest.mark.parametrize("low", [0.0, 0.7])
-def test_the_interval_holds_the_realised_loss_about_as_often_as_it_says(low):
+def test_the_interval_covers_the_realised_loss(low):
     hits = 0
     for seed in range(60):
         model = learn_loss("mae", *rows(4_000, 1_000 + seed))

@@ -58,7 +58,7 @@ def test_a_broken_chain_is_found_with_its_line(edit, line, what):
     assert any(problem.line == line and what in problem.what for problem in problems)
 
 
-def test_a_forged_entry_with_a_right_hash_breaks_the_link_after_it():
+def test_a_forged_entry_breaks_the_next_link():
     forged = seal(sample(Draft, action=Action.PROMOTED, subject="9"), model="m", now=MOMENT, before=THREE[0])
     problems = check(lines([THREE[0], forged, THREE[2]]))
     assert [(problem.line, "follows" in problem.what) for problem in problems if "dated" not in problem.what] == [
@@ -66,7 +66,7 @@ def test_a_forged_entry_with_a_right_hash_breaks_the_link_after_it():
     ]
 
 
-def test_entries_cut_off_the_end_are_found_by_a_head_noted_elsewhere():
+def test_a_remembered_head_reveals_entries_cut_off():
     assert check(lines(THREE[:2])) == []
     assert "is missing" in check(lines(THREE[:2]), heads={3: THREE[2].hash})[0].what
     assert "is another one" in check(lines(THREE), heads={2: THREE[2].hash})[0].what
@@ -96,7 +96,7 @@ def test_a_time_without_zone_is_refused():
         (9, "5", "4"),  # a champion that is not released answers nobody
     ],
 )
-def test_who_served_follows_releases_and_champion_follows_promotions(hour, champion, server):
+def test_who_served_follows_releases(hour, champion, server):
     history = [
         (Action.PROMOTED, "1", 0, {}),
         (Action.RELEASE, "1", 0.5, {"generation": "1"}),

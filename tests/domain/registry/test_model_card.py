@@ -115,7 +115,7 @@ def test_the_card_holds_every_section_and_number():
     assert "auc 0.6800 → auc 0.7101" in card
 
 
-def test_sections_of_the_report_stand_below_the_card_and_bring_no_html():
+def test_report_sections_follow_the_card_without_html():
     rendered = MarkdownIt("commonmark").enable("table").render(full())
     assert "<h4>Worst</h4>" in rendered
     assert "<td>EWR</td>" in rendered

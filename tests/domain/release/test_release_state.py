@@ -32,7 +32,7 @@ def test_a_release_survives_its_ledger_entry():
     assert state_in(entry) == replace(release, sequence=1, actor="ann")
 
 
-def test_the_release_in_force_is_that_of_the_latest_entry_that_holds_one():
+def test_the_latest_entry_with_a_release_is_in_force():
     entries = entered(
         draft(Action.PROMOTED, {"bundle": "x"}),
         draft(details=details_of(state(generation=1))),
@@ -53,7 +53,7 @@ def test_who_served_at_any_moment():
 
 
 @pytest.mark.parametrize("broken", [{"arms": "[]x"}, {"strategy": "guess"}, {"opened_at": "soon"}])
-def test_an_entry_that_holds_half_a_release_is_refused_by_its_number(broken):
+def test_an_entry_with_half_a_release_is_refused(broken):
     (entry,) = entered(draft(details={**details_of(state()), **broken}))
     with pytest.raises(ValueError, match="entry 1: holds no whole release"):
         state_of([entry])

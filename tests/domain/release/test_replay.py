@@ -60,7 +60,7 @@ def test_classes_agree_by_their_share():
     assert outcome_of(judged(other, champion=theirs, kind=Kind.MULTICLASS), "agreement") is Outcome.FAIL
 
 
-def test_the_same_order_on_another_scale_is_found_by_its_calibration():
+def test_calibration_reveals_the_same_order_on_another_scale():
     chance, truth = answers()
     report = judged(chance / 2, outcomes=truth)
     assert outcome_of(report, "agreement") is Outcome.PASS
@@ -136,7 +136,7 @@ def test_logged_values_get_their_types_back(logged, kind, expected):
     assert as_asked(pa.array(logged), kind).to_pylist() == expected
 
 
-def test_a_field_that_became_another_type_is_told_and_stops_nothing():
+def test_a_retyped_field_is_reported_and_stops_nothing():
     logged = pa.StructArray.from_arrays([pa.array(["north", "7"]), pa.array([1.0, 2.0])], ["zone", "price"])
     answers = pa.array([[0.1], [0.2]], pa.list_(pa.float64()))
     fields = [number("zone"), number("price")]

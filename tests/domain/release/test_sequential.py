@@ -109,7 +109,7 @@ def test_an_interval_ever_misses_in_alpha_of_runs_at_most(share):
 
 
 @pytest.mark.parametrize("share", [0.05, 0.25, 0.5, 0.9])
-def test_excess_stays_the_same_on_average_when_the_arms_are_equal(share):
+def test_excess_is_a_martingale_for_equal_arms(share):
     """What makes it an e-value: the mean over the next event is the value now, whatever came before."""
     hits, rest = (np.ravel(part) for part in np.meshgrid(np.arange(40), np.arange(0, 250, 13)))
     now, hit, other = (excess(h, r, share=share) for h, r in ((hits, rest), (hits + 1, rest), (hits, rest + 1)))
@@ -145,7 +145,7 @@ def test_excess_grows_with_each_bad_event_of_the_canary():
     assert excess(0, 10_000, share=0.5) < 0
 
 
-def test_imbalance_stays_the_same_on_average_when_the_split_is_as_asked():
+def test_imbalance_is_a_martingale_for_the_declared_split():
     asked = np.array([0.7, 0.2, 0.1])
     seen = np.random.default_rng(4).integers(0, 500, (200, 3))
     after = np.stack([imbalance(seen + one, asked) for one in np.eye(3)], axis=-1)

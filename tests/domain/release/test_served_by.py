@@ -129,7 +129,7 @@ def test_what_is_released_already_changes_nothing(version):
     assert releasing.begin("m", ROLLOUT, _state(entries), version, strategy=Strategy.CANARY, bento="", now=now) is None
 
 
-def test_a_frozen_release_is_thawed_by_its_next_step_and_frozen_once(history):
+def test_the_next_step_thaws_a_frozen_release(history):
     frozen = releasing.freeze(_state(history), True)
     assert frozen is not None
     assert releasing.freeze(frozen.state, True) is None

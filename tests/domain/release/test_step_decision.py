@@ -92,7 +92,7 @@ def test_an_ab_test_ends_as_its_readout_says(ours, theirs, action, share):
     assert (found.action, found.share) == (action, share)
 
 
-def test_a_variant_that_cannot_answer_is_taken_away_before_the_readout_ends():
+def test_a_failing_variant_is_withdrawn_early():
     evidence: Mapping[str, ArmEvidence] = {"champion": people(300, 0.2), "variant": people(300, 0.1)}
     found = decide(state(Strategy.AB_TEST, share=0.5), QUIET, FAILING, people=evidence)
     assert (found.action, found.share) == (Action.ROLL_BACK, 0.0)

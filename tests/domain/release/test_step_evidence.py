@@ -47,7 +47,7 @@ def test_requests_are_counted_not_rows():
     assert (found.arms["champion"].requests, found.arms["canary"].requests) == (2, 1)
 
 
-def test_an_answer_of_another_arm_is_an_error_of_the_arm_it_was_routed_to():
+def test_a_fallback_answer_is_an_error_of_the_routed_arm():
     release = state()
     broken = {"canary": Behaviour(errors=1.0)}
     batch, truth = requests(release, np.array([1] * 5 + [0] * 5), rng=rng(), behaviour=broken)
@@ -97,7 +97,7 @@ def test_the_first_outcome_counts_and_a_contradiction_is_told():
     assert any("1 rows have outcomes that contradict" in note for note in found.notes)
 
 
-def test_the_same_outcome_twice_is_no_contradiction_and_counts_once():
+def test_a_repeated_outcome_counts_once():
     release = state()
     batch, _ = requests(release, np.array([1]), rng=rng())
     found = seen(release, [batch], [feedback(batch, ["no"], at=later(m)) for m in (1, 2)])
@@ -130,7 +130,7 @@ def test_slices_are_those_of_training_by_value_and_by_bin():
     assert sum(arm["canary"].requests for arm in by_carrier) == found.arms["canary"].requests == 70
 
 
-def test_a_request_counts_once_in_each_slice_that_its_rows_are_in():
+def test_a_request_counts_once_in_each_slice_of_its_rows():
     release = state()
     batch, _ = requests(release, np.array([0, 1]), rng=rng(), rows=4)  # AA, UA, AA, UA
     found = seen(release, [batch])
@@ -162,7 +162,7 @@ def test_a_slice_that_the_log_does_not_hold_is_told():
     assert any("slices by weekday" in note for note in found.notes)
 
 
-def test_blind_is_since_the_last_row_before_the_gap_and_only_with_a_problem():
+def test_blindness_begins_at_the_last_row_before_a_problem():
     release = state()
     batch, _ = requests(release, np.array([0]), rng=rng())
     assert seen(release, [batch]).blind == timedelta(0)
@@ -179,7 +179,7 @@ def test_a_failed_copy_counts_only_where_the_champion_answered():
     assert step_evidence(found).share == 0.5
 
 
-def test_people_are_counted_once_and_whoever_was_in_two_arms_in_none():
+def test_a_key_in_two_arms_counts_in_none():
     release = state(Strategy.AB_TEST, share=0.5)
     keys = ["ann", "ann", "bob", "eve", "eve"]
     batch, _ = requests(release, np.array([0, 0, 1, 0, 1]), rng=rng(), keys=keys)

@@ -47,7 +47,7 @@ def test_what_is_seen_is_told(changes, key, told):
     assert events(**changes).get(key) is told
 
 
-def test_a_cause_that_the_budget_holds_back_is_told_until_it_allows():
+def test_a_cause_without_budget_alerts_until_there_is_one():
     runs = tuple(NOW - n * DAY for n in (8, 15, 22, 29))
     key = (AlertKind.RETRAIN, "budget")
     assert events(realised=verdict(Outcome.FAIL), runs=runs)[key] is Alert

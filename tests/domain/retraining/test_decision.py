@@ -121,13 +121,13 @@ def test_what_cannot_be_judged_is_inconclusive_and_never_a_yes(changes, said):
     assert said in decision.reason
 
 
-def test_a_cause_that_is_not_declared_starts_nothing_but_a_person_does():
+def test_an_undeclared_cause_starts_nothing():
     quiet = replace(RETRAIN, causes=())
     assert not decide(quiet, evidence(realised=FELL, drift=ALARM, new_rows=99_999, due=True), NOW).yes
     assert decide(quiet, evidence(person="ana"), NOW).yes
 
 
-def test_the_run_key_names_champion_window_and_cause_and_nothing_else():
+def test_the_run_key_names_champion_window_and_cause():
     def key(**changes) -> str | None:
         return decide(RETRAIN, evidence(**{"realised": FELL, **changes}), NOW).run_key
 

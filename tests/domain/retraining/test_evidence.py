@@ -55,7 +55,7 @@ def test_days_of_another_version_do_not_count():
     assert found(champion=None).champion is None
 
 
-def test_a_day_whose_labels_are_to_come_does_not_undo_one_that_is_known():
+def test_an_unripe_day_does_not_hide_a_known_one():
     days = [performance_day("2024-03-02", fell=True), performance_day("2024-03-04", **UNRIPE)]
     seen = found(performance_days=days)
     assert (seen.window, outcome(seen.realised)) == ("2024-03-04", Outcome.FAIL)
@@ -68,7 +68,7 @@ def test_watching_that_stopped_tells_nothing_any_more():
     assert "ended 5 days ago" in str(seen.drift)
 
 
-def test_labels_that_stopped_tell_nothing_any_more_though_days_go_on():
+def test_labels_that_stopped_are_no_evidence():
     days = [performance_day("2024-02-20", fell=True), performance_day("2024-03-04", **UNRIPE)]
     assert "no label has ripened for 13 days" in str(found(performance_days=days).realised)
     late = [performance_day("2024-02-20", fell=True, made_at=NOW), days[1]]

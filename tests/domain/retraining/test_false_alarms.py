@@ -18,7 +18,7 @@ def profile(columns: int = 20) -> dict:
     return profile_of(numbers, {f"c{i}": draw.choice(words, 5_000) for i in range(2)})
 
 
-def test_the_policy_in_force_hardly_ever_retrains_without_cause_and_says_so_fast():
+def test_the_default_policy_rarely_retrains_without_cause():
     begun = time.perf_counter()
     found = expected_false_retrains(DRIFT, profile(), 1_000, 7)
     assert time.perf_counter() - begun < 10  # about one second; this only catches a change of its order

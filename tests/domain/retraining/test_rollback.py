@@ -63,7 +63,7 @@ def test_an_error_that_grows_is_a_fall_too():
         (replace(QUALITY, roll_back_within=timedelta(0)), REIGN, NOW, "is 0"),
     ],
 )
-def test_it_is_out_of_question_later_without_a_predecessor_or_by_declaration(policy, reign, now, said):
+def test_rollback_needs_time_left_and_a_predecessor(policy, reign, now, said):
     verdict = judge_reign(policy, reign, days(0.8, 0.5), now)
     assert verdict.outcome is Outcome.PASS
     assert said in verdict.reason
@@ -76,7 +76,7 @@ def test_the_day_of_the_promotion_and_long_ago_do_not_count():
 
 
 @pytest.mark.simulation
-def test_equal_versions_are_hardly_ever_taken_back_at_fourteen_looks():
+def test_equal_versions_survive_fourteen_looks():
     rng, lives, wrong = np.random.default_rng(0), 500, 0
     for _ in range(lives):
         known = []

@@ -55,7 +55,7 @@ def test_where_no_label_ever_came_nothing_is_ripe():
     assert maturity(curve, answered, NOW) == 0.0
 
 
-def test_a_label_older_than_its_answer_was_there_at_once_and_one_from_the_future_is_not_there():
+def test_an_older_label_counts_at_once_and_a_future_one_never():
     answered = np.array([NOW - np.timedelta64(5, "D")] * 2)
     curve = learn(answered, np.array([answered[0] - np.timedelta64(1, "h"), NOW + np.timedelta64(1, "D")]), NOW)
     assert curve.seconds.tolist() == [0.0]

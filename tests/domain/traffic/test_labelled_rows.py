@@ -45,7 +45,7 @@ def labels(rows: pa.Table, told: pa.Table, **judged: Judged) -> list[float | Non
     return [None if np.isnan(each) else each for each in found.rows["label"].to_pylist()]
 
 
-def test_feedback_and_source_that_say_the_same_do_not_contradict_each_other():
+def test_agreeing_feedback_and_source_do_not_contradict():
     told = outcomes(("a", '"yes"', 1), ("a", "yes", 2), ("b", "true", 1), ("b", "no", 2))
     found = labelled(answers("a", "b"), told, {"b": BINARY}, now=NOW)
     assert found.rows["label"].to_pylist() == [1.0, 1.0]
@@ -66,7 +66,7 @@ def test_an_outcome_means_what_the_version_learnt(judged, said, expected):
     assert labels(answers("a"), outcomes(("a", said, 1)), b=judged) == [expected]
 
 
-def test_an_outcome_that_is_not_understood_is_counted_and_one_from_the_future_waits():
+def test_an_unreadable_outcome_counts_and_a_future_one_waits():
     found = labelled(answers("a", "b"), outcomes(("a", "perhaps", 1), ("b", "yes", 72)), {"b": BINARY}, now=NOW)
     assert np.isnan(found.rows["label"].to_numpy()).all()
     assert (found.odd["not understood"], found.odd["from after now"]) == (1, 1)
@@ -87,7 +87,7 @@ def test_no_answers_and_no_outcomes_are_no_error():
     assert labels(answers(), outcomes(("a", "yes", 1))) == []
 
 
-def test_outcomes_of_nobodys_answer_are_strangers_by_request_and_row():
+def test_outcomes_without_an_answer_are_strangers():
     rows = answers("a", "a", "b", row=[0, 1, 0])
     told = pa.Table.from_pylist(
         [{"request_id": i, "row": r, "time": START, "outcome": "1"} for i, r in (("a", 1), ("a", 2), ("c", 0))],

@@ -57,7 +57,7 @@ def test_the_loss_of_a_probability_is_its_squared_error():
     np.testing.assert_allclose(losses(BINARY, answers([0.9], [0.4]), np.array([1.0, 1.0])), [0.01, 0.36])
 
 
-def test_the_loss_of_several_classes_is_halved_so_that_the_worst_is_one():
+def test_the_worst_multiclass_loss_is_one():
     found = losses(MULTI, answers([1.0, 0.0, 0.0], [0.5, 0.25, 0.25], [0.0, 1.0, 0.0]), np.array([2.0, 0.0, 1.0]))
     np.testing.assert_allclose(found, [1.0, 0.1875, 0.0])
 

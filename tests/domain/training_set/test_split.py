@@ -34,7 +34,7 @@ def test_the_order_of_the_rows_does_not_matter():
     times=st.lists(st.integers(0, 10_000), min_size=30, max_size=200, unique=True),
     gap=st.integers(0, 200),
 )
-def test_no_label_of_an_earlier_part_ripens_after_the_next_begins(times, gap):
+def test_no_label_ripens_after_the_next_part_begins(times, gap):
     moments = np.array(times, dtype=np.int64) * HOUR
     try:
         split = split_by_time(moments, validation=0.2, test=0.2, gap=timedelta(hours=gap))
@@ -72,7 +72,7 @@ def test_too_long_a_gap_names_the_part_that_is_empty():
         split_by_time(hours(100), validation=0.1, test=0.2, gap=timedelta(hours=50))
 
 
-def test_identity_split_keeps_each_row_where_it_is_when_rows_are_added():
+def test_an_identity_split_is_stable_when_rows_are_added():
     few, many = np.arange(1_000), np.arange(2_000)
     a = split_by_identity(few, validation=0.2, test=0.2, seed=7)
     b = split_by_identity(many, validation=0.2, test=0.2, seed=7)

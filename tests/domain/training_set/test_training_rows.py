@@ -35,7 +35,7 @@ def ids(rows: pa.Table) -> list[int]:
     return rows["id"].to_pylist()
 
 
-def test_only_rows_whose_label_is_ripe_are_taken_and_the_others_counted():
+def test_only_rows_with_ripe_labels_are_used():
     spec = model_spec(training=replace(model_spec().training, gap=5 * HOUR))
     found = labelled_examples(spec, examples(), examples(), now=START + 19 * HOUR)
     assert ids(found.rows) == list(range(15))
@@ -76,7 +76,7 @@ def divided(rows: pa.Table, **changes):
     return divide(model_spec(**changes), rows.rename_columns([LABEL if n == "label" else n for n in rows.column_names]))
 
 
-def test_the_latest_rows_are_the_test_whatever_order_they_came_in():
+def test_the_latest_rows_are_the_test_in_any_order():
     parts = divided(examples().take(pa.array([7, 3, *range(8, 20), *range(3), *range(4, 7)])))
     assert {name: ids(table) for name, table in parts.tables.items()} == {
         "train": list(range(12)),
