@@ -25,7 +25,7 @@ def run(stages, *days):
     return stages.run(*days, stages=[raw_data])
 
 
-def test_a_range_is_read_once_and_each_day_is_a_snapshot_of_its_rows(stages):
+def test_a_range_is_read_once_into_a_snapshot_a_day(stages):
     result = run(stages, DAYS[0], DAYS[2])
     assert result.success
     table = stages.table(Layer.RAW)

@@ -31,7 +31,7 @@ def reasons(stages, day) -> dict:
     return dict(zip(column(table, "id", day), column(table, REASONS, day), strict=True))
 
 
-def test_good_rows_go_on_with_types_times_and_nothing_in_quarantine(tmp_path):
+def test_good_rows_pass_with_types_and_times(tmp_path):
     stages = made(tmp_path)
     result = stages.run(DAYS[0], DAYS[1])
     assert result.success
@@ -48,7 +48,7 @@ def test_good_rows_go_on_with_types_times_and_nothing_in_quarantine(tmp_path):
     assert stages.table(Layer.QUARANTINE).snapshots() == {}
 
 
-def test_bad_rows_wait_with_their_reasons_and_every_row_is_accounted_for(tmp_path):
+def test_bad_rows_are_quarantined_with_their_reasons(tmp_path):
     stages = made(tmp_path)
     day = DAYS[0]
     told = ["1,DAY,1,5.5,a", "1,DAY,1,5.5,a", "2,DAY,1,-1,z", ",DAY,1,1,a", "3,DAY,1,high,a", "4,DAY,1,inf,b"]
@@ -128,7 +128,7 @@ def test_a_broken_schema_stops_everything_and_writes_nothing(tmp_path, header, l
     assert files(tmp_path / "lake" / "tiny" / "validated") == before
 
 
-def test_a_person_can_accept_a_new_schema_and_it_is_then_the_schema(tmp_path):
+def test_a_person_can_accept_a_new_schema(tmp_path):
     stages = made(tmp_path, EXPECTATIONS[0])
     stages.run(DAYS[0])
     for day in DAYS[1:3]:
@@ -212,7 +212,7 @@ def test_future_events_are_quarantined(tmp_path):
     assert reasons(stages, SNAPSHOT) == {2: ["at: in the future"], 3: ["at: no readable event time"]}
 
 
-def test_columns_without_values_single_classes_and_new_categories_are_no_errors_here(tmp_path):
+def test_empty_columns_and_new_categories_are_no_errors(tmp_path):
     stages = made(tmp_path, expectation("x", between=(0, 1)))
     stages.run(DAYS[0])
     stages.write(DAYS[1], lines=[f"{i},{DAYS[1]},1,,never_seen" for i in range(40)])

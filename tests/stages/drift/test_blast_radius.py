@@ -19,7 +19,7 @@ def read(made):
     return released(found["deployment"], found["bundles"], found["features"])
 
 
-def test_a_column_names_its_feature_the_model_and_where_that_answers(shop, tmp_path):
+def test_a_column_leads_to_feature_model_and_endpoint(shop, tmp_path):
     made = shop.copy(shop.registered, tmp_path)
     standing = read(made)
     assert (standing.problems, standing.lineage.problems()) == ((), ())

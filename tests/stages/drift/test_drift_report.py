@@ -68,7 +68,7 @@ def test_a_day_like_the_training_data_passes(made):
     assert passed(result) == {"drift_alarm": True, "input_quality": True}
 
 
-def test_drift_on_two_days_is_an_alarm_that_names_what_stands_on_the_column(made):
+def test_two_days_of_drift_alarm_with_the_blast_radius(made):
     for day in (back(1), LAST):
         store(made, day, answered(made, day, asked(900, day.day, dearer)))
     result = report(made, back(1), LAST)
@@ -205,7 +205,7 @@ def test_an_unknown_bundle_is_an_error_that_names_it(made):
     assert (record(made, LAST).version, record(made, LAST).rows) == ("9.9.9", 700)
 
 
-def test_a_profile_of_an_older_format_is_inconclusive_and_says_what_to_do(made):
+def test_an_older_profile_is_inconclusive_with_a_remedy(made):
     store(made, LAST, of_older_profile(made, 700))
     report(made, LAST)
     verdict, alarm, why = reason(made)
@@ -232,7 +232,7 @@ def test_a_shadow_does_not_answer_and_is_not_judged(made):
     assert (record(made, LAST).rows, record(made, LAST).verdict.outcome) == (600, Outcome.PASS)
 
 
-def test_the_version_that_answered_most_is_judged_and_the_rest_is_told(made):
+def test_the_version_that_answered_most_is_judged(made):
     few = answered(made, LAST, asked(100, 2, dearer), bundle=["f" * 64] * 100, version=["9.9.9"] * 100)
     store(made, LAST, answered(made, LAST, asked(800, 1)), few)
     result = report(made, LAST)
@@ -250,7 +250,7 @@ def test_missing_values_fail_the_check_of_the_input(made):
     assert "age" in record(made, LAST).columns
 
 
-def test_a_column_that_is_gone_and_one_of_another_type_fail_though_rows_are_few(made):
+def test_missing_and_retyped_columns_fail_on_few_rows(made):
     def changed(rows: pa.Table) -> pa.Table:
         features = rows["features"].combine_chunks()
         parts = {field.name: features.field(field.name) for field in features.type}

@@ -64,7 +64,7 @@ def test_too_few_test_rows_are_inconclusive_and_do_not_go_on(shop: Shop, tmp_pat
     assert (entry.action, entry.reason) == (Action.REJECTED, "enough_rows: inconclusive")
 
 
-def test_a_worse_candidate_loses_against_the_champion_and_stays_out(shop: Shop, tmp_path):
+def test_a_worse_candidate_is_not_registered(shop: Shop, tmp_path):
     made = data(shop.copy(shop.registered, tmp_path, features={"version": 2, "columns": ["visits", "region"]}))
     result = made.materialize(*TRAINING_STAGES)
     assert not result.success
@@ -85,7 +85,7 @@ def odd(rows: pa.Table) -> pa.Table:
 
 
 @pytest.mark.filterwarnings("ignore:.*:UserWarning")
-def test_empty_columns_infinities_and_new_categories_are_measured_like_anything_else(tmp_path):
+def test_odd_columns_are_measured_like_any_other(tmp_path):
     columns = ["price", "age", "visits", "fax", "region", "device"]
     made = few_days(tmp_path, odd, features={"columns": columns})
     result = made.materialize(*TRAINING_STAGES)

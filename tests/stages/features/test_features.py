@@ -17,7 +17,7 @@ def rows(made: Bench) -> dict[str, int]:
     return {partition: snapshot.rows for partition, snapshot in found.items()}
 
 
-def test_a_day_without_rows_is_an_empty_partition_until_its_rows_come(shop: Shop, tmp_path):
+def test_a_day_without_rows_is_an_empty_partition(shop: Shop, tmp_path):
     made = shop.copy(shop.with_data, tmp_path)
     assert [rows(made)[name] for name in ("2024-01-10", "2024-01-12", "2024-01-20")] == [150, 0, 0]
     assert rows(after_the_turn(made))["2024-01-20"] == 150
@@ -30,7 +30,7 @@ def test_the_same_rows_again_write_nothing(tmp_path):
     assert files(tmp_path / "home" / "lake") == before
 
 
-def test_a_late_row_changes_the_partition_of_its_day_and_no_other(tmp_path):
+def test_a_late_row_changes_only_its_own_day(tmp_path):
     made = few_days(tmp_path)
     table = made.resources["lake"].table(MODEL, Layer.FEATURES, VIEW)
     before = table.snapshots()

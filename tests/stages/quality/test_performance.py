@@ -115,7 +115,7 @@ def test_a_turned_world_fails_the_check_and_stops_nothing(made):
     assert told(result)["fall"] == "fail"
 
 
-def test_an_outcome_that_comes_days_later_counts_for_the_day_of_its_answer(made):
+def test_a_late_outcome_counts_for_the_day_of_its_answer(made):
     rows = without_source(answered(made, 4))
     put(made, 4, "answers", rows)
     assert judge(made, 4, now=moment(5))[0].record.labelled == 0
@@ -146,7 +146,7 @@ def test_estimates_are_tracked_by_what_was_realised_later(made):
     assert found[-1].record.trust.outcome is not Outcome.INCONCLUSIVE
 
 
-def test_labels_of_the_source_are_joined_by_the_key_that_a_caller_sends(made):
+def test_source_labels_are_joined_by_the_callers_key(made):
     """The log's entities do not name the example; the request's key does, where the request has one row."""
     rows = answered(made, 8)
     examples = rows["entities"].to_pylist()
@@ -225,7 +225,7 @@ def sound(found: list[Judgement]):
     return judge_labels([each.record for each in found])
 
 
-def test_labels_of_nobodys_answers_and_contradicting_ones_fail_the_check(made):
+def test_stray_and_contradicting_labels_fail_the_check(made):
     rows = without_source(answered(made, 8))
     put(made, 8, "answers", rows)
     ids = rows["request_id"].to_pylist()

@@ -38,7 +38,7 @@ def test_facts_come_from_the_contract_and_from_what_was_trained():
     assert "learning_rate" not in made.network
 
 
-def test_what_training_happened_to_see_is_no_change_of_the_contract():
+def test_training_values_do_not_change_the_contract():
     before = tiny_contract()
     seen = replace(before.fields[0], lower=-5.0, nullable=False)
     after = replace(before, fields=(seen, *before.fields[1:]), threshold=0.4, training_set="t2", commit="def")

@@ -78,7 +78,7 @@ def test_a_failed_gate_stops_the_registration_in_its_own_run(leaking):
 
 
 @pytest.mark.parametrize(("name", "asked"), [("ours", 0), ("plain", 1)])
-def test_no_later_tick_asks_for_it_as_a_condition_on_news_alone_would(leaking, name, asked):
+def test_no_later_tick_requests_a_failed_candidate(leaking, name, asked):
     made, _, before = leaking
     assert not made.materialize(Stage.EVALUATION).success  # evaluated again in a run of its own: news for what follows
     tick = ticked(conditions(made)[name], made.instance, before[name])
@@ -131,7 +131,7 @@ RECORDS = {Stage.TRAINING_SET: TrainingSet, Stage.REGISTERED_VERSION: Version}
         ({"version": 2, "columns": ["price", "visits", "region"]}, "2.0.0", "input age removed"),
     ],
 )
-def test_changed_features_raise_the_version_as_far_as_callers_feel_it(shop: Shop, tmp_path, features, semantic, reason):
+def test_changed_features_raise_the_version_by_their_effect(shop: Shop, tmp_path, features, semantic, reason):
     made = trained(after_the_turn(shop.copy(shop.registered, tmp_path, features=features)))
     assert record(made, Stage.REGISTERED_VERSION, Version).semantic == semantic
     assert reason in made.resources["registry"].card(MODEL, "2")

@@ -125,7 +125,7 @@ def lake(tmp_path) -> Lake:
     return made
 
 
-def test_labels_of_the_source_count_where_the_entity_keys_name_the_example(tmp_path, lake):
+def test_source_labels_count_where_entity_keys_identify_rows(tmp_path, lake):
     digests = [bundle(tmp_path, seed, entity=("id",)) for seed in (0, 1)]
     arms = (("champion", digests[0], Role.CHAMPION, 0.5), ("canary", digests[1], Role.CANARY, 0.5))
     given = release(*arms, strategy=Strategy.CANARY)

@@ -72,7 +72,7 @@ def test_the_next_version_begins_as_a_canary(second: Shop, tmp_path):
     assert json.loads(state.details["arms"])[1]["version"] == "1.0.1"
 
 
-def test_a_version_that_waits_for_a_person_is_tried_and_not_released(second: Shop, tmp_path):
+def test_a_version_awaiting_approval_is_tried_not_released(second: Shop, tmp_path):
     made = second.copy(second.registered, tmp_path, promotion="manual")
     result = made.materialize(Stage.DEPLOYED_ENDPOINT)
     assert result.success, told(result)
@@ -81,7 +81,7 @@ def test_a_version_that_waits_for_a_person_is_tried_and_not_released(second: Sho
     assert released(made).generation == 1
 
 
-def test_a_bento_that_answers_wrong_is_not_released_and_the_old_goes_on(second: Shop, tmp_path):
+def test_a_bento_with_wrong_answers_is_not_released(second: Shop, tmp_path):
     made = second.copy(second.registered, tmp_path, serving={"precisions": ["fp32"], "latency_ms": 0.001})
     result = made.materialize(Stage.DEPLOYED_ENDPOINT)
     assert not result.success
@@ -91,7 +91,7 @@ def test_a_bento_that_answers_wrong_is_not_released_and_the_old_goes_on(second: 
     assert arms(made) == {Role.CHAMPION: ("1.0.0", 1.0)}
 
 
-def test_a_person_promotes_goes_back_and_the_ledger_keeps_who_and_why(second: Shop, tmp_path):
+def test_the_ledger_records_who_promoted_and_rolled_back(second: Shop, tmp_path):
     made = second.copy(second.registered, tmp_path, promotion="manual")
     result = run_job(made, f"{MODEL}_promote", config("promotion", version="2"))
     assert result.success, told(result)
@@ -131,7 +131,7 @@ def test_releasing_what_is_no_version_says_so(second: Shop, tmp_path):
     assert "7" in told(result)
 
 
-def test_a_canary_is_withdrawn_and_stays_down_when_its_run_is_repeated(second: Shop, tmp_path):
+def test_a_withdrawn_canary_stays_down_when_rerun(second: Shop, tmp_path):
     made = second.copy(second.registered, tmp_path)
     assert made.materialize(Stage.DEPLOYED_ENDPOINT).success
     result = run_job(made, f"{MODEL}_rollback", config("going_back", reason="complaints"))
@@ -180,7 +180,7 @@ def test_any_strategy_is_released_by_a_person(second: Shop, tmp_path, strategy):
     assert len(released(made).answering) == (1 if strategy == "shadow" else 2)
 
 
-def test_a_release_file_that_was_lost_comes_back_with_the_next_look(shop: Shop, tmp_path):
+def test_a_lost_release_file_is_restored_by_the_next_look(shop: Shop, tmp_path):
     made = crowned(trained(shop.copy(shop.with_data, tmp_path)))
     file = Path(made.home / "releases" / f"{MODEL}.json")
     before = file.read_bytes()

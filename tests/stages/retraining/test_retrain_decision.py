@@ -84,7 +84,7 @@ def test_a_calm_day_is_a_no_that_is_told_with_all_its_numbers(made):
     assert "| new_rows | 30 |" in shown["numbers"]  # known 6 hours after the last evening before the training
 
 
-def test_quality_that_fell_with_something_new_to_learn_is_a_yes_with_its_run_key(made):
+def test_fallen_quality_with_new_rows_is_a_yes(made):
     watched(made, fell=True)
     assert "only 30 labelled rows are new" in decide(made).decision.reason
     made.resources["clock"].move(made.spec, BEFORE + timedelta(days=3))
@@ -97,7 +97,7 @@ def test_quality_that_fell_with_something_new_to_learn_is_a_yes_with_its_run_key
     )
 
 
-def test_new_labelled_rows_are_those_that_became_known_since_the_training(made):
+def test_new_rows_are_those_labelled_since_the_training(made):
     lake, spec = made.resources["lake"], made.spec
     champion = champion_of(spec, made.resources["ledger"], lake)
     assert champion
@@ -114,7 +114,7 @@ def test_new_labelled_rows_are_those_that_became_known_since_the_training(made):
     assert new_rows(spec, lake, since=None, now=AFTER) is None
 
 
-def test_what_another_version_answered_says_nothing_about_this_one(made):
+def test_another_versions_answers_are_no_evidence(made):
     watched(made, fell=True, alarm=True, bundle="0" * 64)
     weighed = decide(made)
     assert weighed.evidence.window == ""
@@ -165,7 +165,7 @@ def test_a_pause_is_a_persons_word_and_ends_by_it(made):
     assert metadata(made)["paused"] is False
 
 
-def test_a_pause_that_cannot_be_read_holds_everything_back_and_is_told(made):
+def test_an_unreadable_pause_stops_everything_and_is_reported(made):
     watched(made, fell=True)
     set_pause(made.resources["lake"], MODEL, Pause(False, "", "", AFTER))
     file = made.home / "lake" / MODEL / "records" / "retrain_decision" / "pause.json"

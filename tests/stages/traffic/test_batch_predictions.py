@@ -85,7 +85,7 @@ def test_they_are_the_endpoints_answers(made):
     np.testing.assert_allclose(offline, online, rtol=0, atol=1e-6)
 
 
-def test_examples_whose_features_were_not_made_keep_their_place_with_the_reason(made):
+def test_examples_without_features_keep_place_and_reason(made):
     (view,) = made.resources["lake"].names(MODEL, Layer.FEATURES)
     (made.home / "lake" / MODEL / "features" / view / f"{FIRST}.json").unlink()
     result = batch(made)

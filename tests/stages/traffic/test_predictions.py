@@ -87,7 +87,7 @@ def test_the_same_again_changes_nothing(made, log):
     assert (told(first)["rows new"], told(second)["rows new"]) == (2, 0)
 
 
-def test_what_is_logged_twice_or_read_while_it_is_written_counts_once(made, log):
+def test_rows_logged_twice_count_once(made, log):
     who = champion(made)
     log.closed(answers(["a", "b"], DAY, **who))
     writer = log.open(answers(["b", "c"], DAY, **who))
@@ -109,7 +109,7 @@ def test_late_rows_come_with_the_next_run_of_their_day(made, log):
     assert ids(made) == ["b", "a"]
 
 
-def test_a_message_answered_again_after_midnight_counts_for_the_first_day(made, log):
+def test_a_repeat_after_midnight_counts_for_the_first_day(made, log):
     who = champion(made)
     log.closed(answers(["a", "b"], BEFORE - timedelta(seconds=2), **who))
     compact(made)
@@ -132,7 +132,7 @@ def test_versions_with_other_features_and_shadows_share_a_day(made, log):
     assert [row["features"] for row in kept] == [{"price": 0.0, "age": None}, {"price": 0.0, "age": 0.0}]
 
 
-def test_an_answer_of_a_version_that_nobody_knows_fails_the_check(made, log):
+def test_an_answer_of_an_unknown_version_fails_the_check(made, log):
     log.closed(answers(["a"], DAY, **champion(made)), answers(["b"], DAY, version="9.9.9"))
     result = compact(made)
     assert not passed(result)["known_versions"]
@@ -144,7 +144,7 @@ def test_a_version_under_anothers_name_fails_the_check(made, log):
     assert not passed(compact(made))["known_versions"]
 
 
-def test_a_cut_segment_is_read_as_far_as_it_goes_and_a_damaged_one_is_named(made, log):
+def test_a_cut_segment_is_read_and_a_damaged_one_named(made, log):
     who = champion(made)
     log.closed(answers(["a"], DAY, **who), answers(["b"], DAY, **who))
     (path,) = (made.home / "predictions" / MODEL).glob("*.arrow")

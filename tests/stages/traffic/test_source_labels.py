@@ -40,7 +40,7 @@ def test_labels_that_are_there_and_known_by_now(lake):
     assert ids(lake, now=1.5) == ["0a", "0b", "1a"]
 
 
-def test_a_label_is_known_a_declared_time_after_its_event_unless_its_feed_tells(lake):
+def test_a_label_is_known_a_declared_time_after_its_event(lake):
     assert ids(lake, hours=24, now=1) == ["0a"]
     assert ids(lake, hours=24, now=1, arrived="arrived") == ["0a", "0b", "1a"]
 

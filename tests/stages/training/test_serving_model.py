@@ -22,7 +22,7 @@ def test_the_same_inputs_again_are_the_same_bundle(shop: Shop, tmp_path):
     assert files(made.home / "bundles") == held
 
 
-def test_a_bundle_that_was_lost_is_made_again_with_the_same_digest(shop: Shop, tmp_path):
+def test_a_lost_bundle_is_rebuilt_with_the_same_digest(shop: Shop, tmp_path):
     made = shop.copy(shop.registered, tmp_path)
     before, held = serving(made).bundle, files(made.home / "bundles")
     shutil.rmtree(made.home / "bundles" / before)

@@ -54,7 +54,7 @@ def killed_in_the_middle(made: Bench, source: Path) -> None:
         process.wait()
 
 
-def test_a_killed_training_goes_on_from_its_last_epoch_to_the_same_weights(shop: Shop, tmp_path):
+def test_a_killed_training_resumes_to_the_same_weights(shop: Shop, tmp_path):
     (tmp_path / "one").mkdir()
     (tmp_path / "other").mkdir()
     whole = shop.copy(shop.with_data, tmp_path / "one", **NO_SEARCH)

@@ -31,7 +31,7 @@ def test_the_same_inputs_elsewhere_give_the_same_bytes(shop: Shop, tmp_path):
     assert files(folder_of(second)) == files(folder_of(first))
 
 
-def test_the_parts_stand_in_order_of_time_with_a_gap_as_long_as_a_label_takes(shop: Shop, tmp_path):
+def test_the_parts_are_in_time_order_with_the_label_gap(shop: Shop, tmp_path):
     made = shop.copy(shop.registered, tmp_path)
     parts = {name: pq.read_table(folder_of(made) / f"{name}.parquet") for name in ("train", "validation", "test")}
     ends = [pc.min_max(table["event_timestamp"]).as_py() for table in parts.values()]
@@ -84,7 +84,7 @@ def test_a_target_of_one_class_is_refused_with_the_count(tmp_path):
     assert "there is nothing to learn" in told(result)
 
 
-def test_a_positive_value_that_never_comes_is_refused_with_those_that_do(tmp_path):
+def test_an_absent_positive_value_is_refused_beside_present_ones(tmp_path):
     target = attributes(tmp_path)["target"] | {"positive": "yes"}
     made = few_days(tmp_path, target=target)
     assert "target.positive is 'yes', but the values are 0, 1" in told(made.materialize(Stage.TRAINING_SET))
@@ -162,7 +162,7 @@ def with_features(folder, monkeypatch, model: str, ahead: int) -> Bench:
 
 
 @pytest.mark.parametrize(("model", "ahead", "clean"), [("honest", 0, True), ("peeking", 12, False)])
-def test_a_feature_that_looks_ahead_is_found_and_nothing_is_trained_on_it(tmp_path, monkeypatch, model, ahead, clean):
+def test_a_feature_that_looks_ahead_blocks_training(tmp_path, monkeypatch, model, ahead, clean):
     made = with_features(tmp_path, monkeypatch, model, ahead)
     result = made.materialize(Stage.TRAINING_SET, Stage.TRAINED_MODEL)
     assert passed(result)["no_future_in_features"] is clean, told(result)
