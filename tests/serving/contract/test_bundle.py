@@ -73,7 +73,7 @@ def test_every_mismatch_is_told_at_once(bundle: Bundle) -> None:
         assert problem in str(caught.value)
 
 
-def test_a_manifest_that_fits_its_files_but_not_the_name_is_found(bundle: Bundle) -> None:
+def test_a_manifest_under_a_wrong_name_is_detected(bundle: Bundle) -> None:
     renamed = bundle.path.rename(bundle.path.parent / ("0" * 64))
 
     with pytest.raises(CorruptBundleError, match="not the one it was named by"):

@@ -139,7 +139,7 @@ def test_without_a_default_the_request_fails_and_says_why(place):
         infer(place.engine(), [BAD])
 
 
-def test_a_version_that_keeps_failing_is_not_asked_until_its_pause_is_over(place):
+def test_a_failing_version_rests_until_its_pause_is_over(place):
     place.serve(canary_with(place))
     now = [0.0]
     engine = place.engine(clock=lambda: now[0])
@@ -229,7 +229,7 @@ def batcher(score, *, seconds: float, calls: list[int]) -> Batcher:
 
 
 @pytest.mark.parametrize("seconds", [0.0, 1.0])  # on the loop, and off it
-def test_requests_of_one_turn_are_scored_as_one_and_each_gets_its_own(place, seconds):
+def test_requests_of_one_turn_are_scored_as_one_batch(place, seconds):
     reader = load_reader(place)
     calls: list[int] = []
 
@@ -266,7 +266,7 @@ def load_reader(place: Place):
     return place.models.served["delay"].champion.loaded.reader
 
 
-def test_a_full_queue_sends_callers_away_with_a_time_to_come_back(place):
+def test_a_full_queue_refuses_with_a_retry_time(place):
     place.serve(release(("champion", place.bundle(), Role.CHAMPION, 1.0)))
     place.models.served["delay"].champion.loaded.batched = True
     engine = place.engine(queue=3)

@@ -95,7 +95,7 @@ def test_a_copy_that_fails_leaves_a_row_without_an_answer(place):
     assert row["why"].startswith("shadow: InvalidInput")
 
 
-def test_closing_waits_for_no_lookup_of_a_shadow_and_calls_it_no_failure(place):
+def test_closing_does_not_wait_for_a_shadow_lookup(place):
     engine, store, folder = place
     store.hangs = True
 

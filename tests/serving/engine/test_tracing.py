@@ -135,7 +135,7 @@ def test_nothing_of_it_is_imported_where_nobody_collects(tmp_path):
     assert ran.stdout.split() == []
 
 
-def test_traces_are_off_without_an_address_and_where_they_are_switched_off():
+def test_traces_are_off_without_an_address_or_by_choice():
     assert read_settings({}).traces is None
     assert read_settings({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c", "OTEL_TRACES_EXPORTER": "none"}).traces is None
     assert read_settings({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c", "OTEL_SDK_DISABLED": "true"}).traces is None

@@ -29,7 +29,7 @@ def test_without_a_clock_it_is_wall_time(tmp_path):
     assert now("m") == 1_000.5
 
 
-def test_a_model_that_lives_in_the_past_has_its_own_and_its_moves_are_seen_at_once(tmp_path):
+def test_a_replayed_model_follows_its_own_clock_at_once(tmp_path):
     wall, file = Wall(), tmp_path / "m.txt"
     file.write_text(THEN.isoformat())
     now = model_clock(tmp_path, wall)
@@ -59,7 +59,7 @@ def test_wall_time_that_jumps_back_does_not_stop_the_looking(tmp_path):
     assert now("m") == THEN.timestamp()
 
 
-def test_a_clock_that_cannot_be_read_stands_still_and_fails_no_request(tmp_path, caplog):
+def test_an_unreadable_clock_stops_and_fails_no_request(tmp_path, caplog):
     wall, file = Wall(), tmp_path / "m.txt"
     file.write_text(THEN.isoformat())
     now = model_clock(tmp_path, wall)
@@ -70,7 +70,7 @@ def test_a_clock_that_cannot_be_read_stands_still_and_fails_no_request(tmp_path,
     assert "tells no time" in caplog.text
 
 
-def test_answers_shadows_and_outcomes_are_logged_in_the_models_time(tmp_path):
+def test_the_log_is_written_in_the_models_time(tmp_path):
     answered, shadowed, outcomes = asyncio.run(_ask(tmp_path))
     assert {answered["time"], shadowed["time"], outcomes["time"]} == {THEN}
     assert (answered["role"], shadowed["role"]) == ("champion", "shadow")

@@ -107,7 +107,7 @@ def test_keys_and_request_fields_become_a_row_the_model_takes(place):
     assert packed.numbers.tolist() == [[2.0, 12.0, 18.0]]
 
 
-def test_a_value_older_than_its_ttl_an_unknown_and_a_missing_key_are_missing(place):
+def test_expired_values_and_unknown_keys_are_missing(place):
     rows = [ROW | {"origin": origin} for origin in ("JFK", "XXX", None)]
     (given, _), = place.complete(rows)  # fmt: skip
     assert [row["mean_delay"] for row in given.as_rows()] == [None, None, None]
@@ -120,7 +120,7 @@ def test_requests_of_one_turn_share_one_lookup(place):
     assert [len(given.as_rows()) for given, _ in answers] == [1, 2, 1]
 
 
-def test_what_a_row_lacks_or_gets_wrong_is_told_and_harms_nobody_else(place):
+def test_a_faulty_row_is_reported_alone(place):
     wrong = {"distance": 1.0, "scheduled_at": "tomorrow"}
     bad, (given, _) = place.complete([wrong], [ROW])
     assert isinstance(bad, InvalidInput)
@@ -133,7 +133,7 @@ def break_store(place: Place) -> None:
     (place.folder / "online.db").write_bytes(b"not a database, but as long as one" * 100)
 
 
-def test_a_store_that_fails_is_answered_for_by_what_was_last_known(place):
+def test_a_failing_store_is_replaced_by_last_known_values(place):
     place.complete([ROW])
     break_store(place)
     (given, why), = place.complete([ROW | {"scheduled_at": "2013-01-02T07:30:00+00:00"}])  # fmt: skip

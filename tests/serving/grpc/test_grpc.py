@@ -193,7 +193,7 @@ def test_methods_that_are_not_there_are_unimplemented(client):
         client.load_model("delay")
 
 
-def test_the_declared_default_comes_as_tensors_through_both_doors(endpoint, client):
+def test_the_declared_default_is_tensors_on_both_doors(endpoint, client):
     given = {"distance": ("FP64", np.array([1e6, 1e6]))}
     over_grpc = client.infer("broken", tensors(values=given))
     with triton_http.InferenceServerClient(f"127.0.0.1:{endpoint.port}") as rest:

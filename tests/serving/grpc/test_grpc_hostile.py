@@ -140,7 +140,7 @@ def test_noise_in_any_place_never_stops_the_endpoint(meet):
     assert live(meet().greet(), 1)
 
 
-def test_padding_continuations_priorities_and_single_bytes_are_understood(meet):
+def test_padding_continuations_and_single_bytes_are_parsed(meet):
     peer, block = meet().greet(), packed_headers(CALL)
     content = (
         frame(http2.HEADERS, http2.PADDED | http2.PRIORITISED, 1, b"\3" + bytes(5) + block[:20] + bytes(3))
@@ -183,7 +183,7 @@ def test_a_large_answer_waits_for_the_peers_windows(meet):
     assert len(np.frombuffer(answer.raw_output_contents[0], "<f4")) == rows
 
 
-def test_bodies_that_never_end_use_up_the_budget_and_give_it_back(meet):
+def test_endless_bodies_return_the_budget_they_used(meet):
     part = frame(http2.DATA, 0, 1, b"x" * 16_000)
     greedy = [meet().greet().send(call(1, more=True), part * 60) for _ in range(4)]
     last = dict(greedy[-1].until_end(1))

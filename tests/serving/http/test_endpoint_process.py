@@ -91,7 +91,7 @@ def test_swaps_under_load_drop_no_request(home):
 
 
 @pytest.mark.simulation
-def test_a_killed_worker_is_replaced_and_the_log_keeps_what_was_flushed(home):
+def test_a_killed_worker_is_replaced_and_its_flushed_log_kept(home):
     with Process(home, {"ENDPOINT_WORKERS": "2", "ENDPOINT_FLUSH_SECONDS": "0.2"}) as process:
         with Load(process.url + PREDICT, callers=4) as load:
             time.sleep(1.0)
@@ -119,7 +119,7 @@ def test_a_killed_worker_is_replaced_and_the_log_keeps_what_was_flushed(home):
     assert lost <= len(answered) - before
 
 
-def test_a_stop_finishes_what_is_under_way_and_writes_everything_down(home):
+def test_a_stop_finishes_requests_and_writes_the_log(home):
     with Process(home, {"ENDPOINT_DRAIN_SECONDS": "0.5"}) as process, httpx.Client(timeout=20) as client:
         for _ in range(20):
             assert client.post(process.url + PREDICT, json=CONTENT).status_code == 200
@@ -140,7 +140,7 @@ def test_a_stop_finishes_what_is_under_way_and_writes_everything_down(home):
 
 
 @pytest.mark.simulation
-def test_a_storm_of_connections_and_slow_callers_leaves_memory_bounded_and_answers_right(home):
+def test_a_storm_of_connections_keeps_memory_bounded(home):
     """2,000 connections that stay, 100 that send a body byte by byte and never end, one that promises a gigabyte."""
     import psutil
 

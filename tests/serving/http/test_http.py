@@ -223,7 +223,7 @@ def test_open_inference_metadata_readiness_and_statistics(home):
 
 
 @pytest.mark.parametrize("method", ["occlusion", "shapley"])
-def test_an_explanation_names_every_field_and_is_the_same_each_time(home, method):
+def test_an_explanation_is_complete_and_deterministic(home, method):
     content = {"rows": [ROW], "method": method, "seed": 3}
     first, second = (post(home, EXPLAIN, content).json()["explanations"][0] for _ in range(2))
     assert first == second

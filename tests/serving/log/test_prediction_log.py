@@ -77,7 +77,7 @@ def test_a_row_holds_what_the_design_asks_for(tmp_path, standing):
     assert third["entities"] == {"tail": "N1"}
 
 
-def test_large_requests_and_small_ones_keep_every_value_in_its_place(tmp_path, standing):
+def test_large_and_small_requests_keep_values_in_place(tmp_path, standing):
     log = open_log(tmp_path / "log")
     rows = 300
     columns = np.asfortranarray(np.arange(float(rows)).reshape(rows, 1))
@@ -116,7 +116,7 @@ def test_a_record_that_cannot_be_written_costs_itself(tmp_path, standing):
     assert log.lost == {"buffer": 0, "disk": 0, "unwritable": 1}
 
 
-def test_what_a_request_shares_is_written_once_and_read_for_each_row(tmp_path, standing):
+def test_shared_values_of_a_request_are_written_once(tmp_path, standing):
     log = open_log(tmp_path / "log")
     for place, rows in enumerate((1, 300, 3)):
         log.add(record(standing, place, rows=rows))
@@ -182,7 +182,7 @@ def test_after_a_flush_there_is_room_again(tmp_path, standing):
     assert len(rows_of(tmp_path / "log")) == 10
 
 
-def test_a_disk_that_takes_nothing_is_counted_and_nothing_else_happens(tmp_path, standing):
+def test_a_full_disk_only_counts_lost_rows(tmp_path, standing):
     (tmp_path / "log").write_text("no folder can be made here")
     log = open_log(tmp_path / "log")
     log.add(record(standing, 1))
@@ -277,7 +277,7 @@ def test_a_cut_batch_at_the_end_is_left_out(tmp_path, cut):
     assert sum(batch.num_rows for batch in read_batches(closed)) == 3
 
 
-def test_a_file_without_one_whole_batch_is_put_aside_and_not_thrown_away(tmp_path):
+def test_a_file_without_a_whole_batch_is_kept_aside(tmp_path):
     left = tmp_path / "m" / "x.arrow.open"
     left.parent.mkdir()
     left.write_bytes(b"half a schema")

@@ -23,7 +23,7 @@ class Clock:
         return self.now
 
 
-def test_who_waited_too_long_for_his_turn_is_refused_and_deadlines_count_from_the_arrival():
+def test_deadlines_count_from_arrival():
     async def ask() -> None:
         clock = Clock()
         pressure = Pressure(1.0, clock)

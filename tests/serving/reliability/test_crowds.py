@@ -92,7 +92,7 @@ def test_slow_callers_are_sent_away_and_the_others_are_served(truth):
         assert memory.grown < 250
 
 
-def test_ten_thousand_connections_stay_open_and_the_others_are_served(truth):
+def test_ten_thousand_idle_connections_disturb_nobody(truth):
     allow_files(11_000)
     with Process(truth.home, OFF) as process, Memory(process.workers()[0]) as memory:
         with Traffic(process.port, truth, callers=4) as seen, crowd(process, 10_000):

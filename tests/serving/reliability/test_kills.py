@@ -21,7 +21,7 @@ def worker_of(request_id: str) -> str:
     return request_id.partition("-")[0]
 
 
-def test_a_killed_worker_takes_only_its_own_requests_along_and_is_replaced(truth):
+def test_a_killed_worker_loses_only_its_own_requests(truth):
     with Process(truth.home, SETTINGS) as process:
         until(lambda: len(process.workers()) == 3, 30)
         time.sleep(3)  # every worker has loaded
@@ -45,7 +45,7 @@ def test_a_killed_worker_takes_only_its_own_requests_along_and_is_replaced(truth
     assert all(killed - 2 * FLUSH <= when <= killed + 0.1 for when, name in lost)
 
 
-def test_a_killed_service_loses_one_flush_and_its_segments_are_adopted(truth):
+def test_a_killed_service_loses_at_most_one_flush(truth):
     with Process(truth.home, SETTINGS) as process:
         until(lambda: len(process.workers()) == 3, 30)
         with Traffic(process.port, truth, callers=12) as seen:

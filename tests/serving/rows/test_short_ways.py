@@ -71,7 +71,7 @@ def test_binary_of_another_length_is_left_to_the_long_way():
     assert plain_matrix([head | {"parameters": {"binary_data_size": 8}}], memoryview(bytes(16))) is None
 
 
-def test_a_matrix_in_another_order_or_with_categories_is_packed_by_name():
+def test_a_matrix_in_another_order_is_packed_by_name():
     mixed = Reader(contract([number("a"), category("code", ("1", "2"), type="integer")]), most_rows=10)
     given = Matrix(("code", "a"), np.array([[1.0, 2.0], [5.0, 6.0]]))
     packed = given.pack(mixed)
@@ -107,7 +107,7 @@ def test_ranges_hold_for_columns_as_they_hold_for_rows(value, refused):
         {"a": [None, None], "b": [2.0, 3.0]},
     ],
 )
-def test_arrow_columns_of_any_kind_are_packed_as_training_packs_them(columns):
+def test_arrow_columns_are_packed_as_in_training(columns):
     table = pa.table(columns)
     expected = pack_table(table, ("a", "b"), ())[0]
     np.testing.assert_array_equal(TableRows(table).pack(READER).numbers, expected)

@@ -15,7 +15,7 @@ def test_rows_and_key_are_read():
     assert (given.as_rows(), key) == ([{"a": 1}], "k")
 
 
-def test_the_name_is_the_same_each_time_and_another_for_each_message_and_stream():
+def test_request_ids_are_stable_and_differ_by_message():
     names = {name_of("s", MESSAGE), name_of("s", Message("17-0", {}, 3)), name_of("s", Message("17-1", {}, 1)),
              name_of("t", MESSAGE)}  # fmt: skip
     assert len(names) == 3
@@ -51,7 +51,7 @@ def test_the_fate_of_a_message_that_fails(err, attempts, fate):
     assert (reply.fate, reply.reason) == (fate, str(err))
 
 
-def test_of_a_message_that_is_too_large_only_the_beginning_is_kept():
+def test_only_the_beginning_of_a_huge_message_is_kept():
     large = Message("1-0", {b"data": b"x" * 5_000}, 1)
     assert len(dead(large, "too_large", "").data) == 1_000
     assert len(dead(large, "invalid", "").data) == 5_000

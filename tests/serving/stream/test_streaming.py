@@ -64,7 +64,7 @@ def test_an_answer_is_the_one_that_the_endpoint_would_give(home, streams):
     assert (streams.pending(), streams.consumers()) == (0, 0)
 
 
-def test_killed_in_the_middle_of_2000_messages_each_is_answered_once(home, streams):
+def test_a_kill_amid_2000_messages_answers_each_once(home, streams):
     sent = streams.send(*({"rows": [{**ROW, "distance": place / 300}]} for place in range(2_000)))
     for part in (0.25, 0.6):
         with Running(home, streams.environment) as running:
@@ -81,7 +81,7 @@ def test_killed_in_the_middle_of_2000_messages_each_is_answered_once(home, strea
     assert streams.dead() == {}
 
 
-def test_killed_between_answer_and_acknowledgement_the_answer_comes_once_with_the_same_id(home, streams):
+def test_a_kill_before_acknowledgement_repeats_no_answer(home, streams):
     streams.redis.set(f"{streams.mark}.out", "nothing can be added to this")
     sent = streams.send(*({"rows": [ROW]} for _ in range(20)))
     with Running(home, streams.environment) as running:
@@ -97,7 +97,7 @@ def test_killed_between_answer_and_acknowledgement_the_answer_comes_once_with_th
     assert sorted(compacted(home)) == sorted(logged)
 
 
-def test_two_consumers_that_take_from_each_other_publish_each_answer_once(home, streams, tmp_path):
+def test_competing_consumers_publish_each_answer_once(home, streams, tmp_path):
     hasty = {**streams.environment, "STREAM_CLAIM_SECONDS": "0.1", "STREAM_BATCH": "20"}
     sent = streams.send(*({"rows": [ROW]} for _ in range(600)))
     with Running(home, hasty) as one, Running(home, {**hasty, "STREAM_CONSUMER": "other"}):
@@ -106,7 +106,7 @@ def test_two_consumers_that_take_from_each_other_publish_each_answer_once(home, 
     assert sorted(message for message, _ in streams.answers()) == sorted(sent)
 
 
-def test_poison_goes_to_the_dead_with_its_reason_and_holds_nobody_up(home, streams):
+def test_poison_goes_to_the_dead_letters_with_its_reason(home, streams):
     deep = "[" * 10_000
     bodies = ["{half", {"rows": [{**ROW, "speed": 1}]}, {"rows": []}, {"rows": [{**ROW, "distance": "far"}]},
               {"rows": [ROW], "hurry": True}, "x" * 3_000, deep, b"\xff\xfe", {"rows": [ROW]}]  # fmt: skip
@@ -139,7 +139,7 @@ def test_a_message_that_kills_its_readers_is_dead_in_the_end(home, streams):
     assert streams.answers() == []
 
 
-def test_a_row_on_which_every_version_fails_is_dead_after_some_attempts(tmp_path, streams):
+def test_a_row_that_fails_everywhere_is_dead_after_attempts(tmp_path, streams):
     home = make_home(tmp_path / "home", released=False)
     shutil.rmtree(home / "bundles")
     from tests.serving.graphs import category, contract, make_bundle, number

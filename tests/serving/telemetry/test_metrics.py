@@ -70,7 +70,7 @@ def test_without_a_folder_a_worker_tells_its_own(tmp_path):
     assert value(mine.text().decode(), 'endpoint_workers{arm="",model="",version=""}') == 1
 
 
-def test_each_service_has_a_folder_of_its_own_and_one_that_ended_leaves_none(tmp_path):
+def test_each_service_has_a_folder_and_removes_it(tmp_path):
     left, other = tmp_path / str(gone()), tmp_path / str(os.getpid())
     for folder in (left, other):
         folder.mkdir()
