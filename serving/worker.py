@@ -22,18 +22,18 @@ from serving.doors.context import Context, Door
 from serving.doors.pressure import Pressure
 from serving.doors.tokens import Tokens
 from serving.engine.engine import Engine
-from serving.features.clock import model_clock
+from serving.features.clock import open_model_clock
 from serving.http.connections import Sweep, stop_accepting
 from serving.log.feedback import Feedback
 from serving.log.prediction_log import PredictionLog
-from serving.models.baked import baked_release
+from serving.models.baked import open_baked_release
 from serving.models.bandits import Bandits
-from serving.models.loaded_model import load
-from serving.models.served_models import Models
+from serving.models.loaded_model import load_model
+from serving.models.served_models import ServedModels
 from serving.settings.endpoint import Settings
 from serving.telemetry import gpu
 from serving.telemetry.meter import Labels, Meters
-from serving.telemetry.metrics import Gauges, Shared, own_folder
+from serving.telemetry.metrics import Gauges, SharedMetrics, claim_metrics_folder
 
 GRPC = "Open Inference Protocol v2 over gRPC"
 _SWEEP = 1.0  # seconds between two looks at the connections
@@ -120,13 +120,13 @@ class Worker:
     def _context(self, settings: Settings, worker: str) -> Context:
         self._meters = Meters()
         self._bandits = Bandits(settings.home / "rewards")
-        self._model_now = model_clock(settings.clocks)
-        baked = baked_release(settings)
-        models = Models(
+        self._model_now = open_model_clock(settings.clocks)
+        baked = open_baked_release(settings)
+        models = ServedModels(
             settings.releases,
             settings.bundles,
             meters=self._meters,
-            load_bundle=partial(load, threads=settings.threads, most_rows=settings.rows),
+            load_bundle=partial(load_model, threads=settings.threads, most_rows=settings.rows),
             baked=baked,
             baked_path=settings.baked,
         )
@@ -155,7 +155,9 @@ class Worker:
             models=models,
             engine=engine,
             feedback=feedback,
-            metrics=Shared(self._meters, self._gauges, own_folder(settings.metrics), worker, os.getpid()),
+            metrics=SharedMetrics(
+                self._meters, self._gauges, claim_metrics_folder(settings.metrics), worker, os.getpid()
+            ),
             tokens=Tokens(settings.tokens),
             budget=Budget(settings.bodies),
             pressure=Pressure(settings.deadline / 2),
@@ -168,10 +170,10 @@ class Worker:
         """The plain engine, or the traced one. OpenTelemetry is imported only for that."""
         if self._settings.traces is None:
             return Engine, None
-        from serving.engine.tracing import TracedEngine, arrived, open_provider
+        from serving.engine.tracing import TracedEngine, open_provider, take_caller_trace
 
         self._traces = open_provider(self._settings.traces, worker)
-        return partial(TracedEngine, tracer=self._traces.get_tracer("serving")), arrived
+        return partial(TracedEngine, tracer=self._traces.get_tracer("serving")), take_caller_trace
 
     def _sweep(self, loop: asyncio.AbstractEventLoop, sweep: Sweep) -> None:
         sweep(loop.time())
@@ -244,7 +246,7 @@ class Worker:
             "waiting": {whole: float(context.engine.waiting)},
             "ready": {whole: float(context.ready)},
             "workers": {whole: 1.0},
-            **{name: {whole: value} for name, value in gpu.usage().items()},
+            **{name: {whole: value} for name, value in gpu.read_gpu_usage().items()},
         }
         served, troubles = context.models.served, context.models.troubles
         gauges["behind"] = {Labels(n, "", ""): float(n in troubles) for n in (*served, *troubles)}

@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 
 
-def swap_in(path: Path, text: str) -> None:
+def replace_file(path: Path, text: str) -> None:
     """Replace the file's content, durably."""
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from serving.contract import strict_json as strict
-from serving.contract.atomic import swap_in
+from serving.contract.atomic import replace_file
 
 MOST_ARMS = 32
 _ROUNDING = 1e-9
@@ -159,7 +159,7 @@ def write_release(path: Path, release: Release, *, over_broken: bool = False) ->
         fcntl.flock(lock, fcntl.LOCK_EX)
         if _in_place(path, release, over_broken):
             return False
-        swap_in(path, text)
+        replace_file(path, text)
     return True
 
 

@@ -132,7 +132,7 @@ def read_batches(path: Path) -> Iterator[pa.RecordBatch]:
     with path.open("rb") as stream:
         try:
             for batch in pa.ipc.open_stream(stream):
-                yield plain(batch)
+                yield decode_dictionaries(batch)
         except pa.ArrowInvalid:
             return  # nothing, or cut
         except OSError as err:
@@ -141,7 +141,7 @@ def read_batches(path: Path) -> Iterator[pa.RecordBatch]:
             return  # Arrow's own word for a body that ends too early
 
 
-def plain(batch: pa.RecordBatch) -> pa.RecordBatch:
+def decode_dictionaries(batch: pa.RecordBatch) -> pa.RecordBatch:
     """The batch with its dictionaries written out."""
     if not any(pa.types.is_dictionary(kind) for kind in batch.schema.types):
         return batch

@@ -9,9 +9,9 @@ from serving.doors.pressure import Pressure
 from serving.doors.tokens import Tokens
 from serving.engine.engine import Engine
 from serving.log.feedback import Feedback
-from serving.models.served_models import Models
+from serving.models.served_models import ServedModels
 from serving.settings.endpoint import Settings
-from serving.telemetry.metrics import Shared
+from serving.telemetry.metrics import SharedMetrics
 
 
 @dataclass
@@ -28,10 +28,10 @@ class Door:
 class Context:
     worker: str
     settings: Settings
-    models: Models
+    models: ServedModels
     engine: Engine
     feedback: Feedback
-    metrics: Shared
+    metrics: SharedMetrics
     tokens: Tokens
     budget: Budget
     pressure: Pressure

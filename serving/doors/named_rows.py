@@ -5,15 +5,15 @@ from typing import Any
 import orjson
 
 from serving.doors.options import KEY_RULE, is_key
-from serving.engine.answer import Answer, predictions
+from serving.engine.answer import Answer, list_predictions
 from serving.problems import Problem, RequestRefused
-from serving.rows.row_shapes import Given, NamedRows
+from serving.rows.row_shapes import NamedRows, RequestRows
 
 ROWS_RULE = 'the body must be an object {"rows": [{field: value, …}, …]}'
 _FIELDS = frozenset({"rows", "key"})
 
 
-def read_named_rows(content: Any) -> tuple[Given, str | None]:
+def read_named_rows(content: Any) -> tuple[RequestRows, str | None]:
     """The rows of a body and the key that routes them."""
     if type(content) is not dict or type(rows := content.get("rows")) is not list:
         raise RequestRefused(ROWS_RULE, status=422)
@@ -34,7 +34,7 @@ def write_named_rows(answer: Answer) -> bytes:
         "arm": answer.arm,
         "provider": answer.provider,
         "degraded": answer.degraded,
-        "predictions": predictions(answer),
+        "predictions": list_predictions(answer),
     }
     if answer.why:
         content["why"] = answer.why

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from serving.contract.fields import Contract
-from serving.engine.answer import Answer, labels
+from serving.engine.answer import Answer, list_labels
 from serving.engine.engine import Engine
-from serving.models.served_models import Served, Standing
+from serving.models.served_models import ServedArm, ServedModel
 from serving.problems import RETRY, InvalidInput, NotFound, Problem, Unavailable
 
 NAME, VERSION = "mlops_assets", "1"
@@ -26,7 +26,7 @@ class OutputTensor(NamedTuple):
     values: np.ndarray | list[str]
 
 
-def standing_of(engine: Engine, model: str, version: str | None) -> tuple[Served, Standing]:
+def standing_of(engine: Engine, model: str, version: str | None) -> tuple[ServedModel, ServedArm]:
     """The arm that is described where this version is asked for; the champion where none is."""
     served = engine.served(model)
     if version is None:
@@ -37,7 +37,7 @@ def standing_of(engine: Engine, model: str, version: str | None) -> tuple[Served
     return served, standing
 
 
-def described(served: Served, standing: Standing) -> dict[str, Any]:
+def described(served: ServedModel, standing: ServedArm) -> dict[str, Any]:
     contract = standing.loaded.contract
     return {
         "name": served.release.model,
@@ -132,7 +132,7 @@ def answered(answer: Answer, names: Sequence[str]) -> list[OutputTensor]:
     tensors = []
     for name in names or _every(contract):
         if name == "label" and contract.kind != "regression":
-            tensors.append(OutputTensor(name, "BYTES", [len(scores)], labels(contract, scores) or []))
+            tensors.append(OutputTensor(name, "BYTES", [len(scores)], list_labels(contract, scores) or []))
         else:
             tensors.append(OutputTensor(name, "FP32", list(scores.shape), scores))
     return tensors

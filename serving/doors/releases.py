@@ -3,7 +3,7 @@
 from typing import Any
 
 from serving.doors.context import Context
-from serving.models.served_models import Models, Served, Standing
+from serving.models.served_models import ServedArm, ServedModel, ServedModels
 
 _REST = ("REST", "Open Inference Protocol v2 over REST")
 
@@ -28,7 +28,7 @@ def _doors(context: Context, host: str | None, port: int | None) -> list[dict[st
     return told
 
 
-def _model(models: Models, name: str) -> dict[str, Any]:
+def _model(models: ServedModels, name: str) -> dict[str, Any]:
     served, trouble = models.served.get(name), models.troubles.get(name)
     told: dict[str, Any] = _served(served) if served else {"generation": None}
     if trouble:
@@ -40,7 +40,7 @@ def _model(models: Models, name: str) -> dict[str, Any]:
     return told
 
 
-def _served(served: Served) -> dict[str, Any]:
+def _served(served: ServedModel) -> dict[str, Any]:
     release = served.release
     weights = {arm.name: arm.weight for arm in release.arms}
     arms = [{**_arm(arm), "weight": weights[arm.name]} for arm in served.arms.values()]
@@ -55,7 +55,7 @@ def _served(served: Served) -> dict[str, Any]:
     }
 
 
-def _arm(arm: Standing) -> dict[str, Any]:
+def _arm(arm: ServedArm) -> dict[str, Any]:
     timing = arm.loaded.timing
     return {
         "name": arm.name,

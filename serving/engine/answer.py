@@ -28,14 +28,14 @@ class Answer(NamedTuple):
     default: Mapping[str, Any] | None
 
 
-def predictions(answer: Answer) -> list[Any]:
+def list_predictions(answer: Answer) -> list[Any]:
     """One object for each row, as JSON tells it."""
     if answer.scores is None:
         return [dict(answer.default or {})] * answer.rows
-    return spoken(answer.contract, answer.scores)
+    return describe_scores(answer.contract, answer.scores)
 
 
-def spoken(contract: Contract, scores: np.ndarray) -> list[dict[str, Any]]:
+def describe_scores(contract: Contract, scores: np.ndarray) -> list[dict[str, Any]]:
     """Scores in the words of the contract: probability and label, or value."""
     if contract.kind == "regression":
         return [{"value": value} for value in scores.tolist()]
@@ -46,7 +46,7 @@ def spoken(contract: Contract, scores: np.ndarray) -> list[dict[str, Any]]:
     return [_of_classes(classes, row) for row in scores.tolist()]
 
 
-def labels(contract: Contract, scores: np.ndarray) -> list[str] | None:
+def list_labels(contract: Contract, scores: np.ndarray) -> list[str] | None:
     """The class of each row; None for a regression."""
     if contract.kind == "regression":
         return None

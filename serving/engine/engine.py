@@ -16,22 +16,22 @@ import numpy as np
 
 from serving.contract.release import Release
 from serving.engine.answer import DEFAULT, Answer
-from serving.engine.fallback import Ladder, Places
-from serving.engine.shadow import Copy, Shadows
+from serving.engine.fallback import FallbackScorer, QueuePlaces
+from serving.engine.shadow import ShadowRequest, ShadowScorer
 from serving.log.prediction_log import PredictionLog, Record
-from serving.models.loaded_model import Loaded
+from serving.models.loaded_model import LoadedModel
 from serving.models.router import BanditState
-from serving.models.served_models import Models, Served, Standing
+from serving.models.served_models import ServedArm, ServedModel, ServedModels
 from serving.problems import RETRY, NotFound, RequestRefused, TooLate, Unavailable
 from serving.rows.reader import Packed
-from serving.rows.row_shapes import Given, NamedRows
+from serving.rows.row_shapes import NamedRows, RequestRows
 from serving.telemetry.meter import Meters
 
 
 class Features(Protocol):
     """The online store as the engine sees it."""
 
-    async def complete(self, given: Given, loaded: Loaded) -> tuple[Given, tuple[str, ...]]:
+    async def complete(self, given: RequestRows, loaded: LoadedModel) -> tuple[RequestRows, tuple[str, ...]]:
         """The rows with looked-up features, and why they are not what they should be; Unavailable if there are none."""
         ...
 
@@ -41,7 +41,7 @@ class Engine:
 
     def __init__(
         self,
-        models: Models,
+        models: ServedModels,
         *,
         worker: str,
         meters: Meters,
@@ -54,19 +54,19 @@ class Engine:
         rewards: Callable[[Release], BanditState | None] = lambda release: None,
         clock: Callable[[], float] = time.perf_counter,
         now: Callable[[str], float] = lambda model: time.time(),
-        ladder: Callable[..., Ladder] = Ladder,
+        ladder: Callable[..., FallbackScorer] = FallbackScorer,
     ) -> None:
         self.models, self.meters, self._log = models, meters, log
         self.features: Features | None = None  # none: rows bring their features
         self._numbers = itertools.count()
         self._prefix = f"{worker}-"
-        self._places, self._deadline = Places(queue), deadline
+        self._places, self._deadline = QueuePlaces(queue), deadline
         self._draw, self._rewards = draw, rewards
         self._clock, self._now = clock, now
-        self._ladder = ladder(places=self._places, cache=cache, threads=threads, clock=clock)
-        self._shadows = Shadows(log, self._completed_from_thread)
+        self._scorer = ladder(places=self._places, cache=cache, threads=threads, clock=clock)
+        self._shadows = ShadowScorer(log, self._completed_from_thread)
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._looking_up: Future[Given] | None = None  # of the shadows' thread
+        self._looking_up: Future[RequestRows] | None = None  # of the shadows' thread
         self._closing = False
 
     @property
@@ -77,7 +77,7 @@ class Engine:
     async def infer(
         self,
         model: str,
-        rows: Given | list[dict[str, Any]],
+        rows: RequestRows | list[dict[str, Any]],
         *,
         key: str | None = None,
         deadline: float | None = None,
@@ -105,7 +105,7 @@ class Engine:
             self.meters.of(model, "", "").count("errors", err.kind)
             raise
 
-    def infer_from_thread(self, model: str, rows: Given | list[dict[str, Any]], **asked: Any) -> Answer:
+    def infer_from_thread(self, model: str, rows: RequestRows | list[dict[str, Any]], **asked: Any) -> Answer:
         """`infer` for callers on other threads than the event loop's."""
         if self._loop is None:
             raise RuntimeError("the engine runs on no event loop yet: call `attach` on it first")
@@ -126,9 +126,9 @@ class Engine:
         if self._looking_up:
             self._looking_up.cancel()
         self._shadows.close()
-        self._ladder.close()
+        self._scorer.close()
 
-    def served(self, model: str) -> Served:
+    def served(self, model: str) -> ServedModel:
         served = self.models.served.get(model)
         if served is not None:
             return served
@@ -138,8 +138,8 @@ class Engine:
         raise NotFound(f"there is no model {model[:100]}; served are: {known}")
 
     def _choose(
-        self, served: Served, given: Given, key: str | None, version: str | None, number: str
-    ) -> tuple[Standing, str]:
+        self, served: ServedModel, given: RequestRows, key: str | None, version: str | None, number: str
+    ) -> tuple[ServedArm, str]:
         if version is not None:
             asked = served.by_version(version)
             if asked is None:
@@ -155,14 +155,16 @@ class Engine:
         choice = served.route(key, self._rewards(served.release), self._draw)
         if choice.shadow is not None:
             shadow = served.arms[choice.shadow.name]
-            self._shadows.offer(Copy(served, shadow, given, number + shadow.tail, key, self._now(served.release.model)))
+            self._shadows.offer(
+                ShadowRequest(served, shadow, given, number + shadow.tail, key, self._now(served.release.model))
+            )
         return served.arms[choice.arm.name], key
 
     async def _answer(
         self,
-        served: Served,
-        standing: Standing,
-        given: Given,
+        served: ServedModel,
+        standing: ServedArm,
+        given: RequestRows,
         key: str,
         request_id: str,
         began: float,
@@ -176,22 +178,22 @@ class Engine:
             packed = given.pack(loaded.reader)
             if self._clock() > until:
                 raise TooLate("the deadline passed before the request could be scored")
-            scores, gave, more = self._ladder.at_once(standing, packed), standing, ()
+            scores, gave, more = self._scorer.score_inline(standing, packed), standing, ()
             if scores is None:
-                scores, gave, more = await self._ladder.climb(served, standing, given, packed, until)
+                scores, gave, more = await self._scorer.score_with_fallback(served, standing, given, packed, until)
         except Unavailable as err:
             if served.release.default is None:
                 raise
             packed, scores, gave, more = None, None, None, (str(err),)
         return self._finish(served, gave, given, key, request_id, began, packed, scores, why + more)
 
-    async def completed(self, given: Given, loaded: Loaded) -> Given:
+    async def completed(self, given: RequestRows, loaded: LoadedModel) -> RequestRows:
         """The rows with what the store of features adds to them."""
         if loaded.contract.entity and self.features and given.lacks_fields(loaded.reader):
             return (await self._looked_up(given, loaded, self._clock() + self._deadline))[0]
         return given
 
-    def _completed_from_thread(self, given: Given, loaded: Loaded) -> Given:
+    def _completed_from_thread(self, given: RequestRows, loaded: LoadedModel) -> RequestRows:
         """`completed` for the shadows' thread; CancelledError once the engine closes, as its loop may wait for it."""
         if self._loop is None or not given.lacks_fields(loaded.reader):
             return given
@@ -200,7 +202,9 @@ class Engine:
         self._looking_up = asyncio.run_coroutine_threadsafe(self.completed(given, loaded), self._loop)
         return self._looking_up.result()
 
-    async def _looked_up(self, given: Given, loaded: Loaded, until: float) -> tuple[Given, tuple[str, ...]]:
+    async def _looked_up(
+        self, given: RequestRows, loaded: LoadedModel, until: float
+    ) -> tuple[RequestRows, tuple[str, ...]]:
         assert self.features is not None
         try:
             with self._places:
@@ -211,9 +215,9 @@ class Engine:
 
     def _finish(
         self,
-        served: Served,
-        gave: Standing | None,
-        given: Given,
+        served: ServedModel,
+        gave: ServedArm | None,
+        given: RequestRows,
         key: str,
         request_id: str,
         began: float,
@@ -247,7 +251,7 @@ class Engine:
         )  # fmt: skip
 
 
-def _key_of(given: Given, loaded: Loaded) -> str | None:
+def _key_of(given: RequestRows, loaded: LoadedModel) -> str | None:
     """Entity keys as the routing key: one traveller, one arm."""
     entities = given.entities(loaded.contract.entity)
     return "\x1f".join(str(values[0]) for values in entities.values() if values) if entities else None

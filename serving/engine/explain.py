@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from serving.models.loaded_model import Loaded
-from serving.models.served_models import Served
+from serving.models.loaded_model import LoadedModel
+from serving.models.served_models import ServedModel
 from serving.problems import Problem, RequestRefused
 from serving.rows.reader import Packed
 from serving.rows.row_shapes import NamedRows
@@ -31,7 +31,7 @@ class _Asked(NamedTuple):
     seed: int
 
 
-async def explain(context: Any, served: Served, content: Mapping[str, Any]) -> dict[str, Any]:
+async def explain(context: Any, served: ServedModel, content: Mapping[str, Any]) -> dict[str, Any]:
     """The explanation of each row by the version that would answer without a key: the champion, or the one asked."""
     asked, rows = _asked(content), content["rows"]
     version = content.get("version")
@@ -75,18 +75,18 @@ def _asked(content: Mapping[str, Any]) -> _Asked:
     return _Asked(method, samples, seed)
 
 
-def _explains(loaded: Loaded) -> str:
+def _explains(loaded: LoadedModel) -> str:
     return {"binary": "probability", "multiclass": "probability of the label", "regression": "value"}[
         loaded.contract.kind
     ]
 
 
-def _explained(loaded: Loaded, packed: Packed, asked: _Asked) -> list[dict[str, Any]]:
+def _explained(loaded: LoadedModel, packed: Packed, asked: _Asked) -> list[dict[str, Any]]:
     typical = typical_row(loaded)
     return [_one(loaded, _row(packed, i), typical, asked) for i in range(len(packed.numbers))]
 
 
-def typical_row(loaded: Loaded) -> Packed:
+def typical_row(loaded: LoadedModel) -> Packed:
     """Median of each number and commonest value of each category in the training data."""
     profile, contract = loaded.bundle.profile, loaded.contract
     numbers = np.array([[_median(profile["numbers"].get(name)) for name in contract.numbers]], dtype=np.float64)
@@ -100,7 +100,7 @@ def _median(described: Mapping[str, Any] | None) -> float:
     return float(quantiles[len(quantiles) // 2]) if quantiles else float("nan")
 
 
-def _one(loaded: Loaded, row: Packed, typical: Packed, asked: _Asked) -> dict[str, Any]:
+def _one(loaded: LoadedModel, row: Packed, typical: Packed, asked: _Asked) -> dict[str, Any]:
     score = _scalar(loaded, row)
     answer, base = score(row)[0], score(typical)[0]
     parts = _occluded(score, row, typical) if asked.method == "occlusion" else _shapley(score, row, typical, asked)
@@ -113,7 +113,7 @@ def _one(loaded: Loaded, row: Packed, typical: Packed, asked: _Asked) -> dict[st
     }
 
 
-def _scalar(loaded: Loaded, row: Packed) -> Any:
+def _scalar(loaded: LoadedModel, row: Packed) -> Any:
     """The one number that is explained: for classes, the probability of the class this row gets."""
     if loaded.contract.kind != "multiclass":
         return lambda packed: loaded.score(packed).astype(np.float64)

@@ -11,17 +11,17 @@ import numpy as np
 
 from serving.engine.batching import Batcher
 from serving.engine.cache import Cache
-from serving.models.breaker import State
-from serving.models.loaded_model import Loaded
-from serving.models.served_models import Served, Standing
+from serving.models.breaker import BreakerState
+from serving.models.loaded_model import LoadedModel
+from serving.models.served_models import ServedArm, ServedModel
 from serving.problems import RETRY, InvalidInput, Overloaded, RequestRefused, Unavailable
 from serving.rows.reader import Packed
-from serving.rows.row_shapes import Given
+from serving.rows.row_shapes import RequestRows
 
 _MOST_BATCH = 1_024  # rows of one call that several requests share
 
 
-class Places:
+class QueuePlaces:
     """The bounded queue: whoever waits for a batch or for features holds a place in it."""
 
     def __init__(self, most: int) -> None:
@@ -37,37 +37,37 @@ class Places:
         self.taken -= 1
 
 
-class Ladder:
-    """Scores rows. `climb` takes the long way, `at_once` the short one."""
+class FallbackScorer:
+    """Scores rows: light models inline, all others through batches, and the next version where one fails."""
 
-    def __init__(self, *, places: Places, cache: int, threads: int, clock: Callable[[], float]) -> None:
+    def __init__(self, *, places: QueuePlaces, cache: int, threads: int, clock: Callable[[], float]) -> None:
         self._places, self._clock = places, clock
         self._cache = Cache(cache) if cache else None
-        self._batchers: WeakKeyDictionary[Loaded, Batcher] = WeakKeyDictionary()
+        self._batchers: WeakKeyDictionary[LoadedModel, Batcher] = WeakKeyDictionary()
         self._executor = ThreadPoolExecutor(max(2, threads), thread_name_prefix="score")
 
     def close(self) -> None:
         self._executor.shutdown(wait=True)
 
-    def at_once(self, standing: Standing, packed: Packed) -> np.ndarray | None:
+    def score_inline(self, standing: ServedArm, packed: Packed) -> np.ndarray | None:
         """The answer of a light model whose circuit is closed; None where it takes the long way or fails."""
         loaded = standing.loaded
-        if loaded.batched or self._cache or standing.breaker.state != State.CLOSED:
+        if loaded.batched or self._cache or standing.breaker.state != BreakerState.CLOSED:
             return None
         try:
             scores = loaded.score(packed)
-            check(scores, len(packed.numbers))
+            check_scores(scores, len(packed.numbers))
         except Exception:  # noqa: BLE001 - the long way meets it again and writes down what it was
             return None
         standing.breaker.succeeded()
         return scores
 
-    async def climb(
-        self, served: Served, standing: Standing, given: Given, packed: Packed, until: float
-    ) -> tuple[np.ndarray, Standing, tuple[str, ...]]:
+    async def score_with_fallback(
+        self, served: ServedModel, standing: ServedArm, given: RequestRows, packed: Packed, until: float
+    ) -> tuple[np.ndarray, ServedArm, tuple[str, ...]]:
         """The first answer down the ladder: the chosen arm, the champion, the champion before."""
         why: list[str] = []
-        for step in served.ladders[standing.name]:
+        for step in served.fallbacks[standing.name]:
             if not step.breaker.allows(self._clock()):
                 why.append(f"{step.name} {step.version}: circuit open")
                 continue
@@ -90,7 +90,7 @@ class Ladder:
             return scores, step, tuple(why)
         raise Unavailable("; ".join(why), kind="model", retry_after=RETRY)
 
-    async def _score(self, step: Standing, packed: Packed, until: float) -> np.ndarray:
+    async def _score(self, step: ServedArm, packed: Packed, until: float) -> np.ndarray:
         loaded = step.loaded
         cache_key = self._cache.key(loaded.digest, packed) if self._cache else None
         if cache_key and self._cache:
@@ -103,12 +103,12 @@ class Ladder:
                 scores = await self._batcher(step).submit(packed, until)
         else:
             scores = loaded.score(packed)
-        check(scores, len(packed.numbers))
+        check_scores(scores, len(packed.numbers))
         if cache_key and self._cache:
             self._cache.put(cache_key, scores)
         return scores
 
-    def _batcher(self, step: Standing) -> Batcher:
+    def _batcher(self, step: ServedArm) -> Batcher:
         loaded = step.loaded
         batcher = self._batchers.get(loaded)
         if batcher is None:
@@ -124,11 +124,11 @@ class Ladder:
         return batcher
 
 
-def _same_rows(step: Standing, standing: Standing) -> bool:
+def _same_rows(step: ServedArm, standing: ServedArm) -> bool:
     return step is standing or step.loaded is standing.loaded or step.loaded.layout == standing.loaded.layout
 
 
-def check(scores: np.ndarray, rows: int) -> None:
+def check_scores(scores: np.ndarray, rows: int) -> None:
     """An answer that is no number is no answer."""
     if len(scores) != rows:
         raise ArithmeticError(f"{len(scores)} answers for {rows} rows")

@@ -14,36 +14,36 @@ from typing import NamedTuple
 
 import numpy as np
 
-from serving.engine.fallback import check
+from serving.engine.fallback import check_scores
 from serving.log.prediction_log import PredictionLog, Record
-from serving.models.loaded_model import Loaded
-from serving.models.served_models import Served, Standing
+from serving.models.loaded_model import LoadedModel
+from serving.models.served_models import ServedArm, ServedModel
 from serving.problems import Overloaded, RequestRefused, TooLate
 from serving.rows.reader import Packed
-from serving.rows.row_shapes import Given
+from serving.rows.row_shapes import RequestRows
 
 _MOST = 1_000  # copies that wait
 _log = logging.getLogger("serving.engine.shadow")
 
 
-class Copy(NamedTuple):
-    served: Served
-    standing: Standing
-    given: Given
+class ShadowRequest(NamedTuple):
+    served: ServedModel
+    standing: ServedArm
+    given: RequestRows
     request_id: str
     key: str
     time: float
 
 
-class Shadows:
+class ShadowScorer:
     """Scores copies in the order they came."""
 
-    def __init__(self, log: PredictionLog | None, complete: Callable[[Given, Loaded], Given]) -> None:
+    def __init__(self, log: PredictionLog | None, complete: Callable[[RequestRows, LoadedModel], RequestRows]) -> None:
         self._log, self._complete = log, complete  # with the features that the shadow looks up
-        self._waiting: queue.SimpleQueue[Copy | None] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[ShadowRequest | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
 
-    def offer(self, copy: Copy) -> None:
+    def offer(self, copy: ShadowRequest) -> None:
         if self._waiting.qsize() >= _MOST:
             copy.standing.meter.count("shadow_dropped")
             return
@@ -70,23 +70,23 @@ class Shadows:
                 self._failed(copy, began, err, "model")
                 _log.exception("%s: shadow %s failed", copy.served.release.model, copy.standing.version)
 
-    def _score(self, copy: Copy, began: float) -> None:
+    def _score(self, copy: ShadowRequest, began: float) -> None:
         standing = copy.standing
         given = self._complete(copy.given, standing.loaded)
         packed = given.pack(standing.loaded.reader)
         scores = standing.loaded.score(packed)
-        check(scores, len(packed.numbers))
+        check_scores(scores, len(packed.numbers))
         latency = time.perf_counter() - began
         standing.meter.answered((latency, len(scores), scores if scores.ndim == 1 else scores.max(axis=1)))
         self._write(copy, len(scores), packed, scores, latency, "")
 
-    def _failed(self, copy: Copy, began: float, err: Exception, kind: str) -> None:
+    def _failed(self, copy: ShadowRequest, began: float, err: Exception, kind: str) -> None:
         copy.standing.meter.count("errors", kind)
         rows, latency = len(copy.given.as_rows()), time.perf_counter() - began
         self._write(copy, rows, None, None, latency, f"shadow: {type(err).__name__}: {err}"[:300])
 
     def _write(
-        self, copy: Copy, rows: int, packed: Packed | None, scores: np.ndarray | None, latency: float, why: str
+        self, copy: ShadowRequest, rows: int, packed: Packed | None, scores: np.ndarray | None, latency: float, why: str
     ) -> None:
         if self._log:
             entities = copy.given.entities(copy.standing.loaded.contract.entity)

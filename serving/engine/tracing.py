@@ -20,11 +20,11 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from serving.engine.answer import Answer
 from serving.engine.engine import Engine
-from serving.engine.fallback import Ladder
-from serving.models.loaded_model import Loaded
-from serving.models.served_models import Served, Standing
+from serving.engine.fallback import FallbackScorer
+from serving.models.loaded_model import LoadedModel
+from serving.models.served_models import ServedArm, ServedModel
 from serving.rows.reader import Packed
-from serving.rows.row_shapes import Given
+from serving.rows.row_shapes import RequestRows
 from serving.settings.traces import Traces
 
 _NONE = Parent()
@@ -46,7 +46,7 @@ def open_provider(settings: Traces, worker: str) -> TracerProvider:
     return provider
 
 
-def arrived(traceparent: Any, tracestate: Any) -> None:
+def take_caller_trace(traceparent: Any, tracestate: Any) -> None:
     """Take a caller's trace, text or bytes; it holds for the task that answers."""
     if traceparent is None:
         _parent.set(_NONE)
@@ -63,17 +63,19 @@ class TracedEngine(Engine):
     """A span around each request, and one around each look into the store of features."""
 
     def __init__(self, *given: Any, tracer: Tracer, **named: Any) -> None:
-        super().__init__(*given, **named, ladder=lambda **parts: TracedLadder(tracer, **parts))
+        super().__init__(*given, **named, ladder=lambda **parts: TracedFallbackScorer(tracer, **parts))
         self._tracer = tracer
 
-    async def infer(self, model: str, rows: Given | list[dict[str, Any]], **asked: Any) -> Answer:
+    async def infer(self, model: str, rows: RequestRows | list[dict[str, Any]], **asked: Any) -> Answer:
         with self._tracer.start_as_current_span("request", _parent.get(), SpanKind.SERVER) as span:
             span.set_attribute("model.name", model)
             answer = await super().infer(model, rows, **asked)
             span.set_attributes(_told(answer))
         return answer
 
-    async def _looked_up(self, given: Given, loaded: Loaded, until: float) -> tuple[Given, tuple[str, ...]]:
+    async def _looked_up(
+        self, given: RequestRows, loaded: LoadedModel, until: float
+    ) -> tuple[RequestRows, tuple[str, ...]]:
         named = {"feature.service": loaded.contract.feature_service}
         with self._tracer.start_as_current_span("features", attributes=named) as span:
             completed, why = await super()._looked_up(given, loaded, until)
@@ -81,32 +83,32 @@ class TracedEngine(Engine):
         return completed, why
 
 
-class TracedLadder(Ladder):
+class TracedFallbackScorer(FallbackScorer):
     """A span around each scoring; versions that failed are its events."""
 
     def __init__(self, tracer: Tracer, **parts: Any) -> None:
         super().__init__(**parts)
         self._tracer = tracer
 
-    def at_once(self, standing: Standing, packed: Packed) -> np.ndarray | None:
+    def score_inline(self, standing: ServedArm, packed: Packed) -> np.ndarray | None:
         began = time.time_ns()
-        scores = super().at_once(standing, packed)
+        scores = super().score_inline(standing, packed)
         if scores is not None:
             self._tracer.start_span("score", attributes=_by(standing), start_time=began).end()
         return scores
 
-    async def climb(
-        self, served: Served, standing: Standing, given: Given, packed: Packed, until: float
-    ) -> tuple[np.ndarray, Standing, tuple[str, ...]]:
+    async def score_with_fallback(
+        self, served: ServedModel, standing: ServedArm, given: RequestRows, packed: Packed, until: float
+    ) -> tuple[np.ndarray, ServedArm, tuple[str, ...]]:
         with self._tracer.start_as_current_span("score", attributes=_by(standing)) as span:
-            scores, gave, why = await super().climb(served, standing, given, packed, until)
+            scores, gave, why = await super().score_with_fallback(served, standing, given, packed, until)
             span.set_attributes(_by(gave))
             for reason in why:
                 span.add_event("version failed", {"reason": reason})
         return scores, gave, why
 
 
-def _by(standing: Standing) -> dict[str, Any]:
+def _by(standing: ServedArm) -> dict[str, Any]:
     return {"model.version": standing.version, "model.arm": standing.name, "provider": standing.loaded.provider}
 
 

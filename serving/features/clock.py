@@ -22,7 +22,7 @@ class _Seen(NamedTuple):
     moment: float | None  # None: wall time
 
 
-def model_clock(folder: Path, wall: Callable[[], float] = time.time) -> Now:
+def open_model_clock(folder: Path, wall: Callable[[], float] = time.time) -> Now:
     """The clocks in a folder: `<model>.txt` holds a moment in ISO format."""
     seen: dict[str, _Seen] = {}
 

@@ -21,9 +21,9 @@ from serving.features.clock import Now
 from serving.features.lookup import SECOND, Lookup
 from serving.features.plan import Plan, View, read_plan
 from serving.models.breaker import Breaker
-from serving.models.loaded_model import Loaded
+from serving.models.loaded_model import LoadedModel
 from serving.problems import InvalidInput, Problem, Unavailable
-from serving.rows.row_shapes import Given, NamedRows
+from serving.rows.row_shapes import NamedRows, RequestRows
 from serving.telemetry.meter import Meters
 
 _REMEMBERED = 200_000  # values of views by key that stand in while the store is down
@@ -75,7 +75,7 @@ class OnlineFeatures:
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="features")
         self.lookups = 0  # that the store answered
 
-    async def complete(self, given: Given, loaded: Loaded) -> tuple[Given, tuple[str, ...]]:
+    async def complete(self, given: RequestRows, loaded: LoadedModel) -> tuple[RequestRows, tuple[str, ...]]:
         contract, rows = loaded.contract, given.as_rows()
         if not all(isinstance(row, dict) for row in rows):
             raise InvalidInput("a row is an object with a value for each field")

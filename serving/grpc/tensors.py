@@ -13,8 +13,8 @@ from serving.doors.open_inference import OutputTensor, stamp
 from serving.engine.answer import Answer
 from serving.grpc.messages import MESSAGES
 from serving.problems import InvalidInput, Problem
-from serving.rows.row_shapes import Columns, Matrix
-from serving.rows.tensors import NUMERIC, TYPES, Tensor, Wrong, from_bytes, is_column, one_count, to_bytes
+from serving.rows.row_shapes import ColumnRows, MatrixRows
+from serving.rows.tensors import NUMERIC, TYPES, Tensor, WrongTensor, from_bytes, is_column, one_count, to_bytes
 
 _CONTENTS = {
     "FP32": "fp32_contents",
@@ -42,7 +42,7 @@ class Described(NamedTuple):
     kind: np.dtype | None  # where all are floating-point numbers of one type and as many
 
 
-def read_columns(message: Any) -> Columns | Matrix:
+def read_columns(message: Any) -> ColumnRows | MatrixRows:
     """One column for each tensor of a ModelInferRequest. InvalidInput lists everything wrong."""
     packed, raw = message.inputs[:], message.raw_input_contents[:]
     if not 0 < len(packed) <= _MOST_TENSORS:
@@ -58,7 +58,7 @@ def read_columns(message: Any) -> Columns | Matrix:
     kind, count = told.kind, told.counts[0]
     if kind is not None and set(map(len, raw)) == {count * kind.itemsize}:
         whole = np.frombuffer(b"".join(raw), dtype=kind).reshape(len(raw), count)
-        return Matrix(told.names, whole.astype(np.float64, copy=False))
+        return MatrixRows(told.names, whole.astype(np.float64, copy=False))
     return _columns(told, raw, from_bytes)
 
 
@@ -83,16 +83,16 @@ def _described(tensors: Sequence[Any]) -> Described:
     return Described(names, datatypes, counts, NUMERIC[datatypes[0]] if alike else None)
 
 
-def _columns(told: Described, contents: Iterable[Any], read: Any) -> Columns:
+def _columns(told: Described, contents: Iterable[Any], read: Any) -> ColumnRows:
     tensors, problems = [], []
     for name, datatype, count, content in zip(told.names, told.datatypes, told.counts, contents, strict=True):
         try:
             tensors.append(Tensor(name, datatype, [count], read(content, datatype, count)))
-        except Wrong as err:
+        except WrongTensor as err:
             problems.append(Problem(name[:100], None, str(err)))
     if problems:
         raise InvalidInput(problems)
-    return Columns({tensor.name: tensor.values for tensor in tensors}, one_count(tensors))
+    return ColumnRows({tensor.name: tensor.values for tensor in tensors}, one_count(tensors))
 
 
 def _typed(contents: Any, datatype: str, count: int) -> np.ndarray | list[str]:
@@ -100,13 +100,13 @@ def _typed(contents: Any, datatype: str, count: int) -> np.ndarray | list[str]:
     field = _CONTENTS[datatype]
     values = getattr(contents, field)
     if len(values) != count:
-        raise Wrong(f"shape says {count} values, {field} has {len(values)}")
+        raise WrongTensor(f"shape says {count} values, {field} has {len(values)}")
     if datatype != "BYTES":
         return np.array(values, dtype=NUMERIC[datatype])
     try:
         return [value.decode() for value in values]
     except UnicodeDecodeError as err:
-        raise Wrong(f"BYTES are UTF-8 texts: {err}") from err
+        raise WrongTensor(f"BYTES are UTF-8 texts: {err}") from err
 
 
 def read_parameters(entries: Iterable[Any]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 
 from serving.contract.segments import STREAM_END
-from serving.engine.answer import Answer, labels
+from serving.engine.answer import Answer, list_labels
 from serving.http.messages import ARROW, Response
 from serving.problems import RequestRefused
 
@@ -56,6 +56,6 @@ def _labels(answer: Answer) -> pa.Array:
     contract, scores = answer.contract, answer.scores
     assert scores is not None
     if contract.kind != "binary":
-        return pa.array(labels(contract, scores))
+        return pa.array(list_labels(contract, scores))
     limit = 0.5 if contract.threshold is None else contract.threshold
     return pa.array(contract.classes).take(pa.array((scores >= limit).astype(np.int8)))

@@ -17,8 +17,8 @@ from serving.engine.answer import Answer
 from serving.http.messages import Headers, Request, Response, json_response
 from serving.http.rest import KEY, header_deadline
 from serving.problems import RequestRefused
-from serving.rows.plain_tensors import plain_matrix
-from serving.rows.row_shapes import Columns
+from serving.rows.plain_tensors import read_float_matrix
+from serving.rows.row_shapes import ColumnRows
 from serving.rows.tensors import one_count, read_tensors, to_bytes
 
 _LENGTH = b"inference-header-content-length"
@@ -69,7 +69,7 @@ async def infer(context: Context, request: Request) -> Response:
     content = parse_json(header)
     if not isinstance(content, dict):
         raise RequestRefused('the body is an object {"inputs": [tensors]}')
-    given = plain_matrix(content.get("inputs"), binary) or _columns(content.get("inputs"), binary)
+    given = read_float_matrix(content.get("inputs"), binary) or _columns(content.get("inputs"), binary)
     asked, names = _parameters(content), _outputs(content)
     options = read_options(asked)
     answer = await context.engine.infer(
@@ -85,9 +85,9 @@ async def infer(context: Context, request: Request) -> Response:
     return _respond(answer, content.get("id"), [(tensor, names.get(tensor.name, all_binary)) for tensor in tensors])
 
 
-def _columns(inputs: Any, binary: memoryview) -> Columns:
+def _columns(inputs: Any, binary: memoryview) -> ColumnRows:
     tensors = read_tensors(inputs, binary)
-    return Columns({tensor.name: tensor.values for tensor in tensors}, one_count(tensors))
+    return ColumnRows({tensor.name: tensor.values for tensor in tensors}, one_count(tensors))
 
 
 def _version(request: Request) -> str | None:

@@ -6,7 +6,7 @@ The page fetches nothing from elsewhere.
 from typing import Any
 
 from serving.contract.fields import Contract, Field
-from serving.models.served_models import Models
+from serving.models.served_models import ServedModels
 from serving.rows.reader import LONGEST_TEXT
 
 _TEXTS = {"type": "string"}
@@ -14,7 +14,7 @@ _JSON = "application/json"
 _TYPES = {"number": "number", "integer": "integer", "boolean": "boolean", "text": "string"}
 
 
-def document(models: Models) -> dict[str, Any]:
+def document(models: ServedModels) -> dict[str, Any]:
     """OpenAPI 3.1 for everything this worker answers."""
     paths: dict[str, Any] = {
         "/releases": {"get": _get("Open doors; what is served, from which bundles, on which provider")},

@@ -32,7 +32,7 @@ _MOST_ROWS = 8_192  # of large requests that share a batch
 _TOGETHER = 4_096  # small requests that share a batch
 
 
-def in_parts(records: Sequence[Any]) -> Iterator[Sequence[Any]]:
+def split_into_batches(records: Sequence[Any]) -> Iterator[Sequence[Any]]:
     """What makes one batch: a few large requests, or many small ones."""
     part: list[Any] = []
     rows = 0
@@ -48,7 +48,7 @@ def in_parts(records: Sequence[Any]) -> Iterator[Sequence[Any]]:
     yield from (small[begin : begin + _TOGETHER] for begin in range(0, len(small), _TOGETHER))
 
 
-def to_batch(records: Sequence[Any]) -> pa.RecordBatch:
+def build_batch(records: Sequence[Any]) -> pa.RecordBatch:
     """Columns for records of one model and one layout of rows."""
     # Not zip(*records): thousands of iterators at once cost ten times as much.
     ids, times, keys, rows, standings, generations, entities, packed, scores, latencies, whys = (

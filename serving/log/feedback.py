@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from serving.contract.segments import Writer, close_orphans
 from serving.models.bandits import Bandits
-from serving.models.served_models import Served, Standing
+from serving.models.served_models import ServedArm, ServedModel
 from serving.problems import InvalidInput, Overloaded, Problem
 from serving.telemetry.meter import Meters
 
@@ -37,7 +37,7 @@ _LONGEST = 1_000  # characters of an outcome
 _FIELDS = {"request_id", "row", "outcome", "reward"}
 
 
-class Outcome(NamedTuple):
+class ReportedOutcome(NamedTuple):
     model: str
     request_id: str
     row: int
@@ -65,13 +65,13 @@ class Feedback:
         self._model_now = model_now
         self._root, self._worker, self._bandits, self._meters = root, worker, bandits, meters
         self._most_rows, self._segment, self._clock = most_rows, segment, clock
-        self._waiting: deque[Outcome] = deque()
+        self._waiting: deque[ReportedOutcome] = deque()
         self._rewarded: OrderedDict[tuple[str, int], None] = OrderedDict()
         self._writing = threading.Lock()
         self._writers: dict[str, Writer] = {}
         self.lost = 0
 
-    def take(self, served: Served, items: list[Any]) -> int:
+    def take(self, served: ServedModel, items: list[Any]) -> int:
         """Keep these outcomes; InvalidInput lists everything that is wrong with any of them."""
         if not 0 < len(items) <= self._most_rows:
             raise InvalidInput(f"a request brings 1 to {self._most_rows:,} outcomes")
@@ -84,9 +84,9 @@ class Feedback:
         now = self._model_now(model)
         for item in items:
             row, reward = item.get("row", 0), _reward(item)
-            arm = arm_of(served, item["request_id"])
+            arm = find_arm(served, item["request_id"])
             self._waiting.append(
-                Outcome(
+                ReportedOutcome(
                     model, item["request_id"], row, now, json.dumps(item["outcome"], ensure_ascii=False),
                     reward, arm.name if arm else None,
                 )
@@ -122,7 +122,7 @@ class Feedback:
             self._rewarded.popitem(last=False)
         return True
 
-    def _write(self, model: str, outcomes: list[Outcome]) -> None:
+    def _write(self, model: str, outcomes: list[ReportedOutcome]) -> None:
         columns = list(zip(*outcomes, strict=True))
         times = pa.array([int(t * 1e6) for t in columns[3]], pa.int64()).cast(SCHEMA.field("time").type)
         arrays = [pa.array(columns[1]), pa.array(columns[2], pa.int32()), times]
@@ -141,7 +141,7 @@ class Feedback:
             self.lost += len(outcomes)
 
 
-def arm_of(served: Served, request_id: str) -> Standing | None:
+def find_arm(served: ServedModel, request_id: str) -> ServedArm | None:
     """The arm that answered, where the request belongs to the generation that is served now."""
     tail = request_id.rpartition("-")[2]
     return next((arm for arm in served.arms.values() if arm.tail == tail), None)

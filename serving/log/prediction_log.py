@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from serving.contract.segments import Writer, close_orphans
-from serving.log.columns import in_parts, to_batch
-from serving.models.served_models import Standing
+from serving.log.columns import build_batch, split_into_batches
+from serving.models.served_models import ServedArm
 from serving.rows.reader import Packed
 
 _CLOSE_AFTER = 60.0  # seconds in which a segment takes rows
@@ -31,7 +31,7 @@ class Record(NamedTuple):
     time: float  # seconds since 1970, of the model's clock
     key: str
     rows: int
-    standing: Standing  # who answered, or the champion that could not
+    standing: ServedArm  # who answered, or the champion that could not
     generation: int
     entities: Mapping[str, Any] | None  # entity key → values, one for each row
     packed: Packed | None  # None: the rows were never packed
@@ -80,7 +80,7 @@ class PredictionLog:
             self._bytes = 0  # what comes in meanwhile is counted with the next
             for kind, waiting in tuple(self._waiting.items()):
                 if records := [waiting.popleft() for _ in range(len(waiting))]:
-                    for part in in_parts(records):
+                    for part in split_into_batches(records):
                         self._write(kind, part)
             for writer in self._writers.values():
                 self._close_due(writer)
@@ -115,7 +115,7 @@ class PredictionLog:
 
     def _write(self, kind: str, records: Sequence[Record]) -> None:
         try:
-            batch = to_batch(records)
+            batch = build_batch(records)
         except Exception:  # noqa: BLE001 - whatever a record holds, the others are written
             if len(records) > 1:  # one bad record costs itself, not those that were flushed with it
                 half = len(records) // 2

@@ -7,7 +7,7 @@ from serving.contract.release import Arm, Guards, Release, Role, Strategy
 from serving.settings.endpoint import Settings
 
 
-def baked_release(settings: Settings) -> Release | None:
+def open_baked_release(settings: Settings) -> Release | None:
     """A Bento's own bundle, as the release that holds while there is none for its model."""
     if settings.baked is None:
         return None

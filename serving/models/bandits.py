@@ -8,10 +8,10 @@ import fcntl
 import logging
 from pathlib import Path
 
-from serving.contract.atomic import swap_in
+from serving.contract.atomic import replace_file
 from serving.contract.release import BANDITS, Release
 from serving.contract.strict_json import Refused
-from serving.models.router import BanditState, begin, state_from_json, state_to_json, update
+from serving.models.router import BanditState, add_reward, start_state, state_from_json, state_to_json
 
 _log = logging.getLogger("serving.models.bandits")
 
@@ -29,7 +29,7 @@ class Bandits:
         if release.strategy not in BANDITS:
             return None
         generation, state = self._states.get(release.model, (-1, None))
-        return state if generation == release.generation else begin(release, state)
+        return state if generation == release.generation else start_state(release, state)
 
     def earn(self, release: Release, arm: str, reward: float) -> None:
         """Note a reward; `settle` brings it to disk."""
@@ -49,18 +49,18 @@ class Bandits:
         with (self._folder / f".{release.model}.lock").open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             before = _read(path)
-            state = begin(release, before)
+            state = start_state(release, before)
             for of, arm, reward in waiting:
                 if of.model == release.model and of.generation == release.generation:
                     state = _earned(state, arm, reward)
             if state != before:
-                swap_in(path, state_to_json(state))
+                replace_file(path, state_to_json(state))
         return state
 
 
 def _earned(state: BanditState, arm: str, reward: float) -> BanditState:
     try:
-        return update(state, arm, reward)
+        return add_reward(state, arm, reward)
     except ValueError as err:
         _log.warning("a reward does not count: %s", err)
         return state

@@ -11,7 +11,7 @@ _LEAST = 5  # failures before it may open
 _LONGEST = 64  # most times the first pause
 
 
-class State(StrEnum):
+class BreakerState(StrEnum):
     CLOSED = "closed"
     OPEN = "open"
     HALF_OPEN = "half_open"
@@ -23,7 +23,7 @@ class Breaker:
     __slots__ = ("_failures", "_opened", "_pause", "_pauses", "_share", "_successes", "state")
 
     def __init__(self, *, share: float, pause: float) -> None:
-        self.state = State.CLOSED
+        self.state = BreakerState.CLOSED
         self._share = share
         self._pause = pause
         self._pauses = 1  # doubles with each failed trial
@@ -33,26 +33,26 @@ class Breaker:
 
     def allows(self, now: float) -> bool:
         """May this call go through? In half-open state only the first one may."""
-        if self.state is State.CLOSED:
+        if self.state is BreakerState.CLOSED:
             return True
-        if self.state is State.OPEN and now - self._opened >= self._pause * self._pauses:
-            self.state = State.HALF_OPEN
+        if self.state is BreakerState.OPEN and now - self._opened >= self._pause * self._pauses:
+            self.state = BreakerState.HALF_OPEN
             self._opened = now
             return True
-        if self.state is State.HALF_OPEN and now - self._opened >= self._pause * self._pauses:
+        if self.state is BreakerState.HALF_OPEN and now - self._opened >= self._pause * self._pauses:
             self._opened = now  # the trial never came back
             return True
         return False
 
     def succeeded(self) -> None:
-        if self.state is not State.CLOSED:
-            self.state, self._failures, self._successes, self._pauses = State.CLOSED, 0, 0, 1
+        if self.state is not BreakerState.CLOSED:
+            self.state, self._failures, self._successes, self._pauses = BreakerState.CLOSED, 0, 0, 1
         elif self._failures:
             self._count(success=True)
 
     def failed(self, now: float) -> None:
         self._count(success=False)
-        if self.state is State.HALF_OPEN:
+        if self.state is BreakerState.HALF_OPEN:
             self._pauses = min(self._pauses * 2, _LONGEST)
             self._open(now)
         elif self._failures >= _LEAST and self._failures > self._share * (self._failures + self._successes):
@@ -69,4 +69,4 @@ class Breaker:
             self._successes //= 2
 
     def _open(self, now: float) -> None:
-        self.state, self._opened = State.OPEN, now
+        self.state, self._opened = BreakerState.OPEN, now

@@ -42,7 +42,7 @@ class Timing:
         return self.one + max(self.batch - self.one, 0.0) * (rows - 1) / (_BATCH - 1)
 
 
-class Loaded:
+class LoadedModel:
     """Ready to answer. `score` takes packed rows and gives what the graph gives."""
 
     def __init__(self, bundle: Bundle, session: Session, *, most_rows: int, timing: Timing) -> None:
@@ -50,7 +50,7 @@ class Loaded:
         self.provider = session.provider
         self.reader = Reader(bundle.contract, most_rows=most_rows)
         self.timing = timing
-        self.score = scorer(session)
+        self.score = build_scorer(session)
         self.layout = _layout(bundle.contract)
         self.batched = timing.batching_pays or timing.slow
         self.row_bytes = 8 * len(bundle.contract.numbers) + 64 * len(bundle.contract.categories)  # in memory, about
@@ -58,16 +58,16 @@ class Loaded:
         self.default_log_key = f"{bundle.contract.model}/default-{bundle.digest[:8]}"
 
 
-def load(path: Path, provider: str, *, threads: int, most_rows: int) -> Loaded:
+def load_model(path: Path, provider: str, *, threads: int, most_rows: int) -> LoadedModel:
     """Open, verify, warm up. CorruptBundleError where the golden answers are not the expected ones."""
     bundle = open_bundle(path)
     session = bundle.session(provider, threads=threads)
     if wrong := bundle.check_golden(session):
         raise CorruptBundleError(f"{path.name[:12]} on {session.provider}: {'; '.join(wrong)}")
-    return Loaded(bundle, session, most_rows=most_rows, timing=_measure(bundle, session))
+    return LoadedModel(bundle, session, most_rows=most_rows, timing=_measure(bundle, session))
 
 
-def scorer(session: Session) -> Score:
+def build_scorer(session: Session) -> Score:
     """From packed rows to the graph's answer. Numbers may lie column by column; the graph wants rows."""
     run: Any = session.raw.run  # typed for every kind of output; these are arrays
     outputs, in_rows = [session.contract.outputs[0].name], np.ascontiguousarray
@@ -83,7 +83,7 @@ def _measure(bundle: Bundle, session: Session) -> Timing:
     contract = bundle.contract
     rows = [request["row"] for request in bundle.golden["requests"]]
     many = [rows[i % len(rows)] for i in range(_BATCH)]
-    score = scorer(session)
+    score = build_scorer(session)
     one = Packed(*pack_rows(many[:1], contract.numbers, contract.categories), ())
     batch = Packed(*pack_rows(many, contract.numbers, contract.categories), ())
     return Timing(_median(score, one), _median(score, batch))

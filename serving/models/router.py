@@ -62,7 +62,7 @@ Route = Callable[[str, BanditState | None, Random], Choice]
 Pick = Callable[[str, BanditState | None, Random], int]  # the index of the answering arm
 
 
-def router(release: Release) -> Route:
+def build_router(release: Release) -> Route:
     """The function that routes each request of this release.
 
     It takes the request's key, the bandit's state (None for other strategies) and the source of randomness.
@@ -73,11 +73,11 @@ def router(release: Release) -> Route:
     if shadow is None:
         return lambda key, state, draw: alone[pick(key, state, draw)]
     copied = tuple(Choice(arm, shadow) for arm in release.answering)
-    point, limit = sticky("shadow", release.salt), round(shadow.weight * _POINTS)
+    point, limit = sticky_point("shadow", release.salt), round(shadow.weight * _POINTS)
     return lambda key, state, draw: (copied if point(key) < limit else alone)[pick(key, state, draw)]
 
 
-def sticky(purpose: str, salt: str) -> Callable[[str], int]:
+def sticky_point(purpose: str, salt: str) -> Callable[[str], int]:
     """A hash of keys into [0, 2^64), independent for each purpose and salt."""
     begun = blake2b(f"{purpose}\0{salt}\0".encode(), digest_size=8)
     copy, from_bytes = begun.copy, int.from_bytes
@@ -90,7 +90,7 @@ def sticky(purpose: str, salt: str) -> Callable[[str], int]:
     return point
 
 
-def begin(release: Release, before: BanditState | None = None) -> BanditState:
+def start_state(release: Release, before: BanditState | None = None) -> BanditState:
     """The state for this release: what each arm earned with the same bundle, nothing for new ones."""
     if release.bandit is None:
         raise ValueError(f"{release.model}: strategy {release.strategy} learns nothing; it has no bandit state")
@@ -100,7 +100,7 @@ def begin(release: Release, before: BanditState | None = None) -> BanditState:
     return BanditState(release.bandit.reward, tuple(known.get((new.arm, new.bundle), new) for new in fresh))
 
 
-def update(state: BanditState, arm: str, reward: float) -> BanditState:
+def add_reward(state: BanditState, arm: str, reward: float) -> BanditState:
     """The state after one more reward."""
     problems = []
     if arm not in {rewards.arm for rewards in state.arms}:
@@ -154,12 +154,12 @@ def _pick(release: Release) -> Pick:
 
 
 def _canary(release: Release, champion: int, canary: int) -> Pick:
-    point, limit = sticky("canary", release.salt), round(release.answering[canary].weight * _POINTS)
+    point, limit = sticky_point("canary", release.salt), round(release.answering[canary].weight * _POINTS)
     return lambda key, state, draw: canary if point(key) < limit else champion
 
 
 def _ab_test(release: Release) -> Pick:
-    point = sticky("ab_test", release.salt)
+    point = sticky_point("ab_test", release.salt)
     edges = [round(edge * _POINTS) for edge in accumulate(arm.weight for arm in release.answering)]
     edges[-1] = _POINTS  # weights add up to 1 but for rounding
     return lambda key, state, draw: bisect_right(edges, point(key))

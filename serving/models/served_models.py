@@ -13,8 +13,8 @@ from pathlib import Path
 from serving.contract.bundle import CorruptBundleError, ProviderError
 from serving.contract.release import Arm, Release, ReleaseError, Role, read_release
 from serving.models.breaker import Breaker
-from serving.models.loaded_model import Loaded
-from serving.models.router import Route, router
+from serving.models.loaded_model import LoadedModel
+from serving.models.router import Route, build_router
 from serving.telemetry.meter import Meter, Meters
 
 _PAUSE = 1.0  # seconds until a failed load is tried again; doubles
@@ -27,12 +27,12 @@ class CannotServe(Exception):
     """A release that this worker cannot serve; the message says every reason."""
 
 
-class Standing:
+class ServedArm:
     """One arm as this worker serves it: the loaded bundle, its breaker and its meter."""
 
     __slots__ = ("breaker", "digest", "index", "loaded", "meter", "name", "role", "tail", "version")
 
-    def __init__(self, arm: Arm, loaded: Loaded, meter: Meter, breaker: Breaker, tail: str) -> None:
+    def __init__(self, arm: Arm, loaded: LoadedModel, meter: Meter, breaker: Breaker, tail: str) -> None:
         self.name, self.version, self.role = arm.name, arm.version, str(arm.role)
         self.digest = arm.bundle
         self.loaded, self.meter, self.breaker = loaded, meter, breaker
@@ -40,18 +40,18 @@ class Standing:
 
 
 @dataclass(frozen=True)
-class Served:
+class ServedModel:
     """One generation of one model, ready."""
 
     release: Release
     route: Route
-    arms: dict[str, Standing]
-    champion: Standing
-    previous: Standing | None
-    ladders: dict[str, tuple[Standing, ...]]  # arm → who answers, in this order
-    only: Standing | None  # the arm that answers every request, where there is but one
+    arms: dict[str, ServedArm]
+    champion: ServedArm
+    previous: ServedArm | None
+    fallbacks: dict[str, tuple[ServedArm, ...]]  # arm → who answers, in this order
+    only: ServedArm | None  # the arm that answers every request, where there is but one
 
-    def by_version(self, version: str) -> Standing | None:
+    def by_version(self, version: str) -> ServedArm | None:
         return next((arm for arm in self.arms.values() if arm.version == version), None)
 
 
@@ -65,7 +65,7 @@ class Trouble:
     again: float  # clock time of the next try
 
 
-class Models:
+class ServedModels:
     """Every model that has a release, at the newest generation that could be loaded."""
 
     def __init__(
@@ -74,7 +74,7 @@ class Models:
         bundles: Path,
         *,
         meters: Meters,
-        load_bundle: Callable[[Path, str], Loaded],
+        load_bundle: Callable[[Path, str], LoadedModel],
         baked: Release | None = None,
         baked_path: Path | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -83,9 +83,9 @@ class Models:
         self._meters, self._load, self._clock = meters, load_bundle, clock
         self._baked, self._baked_path = baked, baked_path
         self._seen: dict[str, tuple[int, ...]] = {}
-        self.held: dict[tuple[str, str], Loaded] = {}  # (digest, provider) → what is in memory
+        self.in_memory: dict[tuple[str, str], LoadedModel] = {}  # (digest, provider) → what is in memory
         self._versions: dict[str, str] = {}  # digest → version, of every release seen
-        self.served: dict[str, Served] = {}
+        self.served: dict[str, ServedModel] = {}
         self.troubles: dict[str, Trouble] = {}
         self.rounds = 0
 
@@ -161,7 +161,7 @@ class Models:
         if attempts == 1:
             _log.error("%s: generation %s is not served: %s", model, generation, reason)
 
-    def _build(self, release: Release) -> Served:
+    def _build(self, release: Release) -> ServedModel:
         digests = dict.fromkeys(arm.bundle for arm in release.arms)
         loaded, problems = {}, []
         for digest in (*digests, *([release.fallback] if release.fallback else [])):
@@ -173,36 +173,36 @@ class Models:
             raise CannotServe("; ".join(problems))
         return self._assemble(release, loaded)
 
-    def _get(self, digest: str, release: Release) -> Loaded:
+    def _get(self, digest: str, release: Release) -> LoadedModel:
         key = (digest, str(release.provider))
-        if key not in self.held:
+        if key not in self.in_memory:
             path = self._baked_path if release is self._baked else None
             loaded = self._load(path or self._bundles / digest, str(release.provider))
             if loaded.contract.model != release.model:
                 raise CannotServe(f"belongs to {loaded.contract.model}, not to {release.model}")
-            self.held[key] = loaded
-        return self.held[key]
+            self.in_memory[key] = loaded
+        return self.in_memory[key]
 
-    def _assemble(self, release: Release, loaded: dict[str, Loaded]) -> Served:
-        standing = {
-            arm.name: self._standing(release, arm, loaded[arm.bundle], index) for index, arm in enumerate(release.arms)
+    def _assemble(self, release: Release, loaded: dict[str, LoadedModel]) -> ServedModel:
+        served = {
+            arm.name: self._serve_arm(release, arm, loaded[arm.bundle], index) for index, arm in enumerate(release.arms)
         }
-        champion = standing[release.champion.name]
+        champion = served[release.champion.name]
         previous = None
         self._versions |= {arm.bundle: arm.version for arm in release.arms}
         if release.fallback:
             version = self._versions.get(release.fallback, release.fallback[:12])
             arm = Arm("previous", version, release.fallback, Role.CHAMPION, 0.0)
-            previous = self._standing(release, arm, loaded[release.fallback], len(release.arms))
+            previous = self._serve_arm(release, arm, loaded[release.fallback], len(release.arms))
         rest = (champion, *([previous] if previous else []))
-        ladders = {name: (arm, *(other for other in rest if other is not arm)) for name, arm in standing.items()}
-        alone = len(release.arms) == 1
-        return Served(release, router(release), standing, champion, previous, ladders, champion if alone else None)
+        fallbacks = {name: (arm, *(other for other in rest if other is not arm)) for name, arm in served.items()}
+        only = champion if len(release.arms) == 1 else None
+        return ServedModel(release, build_router(release), served, champion, previous, fallbacks, only)
 
-    def _standing(self, release: Release, arm: Arm, loaded: Loaded, index: int) -> Standing:
+    def _serve_arm(self, release: Release, arm: Arm, loaded: LoadedModel, index: int) -> ServedArm:
         breaker = Breaker(share=release.guards.error_share, pause=_BREAKER_PAUSE)
         meter = self._meters.of(release.model, arm.version, arm.name)
-        return Standing(arm, loaded, meter, breaker, f"{release.generation:x}.{index:x}")
+        return ServedArm(arm, loaded, meter, breaker, f"{release.generation:x}.{index:x}")
 
     def _forget(self) -> None:
         """Let go of bundles that no release names any more."""
@@ -211,5 +211,5 @@ class Models:
             for served in self.served.values()
             for arm in (*served.arms.values(), *([served.previous] if served.previous else []))
         }
-        for key in self.held.keys() - used:
-            del self.held[key]
+        for key in self.in_memory.keys() - used:
+            del self.in_memory[key]

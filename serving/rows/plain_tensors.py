@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from serving.rows.row_shapes import Matrix
+from serving.rows.row_shapes import MatrixRows
 
 _NUMBERS = frozenset({float, int})
 
 
-def plain_matrix(inputs: Any, binary: memoryview) -> Matrix | None:
+def read_float_matrix(inputs: Any, binary: memoryview) -> MatrixRows | None:
     """All tensors of a request at once."""
     try:
         shape = inputs[0]["shape"]
@@ -25,7 +25,7 @@ def plain_matrix(inputs: Any, binary: memoryview) -> Matrix | None:
         values = _packed(inputs, rows, binary) if len(binary) else _spoken(inputs, rows)
     except (TypeError, KeyError, IndexError, ValueError, OverflowError):
         return None
-    return None if values is None else Matrix(names, values.reshape(len(names), rows))
+    return None if values is None else MatrixRows(names, values.reshape(len(names), rows))
 
 
 def _spoken(inputs: list[Mapping[str, Any]], rows: int) -> np.ndarray | None:

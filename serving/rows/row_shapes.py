@@ -13,7 +13,7 @@ from serving.rows.reader import Packed, Reader
 _FLOATS = (pa.float64(), pa.float32())
 
 
-class Given(Protocol):
+class RequestRows(Protocol):
     """Rows of one request."""
 
     def pack(self, reader: Reader) -> Packed:
@@ -55,7 +55,7 @@ class NamedRows:
         return self.rows
 
 
-class Columns:
+class ColumnRows:
     """One array for each field, as tensors bring them: float64 or bool arrays for numbers, lists of text."""
 
     __slots__ = ("columns", "count")
@@ -105,7 +105,7 @@ class Columns:
         return [dict(zip(names, row, strict=True)) for row in zip(*values, strict=True)]
 
 
-class Matrix:
+class MatrixRows:
     """Tensors of plain numbers, the most of them: one row of `values` for each name."""
 
     __slots__ = ("names", "values")
@@ -122,8 +122,8 @@ class Matrix:
             _check_whole(reader, numbers)
         return reader.checked(numbers, np.empty((len(numbers), 0), dtype=object))
 
-    def columns(self) -> Columns:
-        return Columns(dict(zip(self.names, self.values, strict=True)), self.values.shape[1])
+    def columns(self) -> ColumnRows:
+        return ColumnRows(dict(zip(self.names, self.values, strict=True)), self.values.shape[1])
 
     def entities(self, names: Sequence[str]) -> Mapping[str, list[Any]] | None:
         return self.columns().entities(names)

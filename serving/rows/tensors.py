@@ -39,7 +39,7 @@ class Tensor(NamedTuple):
     values: np.ndarray | list[str]
 
 
-class Wrong(ValueError):
+class WrongTensor(ValueError):
     """What is wrong with one tensor."""
 
 
@@ -56,7 +56,7 @@ def read_tensors(inputs: Any, binary: memoryview) -> list[Tensor]:
         try:
             tensor, binary = _tensor(name, item, binary)
             tensors.append(tensor)
-        except Wrong as err:
+        except WrongTensor as err:
             problems.append(Problem(name[:100], None, str(err)))
         if name in names:
             problems.append(Problem(name[:100], None, "stands twice"))
@@ -79,16 +79,16 @@ def one_count(tensors: Sequence[Tensor]) -> int:
 def _tensor(name: str, item: Mapping[str, Any], binary: memoryview) -> tuple[Tensor, memoryview]:
     datatype, shape, parameters = item.get("datatype"), item.get("shape"), item.get("parameters")
     if not isinstance(datatype, str) or datatype not in TYPES:
-        raise Wrong(f"datatype is one of {', '.join(TYPES)}")
+        raise WrongTensor(f"datatype is one of {', '.join(TYPES)}")
     if not isinstance(shape, list) or not is_column(shape):
-        raise Wrong("shape is [n] or [n, 1]")
+        raise WrongTensor("shape is [n] or [n, 1]")
     if parameters is not None and not isinstance(parameters, dict):
-        raise Wrong("parameters is an object")
+        raise WrongTensor("parameters is an object")
     size = parameters.get("binary_data_size") if parameters else None
     if size is None:
         return Tensor(name, datatype, shape, _from_json(item.get("data"), datatype, shape[0])), binary
     if type(size) is not int or not 0 <= size <= len(binary):
-        raise Wrong(f"binary_data_size is {size!r}, {len(binary)} bytes are left")
+        raise WrongTensor(f"binary_data_size is {size!r}, {len(binary)} bytes are left")
     return Tensor(name, datatype, shape, from_bytes(binary[:size], datatype, shape[0])), binary[size:]
 
 
@@ -101,22 +101,22 @@ def is_column(shape: Sequence[Any]) -> bool:
 
 def _from_json(data: Any, datatype: str, count: int) -> np.ndarray | list[str]:
     if not isinstance(data, list):
-        raise Wrong("data is a list, or parameters say binary_data_size")
+        raise WrongTensor("data is a list, or parameters say binary_data_size")
     if data and isinstance(data[0], list):
         data = [value for row in data for value in (row if isinstance(row, list) else [row])]
     if len(data) != count:
-        raise Wrong(f"shape says {count} values, data has {len(data)}")
+        raise WrongTensor(f"shape says {count} values, data has {len(data)}")
     types = set(map(type, data))
     if datatype == "BYTES":
         if types - {str, type(None)}:
-            raise Wrong("BYTES are texts")
+            raise WrongTensor("BYTES are texts")
         return ["" if value is None else value for value in data]
     if wrong := types - _TAKES[datatype]:
-        raise Wrong(f"{datatype} takes other values than {', '.join(sorted(kind.__name__ for kind in wrong))}")
+        raise WrongTensor(f"{datatype} takes other values than {', '.join(sorted(kind.__name__ for kind in wrong))}")
     try:
         return np.array(data, dtype=NUMERIC[datatype])
     except (OverflowError, ValueError) as err:
-        raise Wrong(str(err)[:200]) from err
+        raise WrongTensor(str(err)[:200]) from err
 
 
 def from_bytes(content: memoryview | bytes, datatype: str, count: int) -> np.ndarray | list[str]:
@@ -125,7 +125,7 @@ def from_bytes(content: memoryview | bytes, datatype: str, count: int) -> np.nda
         return _texts(content, count)
     kind = NUMERIC[datatype]
     if len(content) != count * kind.itemsize:
-        raise Wrong(f"{count} values of {datatype} are {count * kind.itemsize} bytes, not {len(content)}")
+        raise WrongTensor(f"{count} values of {datatype} are {count * kind.itemsize} bytes, not {len(content)}")
     if datatype == "BOOL":
         return np.frombuffer(content, dtype=np.uint8) != 0
     return np.frombuffer(content, dtype=kind)
@@ -139,12 +139,12 @@ def _texts(content: memoryview | bytes, count: int) -> list[str]:
             (length,) = struct.unpack_from("<I", whole, place)
             place += 4 + length
             if place > len(whole):
-                raise Wrong("a text is longer than what is left")
+                raise WrongTensor("a text is longer than what is left")
             texts.append(whole[place - length : place].decode())
     except (struct.error, UnicodeDecodeError) as err:
-        raise Wrong(f"BYTES are UTF-8 texts, each after its length: {err}") from err
+        raise WrongTensor(f"BYTES are UTF-8 texts, each after its length: {err}") from err
     if len(texts) != count:
-        raise Wrong(f"shape says {count} values, there are {len(texts)}")
+        raise WrongTensor(f"shape says {count} values, there are {len(texts)}")
     return texts
 
 

@@ -12,7 +12,7 @@ from enum import StrEnum
 from serving.doors.bodies import parse_json, too_large
 from serving.doors.named_rows import read_named_rows
 from serving.problems import RequestRefused
-from serving.rows.row_shapes import Given
+from serving.rows.row_shapes import RequestRows
 
 DATA = b"data"
 _SHOWN = 1_000  # bytes that are kept of a message that is too large
@@ -58,7 +58,7 @@ def name_of(source: str, message: Message) -> str:
     return f"s{hashlib.sha256(whole.encode()).hexdigest()[:20]}"
 
 
-def read_request(message: Message, most: int) -> tuple[Given, str | None]:
+def read_request(message: Message, most: int) -> tuple[RequestRows, str | None]:
     """Rows and key; RequestRefused where there are none to be had."""
     if DATA not in message.fields:
         told = ", ".join(sorted(name.decode(errors="replace")[:50] for name in message.fields))

@@ -5,7 +5,7 @@ from functools import cache
 from typing import Any
 
 
-def usage() -> Mapping[str, float]:
+def read_gpu_usage() -> Mapping[str, float]:
     """Use and memory of the first visible GPU; empty where there is none."""
     library, handle = _device()
     if library is None:

@@ -51,7 +51,7 @@ _LABELS = Labels._fields
 Gauges = Mapping[str, Mapping[Labels, float]]
 
 
-def own_folder(root: Path) -> Path:
+def claim_metrics_folder(root: Path) -> Path:
     """The folder of this service's workers, named by the process they all come from; those of services gone disappear.
 
     BentoML's own folder is one for all services of a user: two endpoints on one machine would count as one.
@@ -62,7 +62,7 @@ def own_folder(root: Path) -> Path:
     return root / str(os.getppid())
 
 
-class Shared:
+class SharedMetrics:
     """The numbers of this worker, and those of the others as they last wrote them."""
 
     def __init__(

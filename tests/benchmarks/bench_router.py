@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from random import Random
 
 from serving.contract.release import Arm, Bandit, Guards, Provider, Release, Reward, Role, Strategy
-from serving.models.router import begin, router, update
+from serving.models.router import add_reward, build_router, start_state
 
 GOAL_US = 3.0
 TIMES = 100_000
@@ -18,8 +18,8 @@ def release(strategy: Strategy, role: Role, bandit: Bandit | None = None) -> Rel
 
 
 def microseconds(of: Release) -> float:
-    route, draw = router(of), Random(0)
-    state = update(update(begin(of), "a", 1), "b", 0) if of.bandit else None
+    route, draw = build_router(of), Random(0)
+    state = add_reward(add_reward(start_state(of), "a", 1), "b", 0) if of.bandit else None
     return min(timeit.repeat(lambda: route("user-1234567", state, draw), number=TIMES, repeat=5)) / TIMES * 1e6
 
 

@@ -32,7 +32,7 @@ from mlops_assets.resources.registry.ledger import Ledger
 from mlops_assets.resources.release.deployment import Deployment, Told, release_of
 from mlops_assets.resources.release.endpoint import Endpoint
 from mlops_assets.stages.release.step import next_release
-from serving.models.router import router
+from serving.models.router import build_router
 from tests.fakes.registry import FakeRegistry
 from tests.lifecycle.simulator_dagster import Daemon, Instance, Run
 from tests.lifecycle.simulator_parts import START, Faults, Made, Step, answers, no_answers
@@ -106,7 +106,7 @@ class Life:
         self.deployment.change(self.spec, plan, told, self.now)
         self.state, self.entries = self.deployment.state(MODEL), self.ledger.entries(MODEL)
         assert self.state
-        self.step, self.route = Step(), router(release_of(self.spec, self.state))
+        self.step, self.route = Step(), build_router(release_of(self.spec, self.state))
         self.arms = {arm.name: index for index, arm in enumerate(self.state.arms)}
         lost = before.challenger if before and self.state.challenger is None else None
         if lost and lost.number != self.state.champion.number:

@@ -19,7 +19,7 @@ from mlops_assets.domain.release.experiment import (
 )
 from mlops_assets.domain.release.sequential import Sample
 from serving.contract.release import Arm, Bandit, Guards, Provider, Release, Reward, Role, Strategy
-from serving.models.router import begin, router, update
+from serving.models.router import add_reward, build_router, start_state
 
 pytestmark = pytest.mark.simulation
 
@@ -112,14 +112,14 @@ def regret(strategy: Strategy, seed: int, requests: int = 4000) -> float:
         "s",
         datetime(2026, 1, 1, tzinfo=UTC),
     )
-    route, draw, state, late, missed = router(release), Random(seed), None, [], 0.0
-    state = begin(release) if learning else None
+    route, draw, state, late, missed = build_router(release), Random(seed), None, [], 0.0
+    state = start_state(release) if learning else None
     for number in range(requests):
         chosen = route(f"{seed}:{number}", state, draw).arm.name
         missed += max(MEANS.values()) - MEANS[chosen]
         late.append((chosen, float(draw.random() < MEANS[chosen])))
         if state is not None and number >= 50:
-            state = update(state, *late[number - 50])
+            state = add_reward(state, *late[number - 50])
     return missed
 
 

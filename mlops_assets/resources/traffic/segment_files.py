@@ -127,7 +127,7 @@ def _closed(path: Path, problems: list[str]) -> "Iterator[pa.RecordBatch]":
     """Mapped into memory: columns that nobody asks for are not even read from disk."""
     import pyarrow as pa
 
-    from serving.contract.segments import plain
+    from serving.contract.segments import decode_dictionaries
 
     identity = _identity(path)
     ranges = None if identity in _extents else _Ranges()
@@ -135,7 +135,7 @@ def _closed(path: Path, problems: list[str]) -> "Iterator[pa.RecordBatch]":
         problems.append(f"{path}: does not end as a closed segment does; what stands before the cut was read")
     with pa.memory_map(str(path)) as source:
         try:
-            for batch in map(plain, pa.ipc.open_stream(source)):
+            for batch in map(decode_dictionaries, pa.ipc.open_stream(source)):
                 if ranges is not None:
                     ranges.add(batch)
                 yield batch

@@ -17,9 +17,9 @@ from serving.contract.segments import read_batches
 from serving.engine.batching import Batcher
 from serving.engine.engine import Engine
 from serving.log.prediction_log import PredictionLog
-from serving.models.loaded_model import load
-from serving.models.router import begin
-from serving.models.served_models import Models
+from serving.models.loaded_model import load_model
+from serving.models.router import start_state
+from serving.models.served_models import ServedModels
 from serving.problems import InvalidInput, NotFound, Overloaded, TooLate, Unavailable
 from serving.rows.row_shapes import NamedRows
 from serving.telemetry.meter import Meters
@@ -35,11 +35,11 @@ class Place:
         self.folder = folder
         self.meters = Meters()
         self.log = PredictionLog(folder / "predictions", "w1", buffer=10_000_000, segment=10_000_000)
-        self.models = Models(
+        self.models = ServedModels(
             folder / "releases",
             folder / "bundles",
             meters=self.meters,
-            load_bundle=partial(load, threads=1, most_rows=10_000),
+            load_bundle=partial(load_model, threads=1, most_rows=10_000),
         )
         self.engines: list[Engine] = []
 
@@ -186,7 +186,7 @@ def test_a_bandit_routes_by_what_its_arms_earned(place):
     arms = (("champion", place.bundle(1), Role.CHAMPION, 0.5), ("b", place.bundle(2), Role.VARIANT, 0.5))
     made = release(*arms, strategy=Strategy.EPSILON_GREEDY, bandit=bandit(epsilon=0.1, floor=0.05))
     place.serve(made)
-    engine = place.engine(rewards=lambda release: begin(release))
+    engine = place.engine(rewards=lambda release: start_state(release))
     assert {infer(engine, [ROW]).arm for _ in range(50)} == {"champion", "b"}
 
 

@@ -14,9 +14,9 @@ from serving.contract.release import Role, Strategy, write_release
 from serving.contract.segments import read_batches
 from serving.engine.engine import Engine
 from serving.log.prediction_log import PredictionLog
-from serving.models.loaded_model import Loaded, load
-from serving.models.served_models import Models
-from serving.rows.row_shapes import Given, NamedRows
+from serving.models.loaded_model import LoadedModel, load_model
+from serving.models.served_models import ServedModels
+from serving.rows.row_shapes import NamedRows, RequestRows
 from serving.telemetry.meter import Meters
 from tests.serving.graphs import contract, make_bundle, number, release
 
@@ -27,7 +27,7 @@ class Store:
     def __init__(self) -> None:
         self.asked, self.hangs = 0, False
 
-    async def complete(self, given: Given, loaded: Loaded) -> tuple[Given, tuple[str, ...]]:
+    async def complete(self, given: RequestRows, loaded: LoadedModel) -> tuple[RequestRows, tuple[str, ...]]:
         self.asked += 1
         if self.hangs:
             await asyncio.sleep(60)
@@ -44,8 +44,8 @@ def place(tmp_path) -> Iterator[tuple[Engine, Store, Path]]:
         given = contract([number(field)], entity=("tail",))
         arms.append((name, make_bundle(tmp_path / "bundles", given, seed=seed), role, 1.0))
     write_release(tmp_path / "releases" / "delay.json", release(*arms, strategy=Strategy.SHADOW))
-    meters, loading = Meters(), partial(load, threads=1, most_rows=10)
-    models = Models(tmp_path / "releases", tmp_path / "bundles", meters=meters, load_bundle=loading)
+    meters, loading = Meters(), partial(load_model, threads=1, most_rows=10)
+    models = ServedModels(tmp_path / "releases", tmp_path / "bundles", meters=meters, load_bundle=loading)
     models.poll()
     log = PredictionLog(tmp_path / "predictions", "w1", buffer=10**6, segment=10**6)
     engine = Engine(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mlops_assets.resources.traffic.endpoint_log import Traffic
 from serving.contract.release import Role, write_release
-from serving.features.clock import model_clock
+from serving.features.clock import open_model_clock
 from tests.serving.endpoint import in_process
 from tests.serving.graphs import category, contract, make_bundle, number, release
 
@@ -23,7 +23,7 @@ class Wall:
 
 def test_without_a_clock_it_is_wall_time(tmp_path):
     wall = Wall()
-    now = model_clock(tmp_path, wall)
+    now = open_model_clock(tmp_path, wall)
     assert now("m") == 1_000.0
     wall.now = 1_000.5
     assert now("m") == 1_000.5
@@ -32,7 +32,7 @@ def test_without_a_clock_it_is_wall_time(tmp_path):
 def test_a_replayed_model_follows_its_own_clock_at_once(tmp_path):
     wall, file = Wall(), tmp_path / "m.txt"
     file.write_text(THEN.isoformat())
-    now = model_clock(tmp_path, wall)
+    now = open_model_clock(tmp_path, wall)
     assert (now("m"), now("other")) == (THEN.timestamp(), 1_000.0)
     file.write_text("2013-07-03T00:00:00+02:00")
     wall.now += 0.04
@@ -44,7 +44,7 @@ def test_a_replayed_model_follows_its_own_clock_at_once(tmp_path):
 def test_the_file_is_not_looked_at_for_each_request(tmp_path):
     wall, file = Wall(), tmp_path / "m.txt"
     file.write_text(THEN.isoformat())
-    now = model_clock(tmp_path, wall)
+    now = open_model_clock(tmp_path, wall)
     now("m")
     file.unlink()
     assert {now("m") for _ in range(1_000)} == {THEN.timestamp()}
@@ -52,7 +52,7 @@ def test_the_file_is_not_looked_at_for_each_request(tmp_path):
 
 def test_wall_time_that_jumps_back_does_not_stop_the_looking(tmp_path):
     wall, file = Wall(), tmp_path / "m.txt"
-    now = model_clock(tmp_path, wall)
+    now = open_model_clock(tmp_path, wall)
     now("m")
     file.write_text(THEN.isoformat())
     wall.now = 10.0
@@ -62,7 +62,7 @@ def test_wall_time_that_jumps_back_does_not_stop_the_looking(tmp_path):
 def test_an_unreadable_clock_stops_and_fails_no_request(tmp_path, caplog):
     wall, file = Wall(), tmp_path / "m.txt"
     file.write_text(THEN.isoformat())
-    now = model_clock(tmp_path, wall)
+    now = open_model_clock(tmp_path, wall)
     now("m")
     file.write_text("half past eight")
     wall.now += 2

@@ -16,7 +16,7 @@ from feast.repo_config import RepoConfig
 from feast.types import Float64, String, UnixTimestamp
 
 from serving.features.online import OnlineFeatures, open_features
-from serving.models.loaded_model import Loaded, load
+from serving.models.loaded_model import LoadedModel, load_model
 from serving.problems import InvalidInput, Unavailable
 from serving.rows.row_shapes import NamedRows
 from serving.telemetry.meter import Meters
@@ -75,7 +75,7 @@ class Place:
         self.store = apply(folder)
         put(self.store, EWR=(12.0, "rain", NOON - timedelta(hours=1)), JFK=(5.0, "sun", NOON - timedelta(hours=9)))
         digest = make_bundle(folder / "bundles", CONTRACT)
-        self.loaded: Loaded = partial(load, threads=1, most_rows=1_000)(folder / "bundles" / digest, "cpu")
+        self.loaded: LoadedModel = partial(load_model, threads=1, most_rows=1_000)(folder / "bundles" / digest, "cpu")
         self.now = NOON
         self.features: OnlineFeatures = self.opened()
 

@@ -20,9 +20,9 @@ from serving.contract.segments import read_batches
 from serving.engine.answer import Answer
 from serving.engine.engine import Engine
 from serving.log.prediction_log import PredictionLog
-from serving.models.loaded_model import load
-from serving.models.served_models import Models
-from serving.rows.row_shapes import Columns, Given, Matrix, NamedRows, TableRows
+from serving.models.loaded_model import load_model
+from serving.models.served_models import ServedModels
+from serving.rows.row_shapes import ColumnRows, MatrixRows, NamedRows, RequestRows, TableRows
 from serving.telemetry.meter import Meters
 from tests.serving.graphs import category, contract, make_bundle, number, release
 
@@ -43,7 +43,7 @@ class Sent(NamedTuple):
 
     model: str
     values: Values
-    shape: Callable[[Values], Given]
+    shape: Callable[[Values], RequestRows]
     flush: bool  # after this request
 
 
@@ -56,7 +56,7 @@ def contract_of(model: str) -> Any:
 # The shapes. Each gets lists of values and lays them out in memory in its own way.
 
 
-def as_named(values: Values) -> Given:
+def as_named(values: Values) -> RequestRows:
     return NamedRows([dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True)])
 
 
@@ -79,23 +79,23 @@ def _floats(column: list[Any]) -> list[float]:
     return [np.nan if value is None else value for value in column]
 
 
-def as_columns(values: Values, dtype: str, layout: str) -> Given:
+def as_columns(values: Values, dtype: str, layout: str) -> RequestRows:
     if dtype.startswith("int") and any(None in column for column in values.values()):
         dtype = "float64"
-    return Columns(as_arrays(values, dtype, layout), len(next(iter(values.values()))))
+    return ColumnRows(as_arrays(values, dtype, layout), len(next(iter(values.values()))))
 
 
-def as_matrix(values: Values, dtype: str, layout: str) -> Given:
+def as_matrix(values: Values, dtype: str, layout: str) -> RequestRows:
     """Only of numbers, as the protocol's short way; other requests come as columns."""
     if any(isinstance(value, str) for column in values.values() for value in column):
         return as_columns(values, dtype, layout)
     whole = np.array([_floats(column) for column in values.values()], dtype="float64")
     if layout == "strided":
         whole = np.repeat(np.repeat(whole, 2, axis=0), 2, axis=1)[::2, ::2]
-    return Matrix(tuple(values), np.asfortranarray(whole) if layout == "backwards" else whole)
+    return MatrixRows(tuple(values), np.asfortranarray(whole) if layout == "backwards" else whole)
 
 
-def as_table(values: Values, dtype: str, layout: str) -> Given:
+def as_table(values: Values, dtype: str, layout: str) -> RequestRows:
     kind = pa.type_for_alias(dtype)
     columns = {n: pa.array(c, pa.string() if isinstance(c[0], str) else kind) for n, c in values.items()}
     table = pa.table(columns)
@@ -152,8 +152,8 @@ class Endpoint:
             ]
             made = release(*arms, model=model, strategy=Strategy.CANARY)
             write_release(folder / "releases" / f"{model}.json", made)
-        loading = partial(load, threads=1, most_rows=10_000)
-        self.models = Models(folder / "releases", folder / "bundles", meters=Meters(), load_bundle=loading)
+        loading = partial(load_model, threads=1, most_rows=10_000)
+        self.models = ServedModels(folder / "releases", folder / "bundles", meters=Meters(), load_bundle=loading)
         self.models.poll()
         assert not self.models.troubles, self.models.troubles
 
@@ -190,7 +190,7 @@ def endpoint(tmp_path_factory) -> Endpoint:
     return Endpoint(tmp_path_factory.mktemp("endpoint"))
 
 
-def _pair(model: str, shape: Callable[[Values], Given], *sizes: int) -> list[Sent]:
+def _pair(model: str, shape: Callable[[Values], RequestRows], *sizes: int) -> list[Sent]:
     ends = itertools.accumulate((3 * rows for rows in sizes), initial=0)
     return [Sent(model, _values(model, rows, at, 0.0), shape, False) for rows, at in zip(sizes, ends, strict=False)]
 

@@ -17,8 +17,8 @@ from serving.contract.fields import Contract
 from serving.contract.release import Role, write_release
 from serving.contract.segments import Segment, Writer, close_orphans, read_batches
 from serving.log.prediction_log import PredictionLog, Record
-from serving.models.loaded_model import load
-from serving.models.served_models import Models, Standing
+from serving.models.loaded_model import load_model
+from serving.models.served_models import ServedArm, ServedModels
 from serving.rows.reader import Packed
 from serving.telemetry.meter import Meters
 from tests.serving.graphs import category, contract, make_bundle, number, release
@@ -28,21 +28,21 @@ CODED = pa.record_batch({"n": pa.array([1, 2, 3]), "who": pa.array(["a", "b", "a
 
 
 @pytest.fixture
-def standing(tmp_path) -> Standing:
+def standing(tmp_path) -> ServedArm:
     return standing_of(tmp_path, contract([number("distance"), category("carrier")], entity=("tail",)))
 
 
-def standing_of(tmp_path: Path, given: Contract) -> Standing:
+def standing_of(tmp_path: Path, given: Contract) -> ServedArm:
     digest = make_bundle(tmp_path / "bundles", given)
     (tmp_path / "releases" / "delay.json").unlink(missing_ok=True)
     write_release(tmp_path / "releases" / "delay.json", release(("champion", digest, Role.CHAMPION, 1.0)))
-    loading = partial(load, threads=1, most_rows=10)
-    models = Models(tmp_path / "releases", tmp_path / "bundles", meters=Meters(), load_bundle=loading)
+    loading = partial(load_model, threads=1, most_rows=10)
+    models = ServedModels(tmp_path / "releases", tmp_path / "bundles", meters=Meters(), load_bundle=loading)
     models.poll()
     return models.served["delay"].champion
 
 
-def record(standing: Standing, number: int, rows: int = 1) -> Record:
+def record(standing: ServedArm, number: int, rows: int = 1) -> Record:
     packed = Packed(np.full((rows, 1), float(number)), np.full((rows, 1), "AA", dtype=object), ())
     scores = np.linspace(0, 1, rows, dtype=np.float32)
     tails = {"tail": [f"N{i}" for i in range(rows)]}

@@ -1,6 +1,6 @@
 """The circuit breaker's states, one test for each way between them."""
 
-from serving.models.breaker import Breaker, State
+from serving.models.breaker import Breaker, BreakerState
 
 
 def opened() -> Breaker:
@@ -12,7 +12,7 @@ def opened() -> Breaker:
 
 def test_it_opens_after_enough_failures_and_lets_nothing_through():
     breaker = opened()
-    assert breaker.state is State.OPEN
+    assert breaker.state is BreakerState.OPEN
     assert not breaker.allows(11.9)
 
 
@@ -23,13 +23,13 @@ def test_few_failures_among_many_successes_keep_it_closed():
         breaker.succeeded()
     for _ in range(5):
         breaker.failed(now=0.0)
-    assert breaker.state is State.CLOSED
+    assert breaker.state is BreakerState.CLOSED
 
 
 def test_half_open_lets_one_through():
     breaker = opened()
     assert breaker.allows(12.0)
-    assert breaker.state is State.HALF_OPEN
+    assert breaker.state is BreakerState.HALF_OPEN
     assert not breaker.allows(12.1)
 
 
@@ -37,7 +37,7 @@ def test_a_trial_that_succeeds_closes_it():
     breaker = opened()
     breaker.allows(12.0)
     breaker.succeeded()
-    assert breaker.state is State.CLOSED
+    assert breaker.state is BreakerState.CLOSED
     assert breaker.allows(12.1)
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from serving.contract.release import Arm, Bandit, Guards, Provider, Release, Reward, Role, Strategy
 from serving.contract.strict_json import Refused
-from serving.models.router import begin, router, state_from_json, state_to_json, sticky, update
+from serving.models.router import add_reward, build_router, start_state, state_from_json, state_to_json, sticky_point
 
 KEYS = [f"user-{n}" for n in range(20_000)]
 DRAW = Random(0)
@@ -44,7 +44,7 @@ def bandit(strategy: Strategy, arms: int = 3, *, reward=Reward.BINARY, epsilon=0
 
 
 def groups(of: Release) -> dict[str, str]:
-    route = router(of)
+    route = build_router(of)
     return {key: route(key, None, DRAW).arm.name for key in KEYS}
 
 
@@ -59,14 +59,14 @@ def test_a_canary_takes_its_share(weight):
 
 
 def test_the_same_key_finds_the_same_arm_in_another_process():
-    assert sticky("canary", "one")("user-1") == 0x75B39BAC60DAF2ED
+    assert sticky_point("canary", "one")("user-1") == 0x75B39BAC60DAF2ED
     assert groups(canary(0.3)) == groups(canary(0.3))
 
 
 @given(st.floats(0, 1), st.floats(0, 1), st.text(), st.text(alphabet="abc", min_size=1))
 def test_raising_the_weight_only_moves_keys_to_the_canary(one, other, key, salt):
     low, high = sorted((one, other))
-    before, after = (router(canary(w, salt))(key, None, DRAW).arm.role for w in (low, high))
+    before, after = (build_router(canary(w, salt))(key, None, DRAW).arm.role for w in (low, high))
     assert before is Role.CHAMPION or after is Role.CANARY
 
 
@@ -89,7 +89,7 @@ def test_an_ab_test_splits_by_weight():
 @pytest.mark.parametrize("weight", [0.0, 0.1, 1.0])
 def test_a_shadow_gets_copies_and_changes_no_answer(weight):
     arms = arm("old", Role.CHAMPION, 0.5), arm("new", Role.CANARY, 0.5), arm("copy", Role.SHADOW, weight)
-    route = router(release(Strategy.CANARY, *arms))
+    route = build_router(release(Strategy.CANARY, *arms))
     choices = {key: route(key, None, DRAW) for key in KEYS}
     assert {key: choice.arm.name for key, choice in choices.items()} == groups(canary(0.5))
     copied = sum(choice.shadow is not None for choice in choices.values()) / len(KEYS)
@@ -97,19 +97,19 @@ def test_a_shadow_gets_copies_and_changes_no_answer(weight):
 
 
 def test_a_key_that_is_no_proper_text_is_routed():
-    assert router(canary(0.5))("\ud800", None, DRAW).arm.name in ("old", "new")
+    assert build_router(canary(0.5))("\ud800", None, DRAW).arm.name in ("old", "new")
 
 
 @pytest.mark.parametrize("strategy", [Strategy.EPSILON_GREEDY, Strategy.THOMPSON])
 @pytest.mark.parametrize("reward", list(Reward))
 def test_a_bandit_learns_and_keeps_the_floor(strategy, reward):
     of, draw = bandit(strategy, reward=reward, floor=0.05), Random(1)
-    route, state = router(of), begin(of)
+    route, state = build_router(of), start_state(of)
     means, pulls = {"v0": 0.2, "v1": 0.3, "v2": 0.6}, Counter()
     for _ in range(6000):
         chosen = route("key", state, draw).arm.name
         earned = draw.random() < means[chosen] if reward is Reward.BINARY else draw.gauss(means[chosen], 0.5)
-        state = update(state, chosen, float(earned))
+        state = add_reward(state, chosen, float(earned))
         pulls[chosen] += 1
     assert pulls["v2"] > 4500
     assert min(pulls.values()) > 0.04 * 6000
@@ -119,39 +119,39 @@ def test_a_bandit_learns_and_keeps_the_floor(strategy, reward):
 @pytest.mark.parametrize("reward", list(Reward))
 def test_without_rewards_every_arm_is_tried(strategy, reward):
     of, draw = bandit(strategy, reward=reward), Random(2)
-    pulls = Counter(router(of)("key", begin(of), draw).arm.name for _ in range(3000))
+    pulls = Counter(build_router(of)("key", start_state(of), draw).arm.name for _ in range(3000))
     assert min(pulls.values()) > 800
 
 
 @pytest.mark.parametrize("strategy", [Strategy.EPSILON_GREEDY, Strategy.THOMPSON])
 def test_an_arm_whose_feedback_is_late_is_not_flooded(strategy):
     of, draw = bandit(strategy, arms=2, reward=Reward.NUMERIC, epsilon=0.0), Random(3)
-    state = begin(of)
+    state = start_state(of)
     for _ in range(200):
-        state = update(state, "v0", draw.gauss(1.0, 0.1))
-    pulls = Counter(router(of)("key", state, draw).arm.name for _ in range(2000))
+        state = add_reward(state, "v0", draw.gauss(1.0, 0.1))
+    pulls = Counter(build_router(of)("key", state, draw).arm.name for _ in range(2000))
     assert 400 < pulls["v1"] < 1600
 
 
 def test_the_same_randomness_gives_the_same_choices():
     of = bandit(Strategy.THOMPSON)
-    route, state = router(of), update(begin(of), "v1", 1)
+    route, state = build_router(of), add_reward(start_state(of), "v1", 1)
     runs = [[route("k", state, draw).arm.name for _ in range(50)] for draw in (Random(7), Random(7))]
     assert runs[0] == runs[1]
 
 
 def test_a_state_survives_a_restart():
     of = bandit(Strategy.THOMPSON, reward=Reward.NUMERIC)
-    state = update(update(begin(of), "v0", 1.25), "v2", -3.5)
+    state = add_reward(add_reward(start_state(of), "v0", 1.25), "v2", -3.5)
     assert state_from_json(state_to_json(state)) == state
-    assert begin(of, state) == state
+    assert start_state(of, state) == state
 
 
 def test_a_new_version_under_an_old_name_starts_afresh():
     of = bandit(Strategy.THOMPSON, arms=2)
-    state = update(update(begin(of), "v0", 1), "v1", 1)
+    state = add_reward(add_reward(start_state(of), "v0", 1), "v1", 1)
     changed = replace(of, arms=(of.arms[0], replace(of.arms[1], bundle="ff" * 8)))
-    assert [rewards.count for rewards in begin(changed, state).arms] == [1, 0]
+    assert [rewards.count for rewards in start_state(changed, state).arms] == [1, 0]
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def test_a_new_version_under_an_old_name_starts_afresh():
 )
 def test_a_reward_that_cannot_be_is_refused(name, reward, cause):
     with pytest.raises(ValueError, match=cause):
-        update(begin(bandit(Strategy.THOMPSON)), name, reward)
+        add_reward(start_state(bandit(Strategy.THOMPSON)), name, reward)
 
 
 def test_a_broken_state_is_refused_with_every_problem():
@@ -184,12 +184,12 @@ def test_a_state_with_impossible_successes_is_refused(total):
 
 def test_a_bandit_without_its_state_is_an_error():
     with pytest.raises(ValueError, match="begin"):
-        router(bandit(Strategy.THOMPSON))("key", None, DRAW)
+        build_router(bandit(Strategy.THOMPSON))("key", None, DRAW)
     with pytest.raises(ValueError, match="learns nothing"):
-        begin(canary(0.5))
+        start_state(canary(0.5))
 
 
 def test_a_canary_is_routed_without_making_objects():
-    route = router(canary(0.5))
+    route = build_router(canary(0.5))
     arms = {id(route(key, None, DRAW)) for key in KEYS[:200]}
     assert len(arms) == 2

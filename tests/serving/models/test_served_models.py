@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from serving.contract.release import Provider, Release, Role, Strategy, write_release
-from serving.models.loaded_model import load
-from serving.models.served_models import Models
+from serving.models.loaded_model import load_model
+from serving.models.served_models import ServedModels
 from serving.telemetry.meter import Meters
 from tests.serving.graphs import category, contract, make_bundle, number, release
 
@@ -22,11 +22,11 @@ class Place:
     def __init__(self, folder: Path) -> None:
         self.releases, self.bundles = folder / "releases", folder / "bundles"
         self.now = 0.0
-        self.models = Models(
+        self.models = ServedModels(
             self.releases,
             self.bundles,
             meters=Meters(),
-            load_bundle=partial(load, threads=1, most_rows=100),
+            load_bundle=partial(load_model, threads=1, most_rows=100),
             clock=lambda: self.now,
         )
 
@@ -138,7 +138,7 @@ def test_bundles_that_no_release_names_are_let_go(place):
         made = release(("champion", digest, Role.CHAMPION, 1.0), generation=generation, fallback=fallback)
         place.publish(made)
         place.models.poll()
-    assert {digest for digest, _ in place.models.held} == set(digests[1:])
+    assert {digest for digest, _ in place.models.in_memory} == set(digests[1:])
     previous = place.models.served["delay"].previous
     assert previous is not None
     assert previous.version == "1.0.0"

@@ -20,7 +20,7 @@ import psutil
 
 from serving.contract.release import Role, write_release
 from serving.contract.segments import read_batches
-from serving.models.loaded_model import load
+from serving.models.loaded_model import load_model
 from serving.rows.row_shapes import NamedRows
 from tests.serving.graphs import AIRLINES, category, contract, make_bundle, number, release
 
@@ -45,7 +45,7 @@ class Truth:
         return digest
 
     def learn(self, digest: str, generation: int) -> None:
-        loaded = load(self.home / "bundles" / digest, "cpu", threads=1, most_rows=10_000)
+        loaded = load_model(self.home / "bundles" / digest, "cpu", threads=1, most_rows=10_000)
         packed = NamedRows(list(QUESTIONS)).pack(loaded.reader)
         self._answers[f"1.0.{generation}"] = loaded.score(packed)
 

@@ -9,7 +9,7 @@ import pytest
 
 from serving.problems import InvalidInput
 from serving.rows.reader import Reader
-from serving.rows.row_shapes import Columns, NamedRows, TableRows
+from serving.rows.row_shapes import ColumnRows, NamedRows, TableRows
 from tests.serving.graphs import category, contract, number
 
 FIELDS = (
@@ -102,12 +102,12 @@ def test_entity_keys_may_stand_beside_the_fields():
 
 
 def test_infinity_from_a_tensor_is_out_of_any_range():
-    columns = Columns(_columns() | {"distance": np.array([math.inf])}, 1)
+    columns = ColumnRows(_columns() | {"distance": np.array([math.inf])}, 1)
     with pytest.raises(InvalidInput, match="distance, row 0: inf is outside"):
         columns.pack(reader())
     free = Reader(contract([number("distance", lower=None, upper=None)], out_of_range="reject"), most_rows=9)
     with pytest.raises(InvalidInput, match="outside the finite numbers"):
-        Columns({"distance": np.array([-math.inf])}, 1).pack(free)
+        ColumnRows({"distance": np.array([-math.inf])}, 1).pack(free)
 
 
 def _columns() -> dict[str, Any]:
@@ -122,7 +122,7 @@ def _columns() -> dict[str, Any]:
 
 def test_json_tensors_and_arrow_pack_alike():
     expected = NamedRows([ROW]).pack(reader())
-    for given in (Columns(_columns(), 1), TableRows(pa.Table.from_pylist([ROW]))):
+    for given in (ColumnRows(_columns(), 1), TableRows(pa.Table.from_pylist([ROW]))):
         packed = given.pack(reader())
         assert packed.numbers.tolist() == expected.numbers.tolist()
         assert packed.categories.tolist() == expected.categories.tolist()
@@ -132,7 +132,7 @@ def test_tensors_and_arrow_tell_names_that_are_wrong():
     columns = _columns() | {"gust": np.array([1.0])}
     del columns["hour"]
     with pytest.raises(InvalidInput, match=r"gust: is no field of this model; hour: is missing"):
-        Columns(columns, 1).pack(reader())
+        ColumnRows(columns, 1).pack(reader())
     table = pa.Table.from_pylist([ROW]).append_column("gust", pa.array([1])).drop_columns(["hour"])
     with pytest.raises(InvalidInput, match=r"gust: is no field of this model; hour: is missing"):
         TableRows(table).pack(reader())
@@ -140,4 +140,4 @@ def test_tensors_and_arrow_tell_names_that_are_wrong():
 
 def test_a_fraction_in_a_whole_number_tensor_is_refused():
     with pytest.raises(InvalidInput, match="hour, row 0: must be a whole number"):
-        Columns(_columns() | {"hour": np.array([3.5])}, 1).pack(reader())
+        ColumnRows(_columns() | {"hour": np.array([3.5])}, 1).pack(reader())

@@ -7,11 +7,11 @@ import pyarrow as pa
 import pytest
 
 from serving.contract.encoding import pack_table
-from serving.log.columns import in_parts
+from serving.log.columns import split_into_batches
 from serving.problems import InvalidInput
-from serving.rows.plain_tensors import plain_matrix
+from serving.rows.plain_tensors import read_float_matrix
 from serving.rows.reader import Reader
-from serving.rows.row_shapes import Columns, Matrix, TableRows
+from serving.rows.row_shapes import ColumnRows, MatrixRows, TableRows
 from tests.serving.graphs import category, contract, number
 
 NONE = memoryview(b"")
@@ -23,7 +23,7 @@ def tensor(name: str, *values: Any, **other: Any) -> dict[str, Any]:
 
 
 def test_numbers_as_json_become_the_packed_rows():
-    given = plain_matrix([tensor("a", 1, 2.5), tensor("b", -3, 4)], NONE)
+    given = read_float_matrix([tensor("a", 1, 2.5), tensor("b", -3, 4)], NONE)
     assert given is not None
     assert given.pack(READER).numbers.tolist() == [[1.0, -3.0], [2.5, 4.0]]
 
@@ -31,7 +31,7 @@ def test_numbers_as_json_become_the_packed_rows():
 def test_binary_numbers_become_the_packed_rows():
     values = np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
     head = {"shape": [3], "datatype": "FP64", "parameters": {"binary_data_size": 24}}
-    given = plain_matrix([{"name": "a", **head}, {"name": "b", **head}], memoryview(values.tobytes()))
+    given = read_float_matrix([{"name": "a", **head}, {"name": "b", **head}], memoryview(values.tobytes()))
     assert given is not None
     assert given.pack(READER).numbers.tolist() == values.T.tolist()
 
@@ -62,24 +62,24 @@ def test_binary_numbers_become_the_packed_rows():
     ],
 )
 def test_what_is_unusual_or_wrong_is_left_to_the_long_way(inputs):
-    assert plain_matrix(inputs, NONE) is None
+    assert read_float_matrix(inputs, NONE) is None
 
 
 def test_binary_of_another_length_is_left_to_the_long_way():
     head = {"name": "a", "shape": [2], "datatype": "FP64", "parameters": {"binary_data_size": 16}}
-    assert plain_matrix([head], memoryview(bytes(15))) is None
-    assert plain_matrix([head | {"parameters": {"binary_data_size": 8}}], memoryview(bytes(16))) is None
+    assert read_float_matrix([head], memoryview(bytes(15))) is None
+    assert read_float_matrix([head | {"parameters": {"binary_data_size": 8}}], memoryview(bytes(16))) is None
 
 
 def test_a_matrix_in_another_order_is_packed_by_name():
     mixed = Reader(contract([number("a"), category("code", ("1", "2"), type="integer")]), most_rows=10)
-    given = Matrix(("code", "a"), np.array([[1.0, 2.0], [5.0, 6.0]]))
+    given = MatrixRows(("code", "a"), np.array([[1.0, 2.0], [5.0, 6.0]]))
     packed = given.pack(mixed)
     assert packed.numbers.tolist() == [[5.0], [6.0]]
     assert packed.categories.tolist() == [["1"], ["2"]]
     assert given.as_rows() == [{"code": 1.0, "a": 5.0}, {"code": 2.0, "a": 6.0}]
     with pytest.raises(InvalidInput, match="b: is missing"):
-        Matrix(("a",), np.array([[1.0]])).pack(READER)
+        MatrixRows(("a",), np.array([[1.0]])).pack(READER)
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_ranges_hold_for_columns_as_they_hold_for_rows(value, refused):
     values = np.zeros((2, 300))
     values[1, 7] = value
     columns = dict(zip("ab", values, strict=True))
-    for given in (Matrix(("a", "b"), values), Columns(columns, 300), TableRows(pa.table(columns))):
+    for given in (MatrixRows(("a", "b"), values), ColumnRows(columns, 300), TableRows(pa.table(columns))):
         if refused:
             with pytest.raises(InvalidInput, match="b, row 7"):
                 given.pack(READER)
@@ -122,7 +122,7 @@ class Sized:
 
 def test_large_requests_share_batches_with_large_ones_only():
     records = [Sized(rows) for rows in (1, 1_000, 2, 7_000, 500, 9_000, 300)]
-    assert [[record.rows for record in part] for part in in_parts(records)] == [
+    assert [[record.rows for record in part] for part in split_into_batches(records)] == [
         [1_000, 7_000], [500], [9_000], [300], [1, 2]
     ]  # fmt: skip
-    assert [len(part) for part in in_parts([Sized(1)] * 10_000)] == [4_096, 4_096, 1_808]
+    assert [len(part) for part in split_into_batches([Sized(1)] * 10_000)] == [4_096, 4_096, 1_808]

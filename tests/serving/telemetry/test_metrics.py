@@ -7,18 +7,18 @@ import sys
 import numpy as np
 
 from serving.telemetry.meter import Labels, Meters
-from serving.telemetry.metrics import Shared, own_folder
+from serving.telemetry.metrics import SharedMetrics, claim_metrics_folder
 
 WHOLE = Labels("", "", "")
 
 
-def worker(folder, name: str, pid: int, *, answers: int) -> Shared:
+def worker(folder, name: str, pid: int, *, answers: int) -> SharedMetrics:
     meters = Meters()
     meter = meters.of("delay", "1.0.0", "champion")
     for _ in range(answers):
         meter.answered((0.0015, 2, np.array([0.25, 0.95])))
     meter.count("errors", "model", by=answers)
-    return Shared(meters, lambda: {"waiting": {WHOLE: 3.0}, "workers": {WHOLE: 1.0}}, folder, name, pid)
+    return SharedMetrics(meters, lambda: {"waiting": {WHOLE: 3.0}, "workers": {WHOLE: 1.0}}, folder, name, pid)
 
 
 def gone() -> int:
@@ -75,6 +75,6 @@ def test_each_service_has_a_folder_and_removes_it(tmp_path):
     for folder in (left, other):
         folder.mkdir()
         (folder / "endpoint-1-a.json").write_text("{}")
-    assert own_folder(tmp_path) == tmp_path / str(os.getppid())
+    assert claim_metrics_folder(tmp_path) == tmp_path / str(os.getppid())
     assert not left.exists()
     assert other.exists()
