@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mlops_assets.training.files import write_atomically
+from serving.contract.atomic import replace_file
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Checkpoint:
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     buffer = io.BytesIO()
     torch.save(dict(vars(checkpoint)), buffer)
-    write_atomically(path, buffer.getvalue())
+    replace_file(path, buffer.getvalue())
 
 
 def load_checkpoint(path: Path | None, device: torch.device) -> Checkpoint | None:

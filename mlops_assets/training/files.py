@@ -1,20 +1,8 @@
-"""Writes a file so that a reader, or the next try after a kill, finds all of it or the one before."""
+"""The bytes and digests by which a training run is kept."""
 
 import hashlib
 import json
-import os
-from pathlib import Path
 from typing import Any
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Aside, to disk, renamed."""
-    aside = path.with_name(path.name + ".aside")
-    with aside.open("wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
-    aside.replace(path)
 
 
 def canonical_json(value: Any) -> bytes:

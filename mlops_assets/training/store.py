@@ -12,11 +12,12 @@ import numpy as np
 import torch
 
 from mlops_assets.declaration.training import NetworkSpec, TrainingSpec
-from mlops_assets.training.files import canonical_json, digest_of, write_atomically
+from mlops_assets.training.files import canonical_json, digest_of
 from mlops_assets.training.layout import Layout
 from mlops_assets.training.loop import Fitted
 from mlops_assets.training.network import Model, build
 from mlops_assets.training.search import TrialResult
+from serving.contract.atomic import replace_file
 
 WEIGHTS, LAYOUT, PARAMETERS, RESULT = "weights.npz", "layout.json", "parameters.json", "result.json"
 CHECKPOINT, TRIALS = "checkpoint.pt", "trials.log"  # only while it is being trained
@@ -65,7 +66,7 @@ def save_baselines(folder: Path, baselines: Mapping[str, Mapping[str, np.ndarray
     (folder / _BASELINES).mkdir(exist_ok=True)
     for name, answers in baselines.items():
         for part, values in answers.items():
-            write_atomically(folder / _BASELINES / f"{name}-{part}.npy", _npy(values))
+            replace_file(folder / _BASELINES / f"{name}-{part}.npy", _npy(values))
 
 
 def _npy(values: np.ndarray) -> bytes:
@@ -85,7 +86,7 @@ def save_result(
 ) -> Trained:
     """Write everything, the result last: a folder with a result is whole."""
     parameters = {"network": dataclasses.asdict(network), "training": dataclasses.asdict(training)}
-    write_atomically(folder / PARAMETERS, canonical_json(parameters))
+    replace_file(folder / PARAMETERS, canonical_json(parameters))
     result = {
         "digest": _save_weights(folder, model),
         "parameters": _flat(parameters),
@@ -95,7 +96,7 @@ def save_result(
         "history": fitted.history,
         "trials": [dataclasses.asdict(trial) for trial in trials],
     }
-    write_atomically(folder / RESULT, canonical_json(result))
+    replace_file(folder / RESULT, canonical_json(result))
     for left in (CHECKPOINT, TRIALS):
         (folder / left).unlink(missing_ok=True)
     return read_result(folder)
@@ -107,8 +108,8 @@ def _save_weights(folder: Path, model: Model) -> str:
     buffer = io.BytesIO()
     np.savez(buffer, **weights)
     layout = model.layout.to_json().encode()
-    write_atomically(folder / WEIGHTS, buffer.getvalue())
-    write_atomically(folder / LAYOUT, layout)
+    replace_file(folder / WEIGHTS, buffer.getvalue())
+    replace_file(folder / LAYOUT, layout)
     described = ((name.encode(), str(v.shape).encode(), v.tobytes()) for name, v in weights.items())
     return digest_of(layout, *(part for entry in described for part in entry))
 

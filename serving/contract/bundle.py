@@ -13,7 +13,6 @@ Knows neither the pipeline nor torch. Nothing here depends on time or on who wro
 import ctypes
 import hashlib
 import json
-import os
 import shutil
 import uuid
 from collections.abc import Mapping
@@ -24,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from serving.contract.atomic import sync_folder, write_synced
 from serving.contract.encoding import pack_rows
 from serving.contract.fields import Contract
 
@@ -68,10 +68,10 @@ def write_bundle(root: Path, files: Mapping[str, bytes]) -> str:
     aside = root / f".{digest[:12]}.{uuid.uuid4().hex}"
     aside.mkdir(parents=True)
     for name, content in {**files, MANIFEST: manifest}.items():
-        _write(aside / name, content)
-    _sync(aside)
+        write_synced(aside / name, content)
+    sync_folder(aside)
     _publish(aside, target)
-    _sync(root)
+    sync_folder(root)
     return digest
 
 
@@ -226,25 +226,9 @@ def _mismatches(path: Path, expected: Mapping[str, str]) -> list[str]:
     return problems
 
 
-def _write(path: Path, content: bytes) -> None:
-    with path.open("wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
-
-
 def _publish(aside: Path, target: Path) -> None:
     try:
         aside.rename(target)
     except OSError:  # another writer of the same content was first
         shutil.rmtree(aside)
         open_bundle(target)
-
-
-def _sync(folder: Path) -> None:
-    """A rename is on disk only once its folder is."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -159,7 +159,7 @@ def write_release(path: Path, release: Release, *, over_broken: bool = False) ->
         fcntl.flock(lock, fcntl.LOCK_EX)
         if _in_place(path, release, over_broken):
             return False
-        replace_file(path, text)
+        replace_file(path, text.encode())
     return True
 
 

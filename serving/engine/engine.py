@@ -173,9 +173,9 @@ class Engine:
         why: tuple[str, ...] = ()
         loaded = standing.loaded
         try:
-            if loaded.contract.entity and self.features and given.lacks_fields(loaded.reader):
+            if loaded.contract.entity and self.features and given.lacks_any(loaded.reader.fields.keys()):
                 given, why = await self._looked_up(given, loaded, until)
-            packed = given.pack(loaded.reader)
+            packed = loaded.reader.read(given)
             if self._clock() > until:
                 raise TooLate("the deadline passed before the request could be scored")
             scores, gave, more = self._scorer.score_inline(standing, packed), standing, ()
@@ -189,13 +189,13 @@ class Engine:
 
     async def completed(self, given: RequestRows, loaded: LoadedModel) -> RequestRows:
         """The rows with what the store of features adds to them."""
-        if loaded.contract.entity and self.features and given.lacks_fields(loaded.reader):
+        if loaded.contract.entity and self.features and given.lacks_any(loaded.reader.fields.keys()):
             return (await self._looked_up(given, loaded, self._clock() + self._deadline))[0]
         return given
 
     def _completed_from_thread(self, given: RequestRows, loaded: LoadedModel) -> RequestRows:
         """`completed` for the shadows' thread; CancelledError once the engine closes, as its loop may wait for it."""
-        if self._loop is None or not given.lacks_fields(loaded.reader):
+        if self._loop is None or not given.lacks_any(loaded.reader.fields.keys()):
             return given
         if self._closing:
             raise CancelledError

@@ -42,7 +42,7 @@ async def explain(context: Any, served: ServedModel, content: Mapping[str, Any])
         raise RequestRefused(f"at most {_MOST_ROWS} rows can be explained at a time", status=422)
     loaded = standing.loaded
     given = await context.engine.completed(NamedRows(rows), loaded)
-    packed = given.pack(loaded.reader)
+    packed = loaded.reader.read(given)
     told = await asyncio.to_thread(_explained, loaded, packed, asked)
     return {
         "model": served.release.model,

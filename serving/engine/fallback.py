@@ -72,7 +72,7 @@ class FallbackScorer:
                 why.append(f"{step.name} {step.version}: circuit open")
                 continue
             try:
-                rows = packed if _same_rows(step, standing) else given.pack(step.loaded.reader)
+                rows = packed if _same_rows(step, standing) else step.loaded.reader.read(given)
                 scores = await self._score(step, rows, until)
             except InvalidInput:
                 if not why:

@@ -73,7 +73,7 @@ class ShadowScorer:
     def _score(self, copy: ShadowRequest, began: float) -> None:
         standing = copy.standing
         given = self._complete(copy.given, standing.loaded)
-        packed = given.pack(standing.loaded.reader)
+        packed = standing.loaded.reader.read(given)
         scores = standing.loaded.score(packed)
         check_scores(scores, len(packed.numbers))
         latency = time.perf_counter() - began

@@ -6,8 +6,8 @@ The page fetches nothing from elsewhere.
 from typing import Any
 
 from serving.contract.fields import Contract, Field
+from serving.contract.guard import LONGEST_TEXT
 from serving.models.served_models import ServedModels
-from serving.rows.reader import LONGEST_TEXT
 
 _TEXTS = {"type": "string"}
 _JSON = "application/json"

@@ -54,7 +54,7 @@ class Bandits:
                 if of.model == release.model and of.generation == release.generation:
                     state = _earned(state, arm, reward)
             if state != before:
-                replace_file(path, state_to_json(state))
+                replace_file(path, state_to_json(state).encode())
         return state
 
 

@@ -1,6 +1,9 @@
-"""The shapes in which rows reach the engine, behind one interface. Each knows how to pack itself for a reader."""
+"""The shapes in which rows reach the engine, behind one interface. Each packs itself by the layout of a model's fields.
 
-from collections.abc import Mapping, Sequence
+Knows no limits of a contract: `reader.py` holds the packed values to them.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any, Protocol
 
 import numpy as np
@@ -8,24 +11,31 @@ import pyarrow as pa
 
 from serving.contract.encoding import MISSING, pack_table, text_of
 from serving.problems import InvalidInput, Problem
-from serving.rows.reader import Packed, Reader
+from serving.rows.layout import FieldLayout
+from serving.rows.pack_named import pack_named
 
 _FLOATS = (pa.float64(), pa.float32())
+
+PackedArrays = tuple[np.ndarray, np.ndarray]  # numbers [n, K], categories [n, C]
 
 
 class RequestRows(Protocol):
     """Rows of one request."""
 
-    def pack(self, reader: Reader) -> Packed:
-        """The rows as the model takes them; InvalidInput lists every violation."""
+    checks_values: bool  # whether `to_arrays` holds each value to its field's type and length
+
+    def __len__(self) -> int: ...
+
+    def to_arrays(self, layout: FieldLayout) -> PackedArrays:
+        """The rows as the model takes them; InvalidInput lists what is wrong with their fields and types."""
         ...
 
     def entities(self, names: Sequence[str]) -> Mapping[str, list[Any]] | None:
         """The entity keys of each row, where all of them are there."""
         ...
 
-    def lacks_fields(self, reader: Reader) -> bool:
-        """Are there fields that the store of features has to bring?"""
+    def lacks_any(self, fields: Set[str]) -> bool:
+        """Whether the store of features has to bring some of these fields."""
         ...
 
     def as_rows(self) -> list[dict[str, Any]]: ...
@@ -35,12 +45,16 @@ class NamedRows:
     """Rows as dicts: JSON, streams, batches from Python."""
 
     __slots__ = ("rows",)
+    checks_values = True
 
     def __init__(self, rows: list[dict[str, Any]]) -> None:
         self.rows = rows
 
-    def pack(self, reader: Reader) -> Packed:
-        return reader.named(self.rows)
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def to_arrays(self, layout: FieldLayout) -> PackedArrays:
+        return pack_named(self.rows, layout)
 
     def entities(self, names: Sequence[str]) -> Mapping[str, list[Any]] | None:
         try:
@@ -48,8 +62,8 @@ class NamedRows:
         except (KeyError, TypeError):
             return None
 
-    def lacks_fields(self, reader: Reader) -> bool:
-        return any(isinstance(row, dict) and not reader.fields.keys() <= row.keys() for row in self.rows)
+    def lacks_any(self, fields: Set[str]) -> bool:
+        return any(isinstance(row, dict) and not fields <= row.keys() for row in self.rows)
 
     def as_rows(self) -> list[dict[str, Any]]:
         return self.rows
@@ -59,49 +73,40 @@ class ColumnRows:
     """One array for each field, as tensors bring them: float64 or bool arrays for numbers, lists of text."""
 
     __slots__ = ("columns", "count")
+    checks_values = False
 
     def __init__(self, columns: Mapping[str, np.ndarray | list[str]], count: int) -> None:
         self.columns, self.count = columns, count
 
-    def pack(self, reader: Reader) -> Packed:
-        reader.check_count(self.count)
-        self._check_names(reader)
-        numbers = np.empty((self.count, len(reader.numbers)))
-        problems = []
-        for position, name in enumerate(reader.numbers):
-            column = self.columns[name]
-            if isinstance(column, list):
-                problems.append(Problem(name, None, "takes a numeric tensor, not BYTES"))
-            else:
-                numbers[:, position] = column
-        if problems:
-            raise InvalidInput(problems)
-        _check_whole(reader, numbers)
-        words = np.empty((self.count, len(reader.categories)), dtype=object)
-        for position, name in enumerate(reader.categories):
-            words[:, position] = _words(self.columns[name])
-        if reader.categories:
-            reader.check_lengths(words)
-        return reader.checked(numbers, words)
+    def __len__(self) -> int:
+        return self.count
 
-    def _check_names(self, reader: Reader) -> None:
-        allowed = reader.fields.keys() | set(reader.contract.entity)
-        problems = [Problem(n[:100], None, "is no field of this model") for n in self.columns if n not in allowed]
-        problems += [Problem(n, None, "is missing") for n in reader.fields if n not in self.columns]
+    def to_arrays(self, layout: FieldLayout) -> PackedArrays:
+        problems = [*_unknown(self.columns, layout), *_missing(self.columns.keys(), layout)]
         if problems:
             raise InvalidInput(problems)
+        texts = [name for name in layout.numbers if isinstance(self.columns[name], list)]
+        if texts:
+            raise InvalidInput([Problem(name, None, "takes a numeric tensor, not BYTES") for name in texts])
+        numbers = np.empty((self.count, len(layout.numbers)))
+        for position, name in enumerate(layout.numbers):
+            numbers[:, position] = self.columns[name]
+        words = np.empty((self.count, len(layout.categories)), dtype=object)
+        for position, name in enumerate(layout.categories):
+            words[:, position] = _words(self.columns[name])
+        return numbers, words
 
     def entities(self, names: Sequence[str]) -> Mapping[str, list[Any]] | None:
         if not names or not all(name in self.columns for name in names):
             return None
-        return {name: list(_plain(self.columns[name])) for name in names}
+        return {name: list(_to_list(self.columns[name])) for name in names}
 
-    def lacks_fields(self, reader: Reader) -> bool:
-        return not reader.fields.keys() <= self.columns.keys()
+    def lacks_any(self, fields: Set[str]) -> bool:
+        return not fields <= self.columns.keys()
 
     def as_rows(self) -> list[dict[str, Any]]:
         names = list(self.columns)
-        values = [_plain(column) for column in self.columns.values()]
+        values = [_to_list(column) for column in self.columns.values()]
         return [dict(zip(names, row, strict=True)) for row in zip(*values, strict=True)]
 
 
@@ -109,27 +114,27 @@ class MatrixRows:
     """Tensors of plain numbers, the most of them: one row of `values` for each name."""
 
     __slots__ = ("names", "values")
+    checks_values = False
 
     def __init__(self, names: tuple[str, ...], values: np.ndarray) -> None:
         self.names, self.values = names, values
 
-    def pack(self, reader: Reader) -> Packed:
-        if self.names != reader.numbers or reader.categories:
-            return self.columns().pack(reader)
-        numbers = self.values.T
-        reader.check_count(len(numbers))
-        if reader.whole:
-            _check_whole(reader, numbers)
-        return reader.checked(numbers, np.empty((len(numbers), 0), dtype=object))
+    def __len__(self) -> int:
+        return self.values.shape[1]
+
+    def to_arrays(self, layout: FieldLayout) -> PackedArrays:
+        if self.names != layout.numbers or layout.categories:
+            return self.columns().to_arrays(layout)
+        return self.values.T, np.empty((len(self), 0), dtype=object)
 
     def columns(self) -> ColumnRows:
-        return ColumnRows(dict(zip(self.names, self.values, strict=True)), self.values.shape[1])
+        return ColumnRows(dict(zip(self.names, self.values, strict=True)), len(self))
 
     def entities(self, names: Sequence[str]) -> Mapping[str, list[Any]] | None:
         return self.columns().entities(names)
 
-    def lacks_fields(self, reader: Reader) -> bool:
-        return not reader.fields.keys() <= set(self.names)
+    def lacks_any(self, fields: Set[str]) -> bool:
+        return not fields <= set(self.names)
 
     def as_rows(self) -> list[dict[str, Any]]:
         return self.columns().as_rows()
@@ -139,37 +144,34 @@ class TableRows:
     """An Arrow table."""
 
     __slots__ = ("table",)
+    checks_values = False
 
     def __init__(self, table: pa.Table) -> None:
         self.table = table
 
-    def pack(self, reader: Reader) -> Packed:
-        reader.check_count(self.table.num_rows)
-        names, fields = self.table.column_names, reader.fields
-        allowed, there = fields.keys() | set(reader.contract.entity), set(names)
-        problems = [Problem(n[:100], None, "is no field of this model") for n in names if n not in allowed]
-        if len(there) < len(names):
-            problems += [Problem(n[:100], None, "stands twice") for n in there if names.count(n) > 1]
-        problems += [Problem(n, None, "is missing") for n in fields if n not in there]
+    def __len__(self) -> int:
+        return self.table.num_rows
+
+    def to_arrays(self, layout: FieldLayout) -> PackedArrays:
+        names = self.table.column_names
+        twice = sorted({name for name in names if names.count(name) > 1}) if len({*names}) < len(names) else []
+        problems = [*_unknown(names, layout), *(Problem(name[:100], None, "stands twice") for name in twice)]
+        problems += _missing(set(names), layout)
         if problems:
             raise InvalidInput(problems)
         try:
-            numbers, words = self._packed(reader)
+            return self._pack(layout)
         except (ValueError, TypeError, pa.ArrowException) as err:
             raise InvalidInput(str(err)[:1_000]) from err
-        _check_whole(reader, numbers)
-        if reader.categories:
-            reader.check_lengths(words)
-        return reader.checked(numbers, words)
 
-    def _packed(self, reader: Reader) -> tuple[np.ndarray, np.ndarray]:
+    def _pack(self, layout: FieldLayout) -> PackedArrays:
         """As `pack_table` does it; the numbers in one call where Arrow can."""
-        numbers = self._numbers(reader.numbers)
+        numbers = self._numbers(layout.numbers)
         if numbers is None:
-            return pack_table(self.table, reader.numbers, reader.categories)
-        if not reader.categories:
+            return pack_table(self.table, layout.numbers, layout.categories)
+        if not layout.categories:
             return numbers, np.empty((len(numbers), 0), dtype=object)
-        return numbers, pack_table(self.table, (), reader.categories)[1]
+        return numbers, pack_table(self.table, (), layout.categories)[1]
 
     def _numbers(self, names: tuple[str, ...]) -> np.ndarray | None:
         """Floating-point columns, perhaps with whole numbers and nulls among them; None where there are others."""
@@ -187,23 +189,19 @@ class TableRows:
             return None
         return {name: self.table[name].to_pylist() for name in names}
 
-    def lacks_fields(self, reader: Reader) -> bool:
-        return not reader.fields.keys() <= set(self.table.column_names)
+    def lacks_any(self, fields: Set[str]) -> bool:
+        return not fields <= set(self.table.column_names)
 
     def as_rows(self) -> list[dict[str, Any]]:
         return self.table.to_pylist()
 
 
-def _check_whole(reader: Reader, numbers: np.ndarray) -> None:
-    """Fields of type integer bring whole numbers, also as floating-point tensors."""
-    problems = []
-    for position in reader.whole:
-        column = numbers[:, position]
-        wrong = np.isfinite(column) & (np.floor(column) != column)
-        rows = np.flatnonzero(wrong)[:5].tolist()
-        problems += [Problem(reader.numbers[position], row, "must be a whole number") for row in rows]
-    if problems:
-        raise InvalidInput(problems)
+def _unknown(names: Iterable[str], layout: FieldLayout) -> list[Problem]:
+    return [Problem(name[:100], None, "is no field of this model") for name in names if name not in layout.allowed]
+
+
+def _missing(names: Set[str], layout: FieldLayout) -> list[Problem]:
+    return [Problem(name, None, "is missing") for name in layout.fields if name not in names]
 
 
 def _words(column: np.ndarray | list[str]) -> list[str]:
@@ -214,5 +212,5 @@ def _words(column: np.ndarray | list[str]) -> list[str]:
     return [known.get(value, MISSING) for value in column.tolist()]
 
 
-def _plain(column: np.ndarray | list[str]) -> list[Any]:
+def _to_list(column: np.ndarray | list[str]) -> list[Any]:
     return column if isinstance(column, list) else column.tolist()

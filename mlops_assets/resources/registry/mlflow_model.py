@@ -33,6 +33,7 @@ _RUNTIMES = ("onnxruntime-gpu", "onnxruntime")
 _CODE = (  # what the loader is made of
     "serving",
     "serving.contract",
+    "serving.contract.atomic",
     "serving.contract.bundle",
     "serving.contract.encoding",
     "serving.contract.fields",

@@ -84,7 +84,7 @@ def test_an_answer_bears_its_stamp_and_is_what_the_bundle_says(place):
     place.serve(release(("champion", place.bundle(), Role.CHAMPION, 1.0)))
     answer = infer(place.engine(), [ROW, ROW])
     loaded = place.models.served["delay"].champion.loaded
-    expected = loaded.bundle.predict(*loaded.reader.named([ROW, ROW])[:2])
+    expected = loaded.bundle.predict(*loaded.reader.read(NamedRows([ROW, ROW]))[:2])
     np.testing.assert_array_equal(answer.scores, expected)
     assert (answer.version, answer.arm, answer.provider, answer.degraded) == ("1.0.0", "champion", "cpu", False)
     assert answer.generation == 1
@@ -236,7 +236,7 @@ def test_requests_of_one_turn_are_scored_as_one_batch(place, seconds):
     async def ask() -> list[float]:
         made = batcher(lambda packed: packed.numbers[:, 0] * 2, seconds=seconds, calls=calls)
         until = time.perf_counter() + 5
-        packed = [NamedRows([{"distance": float(i), "carrier": "AA"}]).pack(reader) for i in range(10)]
+        packed = [reader.read(NamedRows([{"distance": float(i), "carrier": "AA"}])) for i in range(10)]
         return [float(a[0]) for a in await asyncio.gather(*(made.submit(p, until) for p in packed))]
 
     assert asyncio.run(ask()) == [float(2 * i) for i in range(10)]
@@ -253,7 +253,7 @@ def test_one_bad_row_fails_alone(place):
 
     async def ask() -> list[Any]:
         made = batcher(score, seconds=0.0, calls=[])
-        packed = [NamedRows([{"distance": float(i), "carrier": "AA"}]).pack(reader) for i in range(5)]
+        packed = [reader.read(NamedRows([{"distance": float(i), "carrier": "AA"}])) for i in range(5)]
         until = time.perf_counter() + 5
         return await asyncio.gather(*(made.submit(p, until) for p in packed), return_exceptions=True)
 

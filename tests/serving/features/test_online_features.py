@@ -103,7 +103,7 @@ def test_keys_and_request_fields_become_a_row_the_model_takes(place):
     assert given.as_rows() == [
         {"origin": "EWR", "distance": 2.0, "mean_delay": 12.0, "weather": "rain", "departure_hour": 18.0}
     ]
-    packed = given.pack(place.loaded.reader)
+    packed = place.loaded.reader.read(given)
     assert packed.numbers.tolist() == [[2.0, 12.0, 18.0]]
 
 

@@ -46,7 +46,7 @@ class Truth:
 
     def learn(self, digest: str, generation: int) -> None:
         loaded = load_model(self.home / "bundles" / digest, "cpu", threads=1, most_rows=10_000)
-        packed = NamedRows(list(QUESTIONS)).pack(loaded.reader)
+        packed = loaded.reader.read(NamedRows(list(QUESTIONS)))
         self._answers[f"1.0.{generation}"] = loaded.score(packed)
 
     def release(self, digest: str, generation: int) -> None:

@@ -28,12 +28,12 @@ def reader(policy: str = "reject", **other) -> Reader:
 
 def refused(rows: list[Any], policy: str = "reject") -> list[tuple[Any, ...]]:
     with pytest.raises(InvalidInput) as caught:
-        reader(policy).named(rows)
+        reader(policy).read(NamedRows(rows))
     return [tuple(problem) for problem in caught.value.problems]
 
 
 def test_a_row_is_packed_in_the_contracts_order():
-    packed = reader().named([ROW])
+    packed = reader().read(NamedRows([ROW]))
     assert packed.numbers.tolist() == [[1.5, 3.0, 1.0]]
     assert packed.categories.tolist() == [["AA", "2"]]
     assert packed.notes == ()
@@ -41,14 +41,14 @@ def test_a_row_is_packed_in_the_contracts_order():
 
 @pytest.mark.parametrize("name", list(ROW))
 def test_null_is_a_missing_value_for_every_field(name):
-    packed = reader().named([ROW | {name: None}])
+    packed = reader().read(NamedRows([ROW | {name: None}]))
     values = [*packed.numbers[0].tolist(), *packed.categories[0].tolist()]
     missing = [value for value in values if value == "" or value != value]
     assert len(missing) == 1
 
 
 def test_a_whole_number_may_be_written_with_a_point():
-    assert reader().named([ROW | {"hour": 3.0}]).numbers[0, 1] == 3.0
+    assert reader().read(NamedRows([ROW | {"hour": 3.0}])).numbers[0, 1] == 3.0
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_no_rows_and_too_many_are_refused():
 
 @pytest.mark.parametrize(("policy", "value"), [("clip", 10.0), ("flag", 50.0)])
 def test_out_of_range_is_clipped_or_flagged_as_declared(policy, value):
-    packed = reader(policy).named([ROW | {"distance": 50}])
+    packed = reader(policy).read(NamedRows([ROW | {"distance": 50}]))
     assert packed.numbers[0, 0] == value
     assert packed.notes == (
         f"distance: {'clipped to' if policy == 'clip' else 'outside'} what training saw, -10 to 10",
@@ -91,23 +91,23 @@ def test_out_of_range_is_clipped_or_flagged_as_declared(policy, value):
 
 
 def test_a_category_never_seen_goes_through_and_is_flagged():
-    packed = reader().named([ROW | {"carrier": "ZZ"}])
+    packed = reader().read(NamedRows([ROW | {"carrier": "ZZ"}]))
     assert packed.categories[0, 0] == "ZZ"
     assert packed.notes == ("carrier: a category that training did not see",)
 
 
 def test_entity_keys_may_stand_beside_the_fields():
-    packed = reader(entity=("tail",)).named([ROW | {"tail": "N1"}])
+    packed = reader(entity=("tail",)).read(NamedRows([ROW | {"tail": "N1"}]))
     assert packed.numbers.shape == (1, 3)
 
 
 def test_infinity_from_a_tensor_is_out_of_any_range():
     columns = ColumnRows(_columns() | {"distance": np.array([math.inf])}, 1)
     with pytest.raises(InvalidInput, match="distance, row 0: inf is outside"):
-        columns.pack(reader())
+        reader().read(columns)
     free = Reader(contract([number("distance", lower=None, upper=None)], out_of_range="reject"), most_rows=9)
     with pytest.raises(InvalidInput, match="outside the finite numbers"):
-        ColumnRows({"distance": np.array([-math.inf])}, 1).pack(free)
+        free.read(ColumnRows({"distance": np.array([-math.inf])}, 1))
 
 
 def _columns() -> dict[str, Any]:
@@ -121,9 +121,9 @@ def _columns() -> dict[str, Any]:
 
 
 def test_json_tensors_and_arrow_pack_alike():
-    expected = NamedRows([ROW]).pack(reader())
+    expected = reader().read(NamedRows([ROW]))
     for given in (ColumnRows(_columns(), 1), TableRows(pa.Table.from_pylist([ROW]))):
-        packed = given.pack(reader())
+        packed = reader().read(given)
         assert packed.numbers.tolist() == expected.numbers.tolist()
         assert packed.categories.tolist() == expected.categories.tolist()
 
@@ -132,12 +132,12 @@ def test_tensors_and_arrow_tell_names_that_are_wrong():
     columns = _columns() | {"gust": np.array([1.0])}
     del columns["hour"]
     with pytest.raises(InvalidInput, match=r"gust: is no field of this model; hour: is missing"):
-        ColumnRows(columns, 1).pack(reader())
+        reader().read(ColumnRows(columns, 1))
     table = pa.Table.from_pylist([ROW]).append_column("gust", pa.array([1])).drop_columns(["hour"])
     with pytest.raises(InvalidInput, match=r"gust: is no field of this model; hour: is missing"):
-        TableRows(table).pack(reader())
+        reader().read(TableRows(table))
 
 
 def test_a_fraction_in_a_whole_number_tensor_is_refused():
     with pytest.raises(InvalidInput, match="hour, row 0: must be a whole number"):
-        ColumnRows(_columns() | {"hour": np.array([3.5])}, 1).pack(reader())
+        reader().read(ColumnRows(_columns() | {"hour": np.array([3.5])}, 1))

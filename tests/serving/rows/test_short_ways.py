@@ -25,7 +25,7 @@ def tensor(name: str, *values: Any, **other: Any) -> dict[str, Any]:
 def test_numbers_as_json_become_the_packed_rows():
     given = read_float_matrix([tensor("a", 1, 2.5), tensor("b", -3, 4)], NONE)
     assert given is not None
-    assert given.pack(READER).numbers.tolist() == [[1.0, -3.0], [2.5, 4.0]]
+    assert READER.read(given).numbers.tolist() == [[1.0, -3.0], [2.5, 4.0]]
 
 
 def test_binary_numbers_become_the_packed_rows():
@@ -33,7 +33,7 @@ def test_binary_numbers_become_the_packed_rows():
     head = {"shape": [3], "datatype": "FP64", "parameters": {"binary_data_size": 24}}
     given = read_float_matrix([{"name": "a", **head}, {"name": "b", **head}], memoryview(values.tobytes()))
     assert given is not None
-    assert given.pack(READER).numbers.tolist() == values.T.tolist()
+    assert READER.read(given).numbers.tolist() == values.T.tolist()
 
 
 @pytest.mark.parametrize(
@@ -74,12 +74,12 @@ def test_binary_of_another_length_is_left_to_the_long_way():
 def test_a_matrix_in_another_order_is_packed_by_name():
     mixed = Reader(contract([number("a"), category("code", ("1", "2"), type="integer")]), most_rows=10)
     given = MatrixRows(("code", "a"), np.array([[1.0, 2.0], [5.0, 6.0]]))
-    packed = given.pack(mixed)
+    packed = mixed.read(given)
     assert packed.numbers.tolist() == [[5.0], [6.0]]
     assert packed.categories.tolist() == [["1"], ["2"]]
     assert given.as_rows() == [{"code": 1.0, "a": 5.0}, {"code": 2.0, "a": 6.0}]
     with pytest.raises(InvalidInput, match="b: is missing"):
-        MatrixRows(("a",), np.array([[1.0]])).pack(READER)
+        READER.read(MatrixRows(("a",), np.array([[1.0]])))
 
 
 @pytest.mark.parametrize(
@@ -92,9 +92,9 @@ def test_ranges_hold_for_columns_as_they_hold_for_rows(value, refused):
     for given in (MatrixRows(("a", "b"), values), ColumnRows(columns, 300), TableRows(pa.table(columns))):
         if refused:
             with pytest.raises(InvalidInput, match="b, row 7"):
-                given.pack(READER)
+                READER.read(given)
         else:
-            np.testing.assert_array_equal(given.pack(READER).numbers, values.T)
+            np.testing.assert_array_equal(READER.read(given).numbers, values.T)
 
 
 @pytest.mark.parametrize(
@@ -110,9 +110,9 @@ def test_ranges_hold_for_columns_as_they_hold_for_rows(value, refused):
 def test_arrow_columns_are_packed_as_in_training(columns):
     table = pa.table(columns)
     expected = pack_table(table, ("a", "b"), ())[0]
-    np.testing.assert_array_equal(TableRows(table).pack(READER).numbers, expected)
+    np.testing.assert_array_equal(READER.read(TableRows(table)).numbers, expected)
     single = pa.table({name: pa.array([1.25, 2.5], pa.float32()) for name in "ab"})
-    assert TableRows(single).pack(READER).numbers.tolist() == [[1.25, 1.25], [2.5, 2.5]]
+    assert READER.read(TableRows(single)).numbers.tolist() == [[1.25, 1.25], [2.5, 2.5]]
 
 
 class Sized:

@@ -1,10 +1,10 @@
 """Rows of examples to answers, straight on a bundle. Imported only inside an asset's body.
 
-What a row may hold is what the endpoint takes: beyond the range of training it is refused, clipped or let through
-as the contract says, so that both give the same answers. A row without an answer keeps its place, with the reason.
+The endpoint's own guard judges each row, so that both give the same answers and refuse the same rows in the same words.
+A row without an answer keeps its place, with the reason.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,10 +14,9 @@ from mlops_assets.domain.names import EVENT_TIME
 from serving.contract.bundle import Session
 from serving.contract.encoding import pack_table
 from serving.contract.fields import Contract
+from serving.contract.guard import InputGuard
 
 NO_EXAMPLES = pa.schema([(EVENT_TIME, pa.timestamp("us", "UTC"))])
-_LARGEST = float(np.finfo(np.float64).max)
-_LONGEST = 1_000  # characters of a category, as at the endpoint
 _THRESHOLD = 0.5  # of a binary contract that names none
 ANSWER, LABEL, REASON = "answer", "predicted", "reason"
 
@@ -40,7 +39,7 @@ def answered(examples: pa.Table, frame: pa.Table, champion: Champion, keys: Sequ
     """For each example its keys and its answer. `frame`: the same rows with features, in the same order."""
     contract = champion.contract
     numbers, words = pack_table(frame, contract.numbers, contract.categories)
-    numbers, reasons = _held(numbers, words, contract)
+    numbers, reasons = _guard_rows(numbers, words, contract)
     scores = np.asarray(champion.session.predict(numbers, words), dtype=np.float64).reshape(len(numbers), -1)
     for row in np.flatnonzero(~np.isfinite(scores).all(axis=1)):
         reasons.setdefault(int(row), "the model's answer is not a finite number")
@@ -87,36 +86,11 @@ def _labels(scores: np.ndarray, contract: Contract) -> np.ndarray:
     return classes[scores.argmax(axis=1)]
 
 
-def _held(numbers: np.ndarray, words: np.ndarray, contract: Contract) -> tuple[np.ndarray, dict[int, str]]:
-    """The numbers as the model gets them, and the rows that it does not get at all."""
+def _guard_rows(numbers: np.ndarray, words: np.ndarray, contract: Contract) -> tuple[np.ndarray, dict[int, str]]:
+    """The numbers as the model gets them, and the reasons for which it does not get some rows."""
+    guard = InputGuard(contract)
     reasons: dict[int, str] = {}
-    for row, reason in _violations(numbers, words, contract):
+    for field, row, violation in guard.violations(numbers, words):
+        reason = f"{field}: {violation}"
         reasons[row] = f"{reasons[row]}; {reason}" if row in reasons else reason
-    if contract.out_of_range == "clip":
-        low, high = _limits(contract)
-        numbers = np.minimum(np.maximum(numbers, low), high)
-    return numbers, reasons
-
-
-def _violations(numbers: np.ndarray, words: np.ndarray, contract: Contract) -> Iterator[tuple[int, str]]:
-    fields = {field.name: field for field in contract.fields}
-    low, high = _limits(contract)
-    for place, name in enumerate(contract.numbers):
-        column = numbers[:, place]
-        if fields[name].type == "integer":
-            for row in np.flatnonzero(np.isfinite(column) & (np.floor(column) != column)):
-                yield int(row), f"{name}: {column[row]:g} is no whole number"
-        if contract.out_of_range == "reject":
-            for row in np.flatnonzero((column < low[place]) | (column > high[place])):
-                yield int(row), f"{name}: {column[row]:g} is outside {low[place]:g} to {high[place]:g}"
-    for place, name in enumerate(contract.categories):
-        lengths = np.fromiter(map(len, words[:, place]), np.int64, len(words))
-        for row in np.flatnonzero(lengths > _LONGEST):
-            yield int(row), f"{name}: is longer than {_LONGEST} characters"
-
-
-def _limits(contract: Contract) -> tuple[np.ndarray, np.ndarray]:
-    numbers = [field for field in contract.fields if field.kind == "number"]
-    low = [-_LARGEST if field.lower is None else field.lower for field in numbers]
-    high = [_LARGEST if field.upper is None else field.upper for field in numbers]
-    return np.array(low), np.array(high)
+    return guard.clip(numbers) if guard.policy == "clip" else numbers, reasons
