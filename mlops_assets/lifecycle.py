@@ -9,10 +9,11 @@ from dagster.components.scaffold.scaffold import Scaffolder, ScaffoldRequest, sc
 from pydantic import Field
 
 from mlops_assets import schema
-from mlops_assets.automation import jobs, retraining, schedules, sensors, watching
+from mlops_assets.automation import jobs, live_days, retraining, schedules
 from mlops_assets.automation.conditions import automated, automation_sensor
-from mlops_assets.automation.deployment import deployment_jobs
-from mlops_assets.automation.recovering import rollback_sensor
+from mlops_assets.automation.new_data import new_data_sensor
+from mlops_assets.automation.release_jobs import release_jobs
+from mlops_assets.automation.rollback import rollback_sensor
 from mlops_assets.automation.rollout import rollout_sensor
 from mlops_assets.declaration import data as data_records
 from mlops_assets.declaration import evaluation as evaluation_records
@@ -140,19 +141,19 @@ class ModelLifecycle(dg.Component, dg.Resolvable, dg.Model):
 def lifecycle_of(spec: ModelSpec) -> dg.Definitions:
     """Assets, checks, jobs, schedules and sensors of one model."""
     data, training = jobs.data_job(spec), jobs.train_job(spec)
-    release = deployment_jobs(spec)
+    release = release_jobs(spec)
     predictions, batch = jobs.predictions_job(spec), jobs.batch_job(spec)
-    watch = watching.watch_job(spec)
-    decision, wish, pause = retraining.decision_job(spec), retraining.person_job(spec), retraining.pause_job(spec)
+    watch = live_days.watch_job(spec)
+    decision, person, pause = retraining.decision_job(spec), retraining.person_job(spec), retraining.pause_job(spec)
     return dg.Definitions(
         assets=[stage(spec) for stage in STAGES],
-        jobs=[data, training, predictions, batch, watch, decision, wish, pause, *release.values()],
+        jobs=[data, training, predictions, batch, watch, decision, person, pause, *release.values()],
         schedules=schedules.schedules_of(spec, data=data, decision=decision),
         sensors=[
-            *sensors.sensors_of(spec, data=data),
+            new_data_sensor(spec, data),
             automation_sensor(spec),
             rollout_sensor(spec, release["rollout_step"]),
-            watching.watch_sensor(spec, watch),
+            live_days.watch_sensor(spec, watch),
             rollback_sensor(spec, release["rollback"]),
             *retraining.cause_sensors(spec, decision),
             retraining.launch_sensor(spec, training),

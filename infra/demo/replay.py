@@ -117,8 +117,8 @@ class Replay:
         watched = self.system.watched()
         self._run(_WATCH, [day for day in self.unwatched if f"{day.day}" not in watched])
         self.unwatched = []
-        weighed = self.system.weighed()
-        if weighed is not None and weighed.decision.yes:
+        last = self.system.last_decision()
+        if last is not None and last.decision.yes:
             self.system.heard(retrain_sensor(MODEL))
 
     @property

@@ -20,7 +20,7 @@ from mlops_assets.domain.drift.records import DriftDay
 from mlops_assets.domain.names import MODEL_TAG, Stage
 from mlops_assets.domain.registry.ledger import Entry
 from mlops_assets.domain.release.release_state import ReleaseState, state_of
-from mlops_assets.domain.retraining.records import Weighed
+from mlops_assets.domain.retraining.records import DecisionRecord
 
 _ACTIVE = ["QUEUED", "NOT_STARTED", "STARTING", "STARTED", "CANCELING"]
 _LOOK_EVERY = 1.0
@@ -172,9 +172,9 @@ class System:
     def state(self) -> ReleaseState | None:
         return state_of(self.entries())
 
-    def weighed(self) -> Weighed | None:
+    def last_decision(self) -> DecisionRecord | None:
         """The latest decision on training."""
-        return self.resources["records"].latest(MODEL, Stage.RETRAIN_DECISION, Weighed)
+        return self.resources["records"].latest(MODEL, Stage.RETRAIN_DECISION, DecisionRecord)
 
     def watched(self) -> frozenset[str]:
         """Days that have a drift report already."""

@@ -1,4 +1,4 @@
-"""When an asset is asked for without a person. Each condition has a name that says what it waits for."""
+"""When an asset is run without a person. Each condition has a name that says what it waits for."""
 
 import dagster as dg
 
@@ -15,7 +15,7 @@ def upstream_updated_and_passed() -> dg.AutomationCondition:
     return condition.with_label("upstream_updated_and_passed")
 
 
-_LAUNCHED = (
+_LAUNCHED_OTHERWISE = (
     Stage.RAW_DATA,
     Stage.TRAINING_SET,
     Stage.BATCH_PREDICTIONS,
@@ -28,7 +28,7 @@ _LAUNCHED = (
 
 def automated(spec: dg.AssetSpec) -> dg.AssetSpec:
     """The asset with the condition of its stage."""
-    if spec.key.path[-1] in _LAUNCHED:
+    if spec.key.path[-1] in _LAUNCHED_OTHERWISE:
         return spec
     return spec.replace_attributes(automation_condition=upstream_updated_and_passed())
 

@@ -1,10 +1,10 @@
-"""How a model is trained again by itself: sensors that look for a cause, one decision, one sensor that carries it out.
+"""How a model is trained again by itself: sensors that check one cause each, one decision, one sensor that launches it.
 
-Each of these sensors can be stopped in the UI. One that looks for a cause takes that cause out of the decision; the
-one that launches pauses all of them. A person's wish goes through the same decision.
+Each of these sensors can be stopped in the UI. Stopping one that checks a cause takes that cause out of the decision;
+stopping the one that launches pauses all of them. A person's request goes through the same decision.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -12,47 +12,44 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from mlops_assets.automation.rollout import again
+from mlops_assets.automation.jobs import asset_job
+from mlops_assets.automation.run_requests import UNREADABLE, op_config, request_run, retry_failed, skip_unreadable
 from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.declaration.monitoring import Cause
-from mlops_assets.domain.names import (
-    CAUSE_TAG,
-    MODEL_TAG,
-    MODEL_TIME_TAG,
-    Stage,
-    cause_sensor,
-    retrain_sensor,
-    training_job,
+from mlops_assets.domain.drift.records import DriftDay
+from mlops_assets.domain.names import MODEL_TAG, MODEL_TIME_TAG, Stage, cause_sensor, retrain_sensor, training_job
+from mlops_assets.domain.quality.records import PerformanceDay
+from mlops_assets.domain.retraining.alerts import age_alerts, training_alert
+from mlops_assets.domain.retraining.causes import (
+    CauseFinding,
+    check_age,
+    check_drift,
+    check_quality,
+    check_volume,
+    request_decision,
 )
-from mlops_assets.domain.retraining import cause_looks
-from mlops_assets.domain.retraining.announcements import of_age, of_start
-from mlops_assets.domain.retraining.cause_looks import Finding
-from mlops_assets.domain.retraining.evidence import Champion, of_champion
-from mlops_assets.domain.retraining.launching import Decided, launch
-from mlops_assets.domain.retraining.records import Pause
+from mlops_assets.domain.retraining.evidence import days_of_champion
+from mlops_assets.domain.retraining.launching import choose_launch
+from mlops_assets.domain.retraining.records import Champion, DecisionRecord, Pause
 from mlops_assets.resources.alerts.outbox import Alerts
 from mlops_assets.resources.clock import Clock
 from mlops_assets.resources.lake.daily_records import Monitoring
 from mlops_assets.resources.lake.tables import Lake
-from mlops_assets.resources.registry.ledger import Ledger, LedgerBrokenError
+from mlops_assets.resources.registry.ledger import Ledger
 from mlops_assets.stages.common import asset_key
-from mlops_assets.stages.retraining.asset import CAUSE, MADE_AT, REASON, RUN_KEY, YES
-from mlops_assets.stages.retraining.collect import champion_of, last_decision, launched, new_rows, set_pause, watched
+from mlops_assets.stages.retraining.stored_decisions import has_run, read_decisions, read_last_decision, write_pause
 
-_LAUNCH_EVERY, _LOOK_EVERY, _COUNT_EVERY = 30, 60, 300  # seconds
-_AT_ONCE = 100  # decisions that one tick reads
-_UNREADABLE = (OSError, LedgerBrokenError, ValueError, LookupError)
-Find = Callable[["Eyes", Champion], Finding]
+_LAUNCH_EVERY, _CHECK_EVERY, _COUNT_EVERY = 30, 60, 300  # seconds
 
 
-class Wanted(dg.Config):
-    """What a person says when asking for a training."""
+class PersonRequest(dg.Config):
+    """What a person says when requesting a training."""
 
-    who: str = Field(min_length=1, description="Who asks.")
-    why: str = Field(min_length=1, description="What for.")
+    who: str = Field(min_length=1, description="Who requests it.")
+    why: str = Field(min_length=1, description="The reason.")
 
 
-class Pausing(dg.Config):
+class PauseConfig(dg.Config):
     """What a person says about trainings that start by themselves."""
 
     paused: bool = Field(default=True, description="true: none starts by itself. false: they go on.")
@@ -61,8 +58,8 @@ class Pausing(dg.Config):
 
 
 @dataclass(frozen=True)
-class Eyes:
-    """What a look at a cause may read."""
+class CauseContext:
+    """What the check of a cause may read."""
 
     spec: ModelSpec
     monitoring: Monitoring
@@ -71,41 +68,38 @@ class Eyes:
     alerts: Alerts
     now: datetime
 
-    def days(self, champion: Champion) -> tuple[list[Any], list[Any]]:
+    def read_days(self, champion: Champion) -> tuple[list[DriftDay], list[PerformanceDay]]:
         """The champion's days of drift and of quality."""
+        from mlops_assets.stages.retraining.collect import read_days
+
         problems: list[str] = []
-        drift, performance = watched(self.spec, self.monitoring, problems, now=self.now)
+        drift, performance = read_days(self.spec, self.monitoring, problems, now=self.now)
         if problems:
             raise ValueError("; ".join(problems))
-        return of_champion(champion, drift), of_champion(champion, performance)
+        return days_of_champion(champion, drift), days_of_champion(champion, performance)
 
 
-def decision_job_name(model: str) -> str:
-    return f"{model}_decision"
+CheckCause = Callable[[CauseContext, Champion], CauseFinding]
 
 
 def decision_job(spec: ModelSpec) -> Any:
-    """One decision; sensors and the schedule ask for it."""
-    return dg.define_asset_job(
-        name=decision_job_name(spec.model),
-        selection=[asset_key(spec.model, Stage.RETRAIN_DECISION)],
-        description=f"Decides whether {spec.model} is trained again, on what was seen of it.",
-        tags={MODEL_TAG: spec.model},
-    )
+    """One decision; sensors and the schedule request it."""
+    text = f"Decides whether {spec.model} is trained again, on the evidence of its days."
+    return asset_job(spec, f"{spec.model}_decision", (Stage.RETRAIN_DECISION,), text)
 
 
 def person_job(spec: ModelSpec) -> Any:
-    """A person's wish: the same decision, with a name and a reason."""
+    """A person's request: the same decision, with a name and a reason."""
 
     @dg.config_mapping
-    def wish(val: Wanted) -> dg.RunConfig:
-        return dg.RunConfig(ops=wish_config(spec.model, who=val.who, why=val.why)["ops"])
+    def request(val: PersonRequest) -> dg.RunConfig:
+        return dg.RunConfig(ops=decision_config(spec.model, who=val.who, why=val.why)["ops"])
 
     return dg.define_asset_job(
         name=retrain_sensor(spec.model),
         selection=[asset_key(spec.model, Stage.RETRAIN_DECISION)],
-        config=wish,
-        description=f"Trains {spec.model} again because a person says so: no pause, cooldown or budget holds it back.",
+        config=request,
+        description=f"Trains {spec.model} again at a person's request, which no pause, cooldown or budget holds back.",
         tags={MODEL_TAG: spec.model},
     )
 
@@ -113,12 +107,12 @@ def person_job(spec: ModelSpec) -> Any:
 def pause_job(spec: ModelSpec) -> dg.JobDefinition:
     """A person stops the trainings that start by themselves, or lets them go on."""
 
-    @dg.op(name=f"{spec.model}_pausing", description="Notes a person's word on automatic training.")
-    def op(context: dg.OpExecutionContext, config: Pausing, lake: Lake, clock: Clock) -> None:
-        set_pause(lake, spec.model, Pause(config.paused, config.who, config.why, clock.now(spec)))
-        told = f"{'paused' if config.paused else 'goes on'}: {config.why} ({config.who})"
+    @dg.op(name=f"{spec.model}_pausing", description="Records whether a person has paused automatic training.")
+    def op(context: dg.OpExecutionContext, config: PauseConfig, lake: Lake, clock: Clock) -> None:
+        write_pause(lake, spec.model, Pause(config.paused, config.who, config.why, clock.now(spec)))
+        text = f"{'paused' if config.paused else 'goes on'}: {config.why} ({config.who})"
         key = asset_key(spec.model, Stage.RETRAIN_DECISION)
-        context.log_event(dg.AssetObservation(key, description=told, metadata={"paused": config.paused, "said": told}))
+        context.log_event(dg.AssetObservation(key, description=text, metadata={"paused": config.paused, "said": text}))
 
     @dg.job(name=f"{spec.model}_pause", description="Stops automatic training, or lets it go on.",
             tags={MODEL_TAG: spec.model})  # fmt: skip
@@ -128,32 +122,32 @@ def pause_job(spec: ModelSpec) -> dg.JobDefinition:
     return job
 
 
-def wish_config(model: str, **wish: Any) -> dict[str, Any]:
+def decision_config(model: str, **request: Any) -> dict[str, Any]:
     """Run configuration of the decision."""
-    return {"ops": {f"{model}__{Stage.RETRAIN_DECISION}": {"config": wish}}}
+    return op_config(f"{model}__{Stage.RETRAIN_DECISION}", **request)
 
 
 def cause_sensors(spec: ModelSpec, decision: Any) -> list[dg.SensorDefinition]:
-    """One for each cause that something shows; the schedule is another, a person needs none."""
-    drift: Find = lambda eyes, champion: cause_looks.of_drift(eyes.days(champion)[0])  # noqa: E731 beside its like
-    quality: Find = lambda eyes, champion: cause_looks.of_quality(eyes.days(champion)[1])  # noqa: E731
-    return [
-        _cause_sensor(spec, decision, Cause.DRIFT, drift, "a drift alarm", _LOOK_EVERY),
-        _cause_sensor(spec, decision, Cause.QUALITY, quality, "realised quality that fell", _LOOK_EVERY),
-        _cause_sensor(spec, decision, Cause.DATA_VOLUME, _volume, "enough new labelled rows", _COUNT_EVERY),
-        _cause_sensor(spec, decision, Cause.STALENESS, _age, "a champion that is too old", _COUNT_EVERY),
-    ]
+    """One for each cause that evidence shows; the schedule is another cause, and a person needs none."""
+    checks: tuple[tuple[Cause, CheckCause, str, int], ...] = (
+        (Cause.DRIFT, lambda at, champion: check_drift(at.read_days(champion)[0]), "a drift alarm", _CHECK_EVERY),
+        (Cause.QUALITY, lambda at, champion: check_quality(at.read_days(champion)[1]), "realised quality that fell",
+         _CHECK_EVERY),
+        (Cause.DATA_VOLUME, _check_volume, "enough new labelled rows", _COUNT_EVERY),
+        (Cause.STALENESS, _check_age, "a champion that is too old", _COUNT_EVERY),
+    )  # fmt: skip
+    return [_cause_sensor(spec, decision, cause, check, text, every) for cause, check, text, every in checks]
 
 
 def _cause_sensor(
-    spec: ModelSpec, decision: Any, cause: Cause, find: Find, what: str, interval: int
+    spec: ModelSpec, decision: Any, cause: Cause, check: CheckCause, text: str, every: int
 ) -> dg.SensorDefinition:
     @dg.sensor(
         name=cause_sensor(spec.model, cause),
         job=decision,
-        minimum_interval_seconds=interval,
+        minimum_interval_seconds=every,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description=f"Looks for {what}, and asks for a decision. Stop it, and this cause starts no training.",
+        description=f"Checks for {text}, and requests a decision. Stop it, and this cause starts no training.",
     )
     def sensor(
         context: dg.SensorEvaluationContext,
@@ -163,42 +157,45 @@ def _cause_sensor(
         alerts: Alerts,
         clock: Clock,
     ) -> dg.RunRequest | dg.SkipReason:
-        eyes = Eyes(spec, monitoring, lake, ledger, alerts, clock.now(spec))
         try:
-            found = look(eyes, find)
-        except _UNREADABLE as err:
-            return dg.SkipReason(f"It cannot be looked at: {type(err).__name__}: {err}")
-        return again(found, context.instance) if isinstance(found, dg.RunRequest) else found
+            found = check_cause(CauseContext(spec, monitoring, lake, ledger, alerts, clock.now(spec)), check)
+        except UNREADABLE as err:
+            return skip_unreadable("The cause cannot be judged", err)
+        return retry_failed(found, context.instance) if isinstance(found, dg.RunRequest) else found
 
     return sensor
 
 
-def look(eyes: Eyes, find: Find) -> dg.RunRequest | dg.SkipReason:
-    """One look: the decision that is due, or why none is."""
-    model = eyes.spec.model
-    champion = champion_of(eyes.spec, eyes.ledger, eyes.lake)
+def check_cause(context: CauseContext, check: CheckCause) -> dg.RunRequest | dg.SkipReason:
+    """The request of a decision that is due, or why none is."""
+    from mlops_assets.stages.retraining.collect import read_champion
+
+    model = context.spec.model
+    champion = read_champion(context.spec, context.ledger, context.lake)
     if champion is None:
         return dg.SkipReason(f"{model} has no champion yet.")
-    ask = cause_looks.to_ask(model, champion, find(eyes, champion), last_decision(eyes.lake, model))
-    if not ask.run_key:
-        return dg.SkipReason(ask.reason)
-    return dg.RunRequest(run_key=ask.run_key, tags={MODEL_TAG: model, CAUSE_TAG: ask.run_key})
+    last = read_last_decision(context.lake, model)
+    request = request_decision(model, champion, check(context, champion), last)
+    return request_run(model, request.run_key) if request.run_key else dg.SkipReason(request.reason)
 
 
-def _volume(eyes: Eyes, champion: Champion) -> Finding:
-    rows = new_rows(eyes.spec, eyes.lake, since=champion.trained_at, now=eyes.now)
-    return cause_looks.of_volume(eyes.spec.retraining.policy, rows, eyes.now)
+def _check_volume(context: CauseContext, champion: Champion) -> CauseFinding:
+    from mlops_assets.stages.retraining.collect import count_new_rows
+
+    rows = count_new_rows(context.spec, context.lake, since=champion.trained_at, now=context.now)
+    return check_volume(context.spec.retraining.policy, rows, context.now)
 
 
-def _age(eyes: Eyes, champion: Champion) -> Finding:
-    """Age is told before it is critical, also where nobody asks the endpoint and so nothing is decided."""
-    policy, wall = eyes.spec.retraining.policy, datetime.now(UTC)
-    eyes.alerts.note(*of_age(policy, eyes.spec.model, champion.trained_at, eyes.now, at=wall), now=wall)
-    return cause_looks.of_age(policy, champion.trained_at, eyes.now)
+def _check_age(context: CauseContext, champion: Champion) -> CauseFinding:
+    """Warns of age here, before it is critical: without traffic no decision is made that could warn."""
+    policy, wall = context.spec.retraining.policy, datetime.now(UTC)
+    events = age_alerts(policy, context.spec.model, champion.trained_at, context.now, at=wall)
+    context.alerts.note(*events, now=wall)
+    return check_age(policy, champion.trained_at, context.now)
 
 
 def launch_sensor(spec: ModelSpec, training: Any) -> dg.SensorDefinition:
-    """Carries out each yes once: its cursor, the run key and the tag of the runs there are see to it."""
+    """Launches each yes once: its cursor, the run key and the tag of earlier runs guarantee it."""
 
     @dg.sensor(
         name=retrain_sensor(spec.model),
@@ -207,41 +204,29 @@ def launch_sensor(spec: ModelSpec, training: Any) -> dg.SensorDefinition:
         default_status=dg.DefaultSensorStatus.RUNNING,
         description=f"Launches {training_job(spec.model)} once for each decision that says yes. Stop it to pause all.",
     )
-    def sensor(context: dg.SensorEvaluationContext, alerts: Alerts) -> dg.SensorResult | dg.SkipReason:
-        decisions = _decisions(spec, context.instance, context.cursor)
-        keys = {each.run_key for each in decisions if each.yes and launched(context.instance, each.run_key)}
-        chosen = launch(decisions, keys, _last_run(spec, context.instance))
-        cursor = str(decisions[-1].place) if decisions else context.cursor or "0"
-        if chosen.decided is None:
-            return dg.SensorResult(skip_reason=chosen.reason, cursor=cursor)
-        alerts.raise_(of_start(spec.model, chosen.reason, at=(now := datetime.now(UTC))), now=now)
-        return dg.SensorResult(run_requests=[training_request(spec, chosen.decided)], cursor=cursor)
+    def sensor(context: dg.SensorEvaluationContext, lake: Lake, alerts: Alerts) -> dg.SensorResult:
+        events = read_decisions(spec, lake, context.instance, context.cursor)
+        keys = {key for event in events if (key := event.run_key) and has_run(context.instance, key)}
+        launch = choose_launch(events, keys, _last_training(spec, context.instance))
+        cursor = str(events[-1].position) if events else context.cursor or "0"
+        if launch.event is None:
+            return dg.SensorResult(skip_reason=launch.reason, cursor=cursor)
+        wall = datetime.now(UTC)
+        alerts.note(training_alert(spec.model, launch.reason, at=wall), now=wall)
+        return dg.SensorResult(run_requests=[training_run(launch.event.record)], cursor=cursor)
 
     return sensor
 
 
-def training_request(spec: ModelSpec, decided: Decided) -> dg.RunRequest:
-    """The one run of a decision."""
-    tags = {MODEL_TAG: spec.model, CAUSE_TAG: decided.run_key, MODEL_TIME_TAG: decided.made_at}
-    return dg.RunRequest(run_key=decided.run_key, tags=tags)
+def training_run(record: DecisionRecord) -> dg.RunRequest:
+    """The one run of a decision that says yes."""
+    key = record.decision.run_key
+    if key is None:
+        raise ValueError(f"{record.evidence.model}: a decision that says no has no run: {record.decision.reason}")
+    return request_run(record.evidence.model, key, tags={MODEL_TIME_TAG: record.made_at.isoformat()})
 
 
-def _decisions(spec: ModelSpec, instance: dg.DagsterInstance, cursor: str | None) -> list[Decided]:
-    """Those made since the last look, oldest first. The first look takes the latest alone."""
-    key, after = asset_key(spec.model, Stage.RETRAIN_DECISION), int(cursor) if cursor else None
-    wanted = dg.AssetRecordsFilter(asset_key=key, after_storage_id=after)
-    found = instance.fetch_materializations(wanted, limit=_AT_ONCE if cursor else 1, ascending=cursor is not None)
-    return [_decided(record) for record in found.records]
-
-
-def _decided(record: dg.EventLogRecord) -> Decided:
-    materialization = record.asset_materialization
-    told = {name: value.value for name, value in materialization.metadata.items()} if materialization else {}
-    texts: Iterable[str] = (str(told.get(name, "")) for name in (CAUSE, RUN_KEY, MADE_AT, REASON))
-    return Decided(record.storage_id, record.timestamp, bool(told.get(YES)), *texts)
-
-
-def _last_run(spec: ModelSpec, instance: dg.DagsterInstance) -> float | None:
-    filters = dg.RunsFilter(job_name=training_job(spec.model))
-    found = instance.get_run_records(filters, limit=1)
-    return found[0].create_timestamp.timestamp() if found else None
+def _last_training(spec: ModelSpec, instance: dg.DagsterInstance) -> float | None:
+    """When the latest training was created, in wall time."""
+    records = instance.get_run_records(dg.RunsFilter(job_name=training_job(spec.model)), limit=1)
+    return records[0].create_timestamp.timestamp() if records else None

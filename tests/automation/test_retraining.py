@@ -16,7 +16,7 @@ from mlops_assets.domain.names import CAUSE_TAG, MODEL_TIME_TAG, Stage
 from mlops_assets.domain.registry.ledger import Action
 from mlops_assets.domain.release.next_release import begin, go_back
 from mlops_assets.resources.release.deployment import Plan, Told
-from mlops_assets.stages.retraining.collect import champion_of, switched_off
+from mlops_assets.stages.retraining.collect import read_champion, stopped_sensors
 from tests.fakes.daemon import Daemon
 from tests.fakes.watched import drift_day, performance_day
 from tests.kit.daily import AFTER, BEFORE, MODEL, Shop, after_the_turn, crowned, definitions_of, run_job, told, trained
@@ -44,7 +44,7 @@ def sensor(name: str) -> str:
 
 
 def watched(made: Bench, day: str = DAY, *, alarm: bool = False, fell: bool = False) -> None:
-    champion = champion_of(made.spec, made.resources["ledger"], made.resources["lake"])
+    champion = read_champion(made.spec, made.resources["ledger"], made.resources["lake"])
     assert champion is not None
     monitoring = made.resources["monitoring"]
     monitoring.write(MODEL, Stage.DRIFT_REPORT, drift_day(day, alarm=alarm, bundle=champion.bundle))
@@ -82,7 +82,7 @@ def test_a_cause_asks_for_one_decision_of_its_window(made, daemon, cause, shown)
     decide(made)
     runs, why = daemon.tick(sensor(cause))
     assert runs == []
-    assert "It was weighed: " in why
+    assert "A decision has considered it: " in why
 
 
 def test_a_failed_decision_run_is_requested_again_a_few_times(made, daemon):
@@ -125,7 +125,7 @@ def test_an_unreadable_record_is_reported_and_breaks_no_sensor(made, daemon, cau
         file.write_text("{}")
     runs, why = daemon.tick(sensor(cause))
     assert runs == []
-    assert "cannot be looked at" in why
+    assert "cannot be judged" in why
 
 
 def test_a_ledger_that_is_broken_is_told_and_breaks_no_sensor(made, daemon):
@@ -186,6 +186,15 @@ def test_the_first_look_takes_the_latest_decision_alone(made, daemon):
     assert daemon.tick(sensor("retrain"))[0] == []
 
 
+def test_a_decision_that_cannot_be_read_is_an_error(made, daemon):
+    watched(made, fell=True)
+    decide(made)
+    for file in (made.home / "lake" / MODEL / "records" / "retrain_decision").glob("*.json"):
+        file.write_text('{"decision": {"yes": true}}')
+    with pytest.raises(ValueError, match=f"is no DecisionRecord(.|\n)*set the cursor of {sensor('retrain')} to"):
+        daemon.tick(sensor("retrain"))
+
+
 def test_a_person_is_launched_like_any_other_cause(made, daemon):
     decide(made, "retrain", who="ada", why="new rules")
     (run,), _ = daemon.tick(sensor("retrain"))
@@ -216,7 +225,7 @@ def stored(made) -> Iterator[Bench]:
 def test_a_stopped_sensor_disables_its_cause_or_all_launches(stored):
     made = stored
     watched(made, fell=True)
-    assert switched_off(made.spec, made.instance) == ()
+    assert stopped_sensors(made.spec, made.instance) == ()
     stop(made, sensor("quality"))
     decision = decide(made).output_for_node(f"{MODEL}__retrain_decision")
     assert decision.switched_off == (sensor("quality"),)

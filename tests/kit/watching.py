@@ -11,7 +11,7 @@ import pyarrow as pa
 from mlops_assets.declaration.monitoring import Cause, DriftPolicy, QualityPolicy, RetrainPolicy
 from mlops_assets.domain.drift.reference import FORMAT, Profile, read_profile
 from mlops_assets.domain.evaluation.evidence import Interval
-from mlops_assets.domain.retraining.decision import RetrainEvidence
+from mlops_assets.domain.retraining.records import RetrainEvidence
 from mlops_assets.domain.verdict import Outcome, Verdict
 from mlops_assets.training.profile import describe_category, describe_number
 

@@ -13,7 +13,7 @@ from mlops_assets.domain.drift.distances import Aspect
 from mlops_assets.domain.drift.reference import Reference
 from mlops_assets.domain.drift.sketch import Sketch
 from mlops_assets.domain.drift.window import WindowDrift, judge_window
-from mlops_assets.domain.retraining.false_alarms import drawn, redrawn
+from mlops_assets.domain.retraining.false_alarms import draw_sketch, redraw_reference
 from mlops_assets.domain.verdict import Outcome
 from tests.kit.watching import DRIFT, reference_of, table_of
 
@@ -81,8 +81,8 @@ def test_windows_drawn_from_the_profile_hardly_ever_alarm(rows):
     known = trained(draw, 20_000)
     raised = drifted = 0
     for _ in range(years):
-        reference = redrawn(known, draw)
-        windows = [judged(reference, drawn(known, rows, draw)) for _ in range(DAYS // 5)]
+        reference = redraw_reference(known, draw)
+        windows = [judged(reference, draw_sketch(known, rows, draw)) for _ in range(DAYS // 5)]
         drifted += sum(window.outcome is Outcome.FAIL for window in windows)
         raised += alarms(windows)
     say(f"no drift, drawn from the profile, {rows:,} rows: {drifted} of {years * (DAYS // 5)} windows, {raised} alarms")

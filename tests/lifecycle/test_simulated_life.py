@@ -18,9 +18,9 @@ from mlops_assets.declaration.monitoring import Cause
 from mlops_assets.declaration.release import Strategy
 from mlops_assets.domain.verdict import Outcome
 from tests.kit.specs import ROLLOUT, model_spec
-from tests.lifecycle.simulator import MODEL, Life, with_policies
-from tests.lifecycle.simulator_parts import START, Faults
-from tests.lifecycle.simulator_world import Recorded, Shift, Synthetic, World
+from tests.lifecycle.simulator.life import MODEL, Life, with_policies
+from tests.lifecycle.simulator.parts import START, Faults
+from tests.lifecycle.simulator.world import Recorded, Shift, Synthetic, World
 
 pytestmark = [pytest.mark.simulation, pytest.mark.timeout(600)]
 

@@ -1,1 +1,1 @@
-"""Whether a model is trained again, and whether a new one has to go."""
+"""Whether a model is trained again, and whether a new champion is rolled back."""

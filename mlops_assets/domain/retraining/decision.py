@@ -1,80 +1,43 @@
 """Decides whether a model is trained again. Pure: a policy, the evidence and the time in; yes or no with reasons out.
 
-Every cause is judged by itself, the first that asks is taken, and then what holds a run back is weighed. What
-cannot be judged is inconclusive and never a yes. A person and the schedule ask without evidence, so bad
-evidence does not stop them; a person is not stopped by a pause, the cooldown or the budget either.
+Every cause is judged by itself; the first that passes is taken unless something holds a run back. A cause that cannot
+be judged is inconclusive and never a yes. A person and the schedule need no evidence, so bad evidence does not stop
+them. A pause, the cooldown and the budget do not stop a person either.
 """
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from mlops_assets.declaration.monitoring import JUDGED, Cause, RetrainPolicy
+from mlops_assets.domain.retraining.records import RetrainDecision, RetrainEvidence
 from mlops_assets.domain.verdict import Outcome, Verdict
 
 _DAY = timedelta(days=1)
 
 
-@dataclass(frozen=True)
-class RetrainEvidence:
-    """All that the decision weighs. None means "not known"."""
-
-    model: str
-    champion: str | None  # version
-    window: str  # the latest one judged
-    trained_at: datetime | None  # the champion
-    drift: Verdict | None  # of `drift_alarm`: FAIL is the alarm
-    realised: Verdict | None  # of `performance`: FAIL is a fall
-    estimated: Verdict | None  # likewise, before labels
-    trust: Verdict | None  # in estimates: PASS believes them
-    new_rows: int | None  # with a ripe label, since training
-    due: bool  # the schedule asks
-    person: str | None  # who asks, and for what: part of the run key
-    paused: bool
-    running: bool  # a training of this model
-    on_trial: str | None  # a version that takes part of the traffic and is not decided on
-    runs: tuple[datetime, ...]  # starts of its trainings
-    spent: float  # hours of training in the policy's period
-    cost: float | None  # hours that one run takes, by those before
-    problems: tuple[str, ...]  # what is wrong with the input: no traffic, a half-written window, ...
-
-
-@dataclass(frozen=True)
-class RetrainDecision:
-    """`cause` of a no is the one that was held back, if any. PASS is a yes, FAIL a clear no."""
-
-    yes: bool
-    cause: Cause | None
-    run_key: str | None
-    reason: str
-    numbers: Mapping[str, float]
-    outcome: Outcome
-    verdicts: tuple[Verdict, ...]  # each cause by itself: PASS asks for a run
-
-
 def decide(policy: RetrainPolicy, evidence: RetrainEvidence, now: datetime) -> RetrainDecision:
-    """One decision for one champion and window, or day where no window asks; repeated, it gives the same run key."""
+    """The decision on one champion and window, or on one day; the same evidence gives the same run key."""
     judged = {cause: _judge(cause, policy, evidence, now) for cause in Cause if _may_start(cause, policy)}
     numbers = _numbers(policy, evidence, now)
-    asking, verdicts = next((cause for cause, verdict in judged.items() if verdict.passed), None), (*judged.values(),)
-    if asking is None:
+    chosen, verdicts = next((cause for cause, verdict in judged.items() if verdict.passed), None), (*judged.values(),)
+    if chosen is None:
         unknown = any(verdict.outcome is Outcome.INCONCLUSIVE for verdict in judged.values())
         outcome = Outcome.INCONCLUSIVE if unknown else Outcome.FAIL
         reason = "No: " + "; ".join(verdict.reason for verdict in judged.values()) + "."
         return RetrainDecision(False, None, None, reason, numbers, outcome, verdicts)
-    why = judged[asking].reason
-    if held := list(_held_back(asking, policy, evidence, now)):
-        reason = f"No: {why}, but {' and '.join(held)}."
-        return RetrainDecision(False, asking, None, reason, numbers, Outcome.FAIL, verdicts)
-    key = run_key(evidence, asking, now)
-    return RetrainDecision(True, asking, key, f"Yes: {why}.", numbers, Outcome.PASS, verdicts)
+    why = judged[chosen].reason
+    if obstacles := list(_obstacles(chosen, policy, evidence, now)):
+        reason = f"No: {why}, but {' and '.join(obstacles)}."
+        return RetrainDecision(False, chosen, None, reason, numbers, Outcome.FAIL, verdicts)
+    key = run_key(evidence, chosen, now)
+    return RetrainDecision(True, chosen, key, f"Yes: {why}.", numbers, Outcome.PASS, verdicts)
 
 
 def run_key(evidence: RetrainEvidence, cause: Cause, now: datetime) -> str:
-    """The same for every look at one champion, window and cause; each wish of a person has its own.
+    """One key for a champion, window and cause, however often they are judged; each request of a person has its own.
 
-    What no window shows, such as age, is a cause of the day: windows may not go on where nobody asks the endpoint.
+    A cause that no window shows, such as age, has the key of the day: without traffic there are no new windows.
     """
     if cause is Cause.PERSON:
         parts = (evidence.person or "", cause)
@@ -90,13 +53,13 @@ def _may_start(cause: Cause, policy: RetrainPolicy) -> bool:
 
 
 def _judge(cause: Cause, policy: RetrainPolicy, evidence: RetrainEvidence, now: datetime) -> Verdict:
-    """PASS: it asks for a run."""
-    wrong = list(_skew(evidence, now)) if cause is not Cause.PERSON else []
+    """PASS: the cause calls for a run."""
+    problems = list(_skew(evidence, now)) if cause is not Cause.PERSON else []
     if cause in JUDGED:
-        wrong += evidence.problems
-        wrong += [] if evidence.champion else ["there is no champion to judge"]
-    if wrong:
-        return Verdict(cause, Outcome.INCONCLUSIVE, f"{cause} cannot be judged: {', '.join(wrong)}", {})
+        problems += evidence.problems
+        problems += [] if evidence.champion else ["there is no champion to judge"]
+    if problems:
+        return Verdict(cause, Outcome.INCONCLUSIVE, f"{cause} cannot be judged: {', '.join(problems)}", {})
     outcome, reason = _JUDGES[cause](policy, evidence, now)
     return Verdict(cause, outcome, reason, {})
 
@@ -119,13 +82,13 @@ def _quality(policy: RetrainPolicy, evidence: RetrainEvidence, now: datetime) ->
     if realised is None:
         return Outcome.INCONCLUSIVE, "realised quality is not known"
     if realised.outcome is not Outcome.FAIL:
-        return _unless_fallen(realised)
-    return _if_learnable(policy, evidence, _plain(realised))
+        return _without_fall(realised)
+    return _if_learnable(policy, evidence, _reason(realised))
 
 
-def _unless_fallen(realised: Verdict) -> Judged:
+def _without_fall(realised: Verdict) -> Judged:
     outcome = Outcome.FAIL if realised.outcome is Outcome.PASS else Outcome.INCONCLUSIVE
-    return outcome, _plain(realised)
+    return outcome, _reason(realised)
 
 
 def _drift(policy: RetrainPolicy, evidence: RetrainEvidence, now: datetime) -> Judged:
@@ -134,26 +97,26 @@ def _drift(policy: RetrainPolicy, evidence: RetrainEvidence, now: datetime) -> J
         return Outcome.INCONCLUSIVE, "drift is not known"
     if alarm.outcome is not Outcome.FAIL:
         outcome = Outcome.FAIL if alarm.outcome is Outcome.PASS else Outcome.INCONCLUSIVE
-        return outcome, f"no drift alarm: {_plain(alarm)}"
-    besides = _besides(policy, evidence)
-    if not besides:
-        return Outcome.FAIL, f"drift alone is not enough ({_plain(alarm)})"
-    return _if_learnable(policy, evidence, f"drift ({_plain(alarm)}) and {besides}")
+        return outcome, f"no drift alarm: {_reason(alarm)}"
+    second = _second_reason(policy, evidence)
+    if not second:
+        return Outcome.FAIL, f"drift alone is not enough ({_reason(alarm)})"
+    return _if_learnable(policy, evidence, f"drift ({_reason(alarm)}) and {second}")
 
 
-def _besides(policy: RetrainPolicy, evidence: RetrainEvidence) -> str:
-    """What makes drift a reason."""
+def _second_reason(policy: RetrainPolicy, evidence: RetrainEvidence) -> str:
+    """What has to accompany drift before it calls for a training; empty where there is nothing."""
     if evidence.realised and evidence.realised.outcome is Outcome.FAIL:
-        return _plain(evidence.realised)
-    if _fell_by_estimate(evidence):
-        assert evidence.estimated is not None  # told by `_fell_by_estimate`
-        return _plain(evidence.estimated)
+        return _reason(evidence.realised)
+    if _estimate_fell(evidence):
+        assert evidence.estimated is not None  # `_estimate_fell` says so
+        return _reason(evidence.estimated)
     if evidence.new_rows is not None and evidence.new_rows >= policy.new_rows:
         return f"{evidence.new_rows:,} new labelled rows"
     return ""
 
 
-def _fell_by_estimate(evidence: RetrainEvidence) -> bool:
+def _estimate_fell(evidence: RetrainEvidence) -> bool:
     believed = evidence.trust is not None and evidence.trust.passed
     return believed and evidence.estimated is not None and evidence.estimated.outcome is Outcome.FAIL
 
@@ -161,18 +124,18 @@ def _fell_by_estimate(evidence: RetrainEvidence) -> bool:
 def _data_volume(policy: RetrainPolicy, evidence: RetrainEvidence, now: datetime) -> Judged:
     if evidence.new_rows is None:
         return Outcome.INCONCLUSIVE, "the number of new labelled rows is not known"
-    said = f"{evidence.new_rows:,} new labelled rows, {policy.new_rows:,} are enough"
-    return (Outcome.PASS if evidence.new_rows >= policy.new_rows else Outcome.FAIL), said
+    text = f"{evidence.new_rows:,} new labelled rows, {policy.new_rows:,} are enough"
+    return (Outcome.PASS if evidence.new_rows >= policy.new_rows else Outcome.FAIL), text
 
 
 def _staleness(policy: RetrainPolicy, evidence: RetrainEvidence, now: datetime) -> Judged:
     if evidence.trained_at is None:
         return Outcome.INCONCLUSIVE, "the champion's age is not known"
     age = now - evidence.trained_at
-    said = f"the champion is {age / _DAY:.0f} days old"
+    text = f"the champion is {age / _DAY:.0f} days old"
     if age >= policy.age_critical:
-        return _if_learnable(policy, evidence, f"{said}, which is critical")
-    return Outcome.FAIL, f"{said}, which is a warning" if age >= policy.age_warning else said
+        return _if_learnable(policy, evidence, f"{text}, which is critical")
+    return Outcome.FAIL, f"{text}, which is a warning" if age >= policy.age_warning else text
 
 
 def _if_learnable(policy: RetrainPolicy, evidence: RetrainEvidence, why: str) -> Judged:
@@ -204,8 +167,8 @@ def _skew(evidence: RetrainEvidence, now: datetime) -> Iterator[str]:
         yield f"the clock shows {now:%Y-%m-%d %H:%M}, but a run began {max(later):%Y-%m-%d %H:%M}"
 
 
-def _held_back(cause: Cause, policy: RetrainPolicy, evidence: RetrainEvidence, now: datetime) -> Iterator[str]:
-    """Everything at once, so that a person sees all that would have to change."""
+def _obstacles(cause: Cause, policy: RetrainPolicy, evidence: RetrainEvidence, now: datetime) -> Iterator[str]:
+    """Everything that holds a run back, so that a person sees all that would have to change."""
     if evidence.running:
         yield "a training is running"
     if cause is Cause.PERSON:
@@ -220,7 +183,7 @@ def _held_back(cause: Cause, policy: RetrainPolicy, evidence: RetrainEvidence, n
 
 
 def over_budget(policy: RetrainPolicy, evidence: RetrainEvidence, now: datetime) -> Iterator[str]:
-    """What of the budget another run would break."""
+    """The limits of the budget that another run would break."""
     recent = _recent(policy, evidence, now)
     if recent >= policy.runs_at_most:
         yield f"{recent} runs began within {_days(policy.period)}, {policy.runs_at_most} are allowed"
@@ -248,7 +211,7 @@ def _numbers(policy: RetrainPolicy, evidence: RetrainEvidence, now: datetime) ->
     return {name: float(value) for name, value in found.items() if value is not None}
 
 
-def _plain(verdict: Verdict) -> str:
+def _reason(verdict: Verdict) -> str:
     return verdict.reason.removesuffix(".")
 
 

@@ -1,8 +1,8 @@
 """How often a policy would retrain a model though nothing changed: simulated on the code that decides. Pure.
 
-Windows are drawn from the bundle's profile at the present size, against references that are drawn from it too,
-as training rows were a sample as well. Each is judged as a live one is. What windows add up to is then exact.
-The companion that drift needs (falling quality, enough new rows) is taken to be there: an upper bound.
+Windows of the present size are drawn from the bundle's profile and judged like live ones, against references that are
+drawn from it too, as training rows were a sample as well. From windows to alarms the arithmetic is exact.
+The second reason that drift needs (falling quality, enough new rows) is taken for granted: an upper bound.
 """
 
 from collections.abc import Mapping
@@ -92,40 +92,40 @@ def fall_rate(policy: QualityPolicy, baseline: Interval, current: Interval) -> f
 
 
 def _drifted(policy: DriftPolicy, reference: Reference, rows: int, rng: np.random.Generator) -> int:
-    ours = redrawn(reference, rng)
-    live = (drawn(reference, rows, rng) for _ in range(_WINDOWS))
+    ours = redraw_reference(reference, rng)
+    live = (draw_sketch(reference, rows, rng) for _ in range(_WINDOWS))
     verdicts = (judge_window("simulated", {Aspect.FEATURE: (ours, sketch)}, policy) for sketch in live)
     return sum(verdict.outcome is Outcome.FAIL for verdict in verdicts)
 
 
-def drawn(reference: Reference, rows: int, rng: np.random.Generator) -> Sketch:
+def draw_sketch(reference: Reference, rows: int, rng: np.random.Generator) -> Sketch:
     """The sketch of a window whose rows are like the reference's."""
-    columns = {name: _drawn(known, rows, rng) for name, known in reference.items()}
+    columns = {name: _draw_column(known, rows, rng) for name, known in reference.items()}
     types = {name: "double" if isinstance(known, NumberReference) else "string" for name, known in reference.items()}
     return Sketch(rows, columns, types)
 
 
-def redrawn(reference: Reference, rng: np.random.Generator) -> Reference:
+def redraw_reference(reference: Reference, rng: np.random.Generator) -> Reference:
     """Another training sample of the same distribution."""
-    return {name: _redrawn(known, rng) for name, known in reference.items()}
+    return {name: _redraw_column(known, rng) for name, known in reference.items()}
 
 
-def _drawn(
+def _draw_column(
     known: NumberReference | CategoryReference, rows: int, rng: np.random.Generator
 ) -> NumberSketch | CategorySketch:
     if isinstance(known, CategoryReference):
-        counts = _counts(np.concatenate([known.counts, [known.other, known.nulls]]), rows, rng)
+        counts = _draw_counts(np.concatenate([known.counts, [known.other, known.nulls]]), rows, rng)
         return CategorySketch(counts[:-2], int(counts[-2]), rows, int(counts[-1]), ())
-    counts = _counts(np.concatenate([known.cells, [known.nulls, known.infinite]]), rows, rng)
-    # moments are only told, never judged: those of the reference
+    counts = _draw_counts(np.concatenate([known.cells, [known.nulls, known.infinite]]), rows, rng)
+    # moments are shown, never judged: those of the reference do
     finite, std = int(counts[:-2].sum()), known.std or 0.0
     return NumberSketch(counts[:-2], rows, int(counts[-2]), int(counts[-1]), 0.0, finite * std**2)
 
 
-def _redrawn(
+def _redraw_column(
     known: NumberReference | CategoryReference, rng: np.random.Generator
 ) -> NumberReference | CategoryReference:
-    sample = _drawn(known, known.rows, rng)
+    sample = _draw_column(known, known.rows, rng)
     if isinstance(known, CategoryReference) and isinstance(sample, CategorySketch):
         return CategoryReference(known.values, sample.counts.astype(float), sample.other, sample.rows, sample.nulls)
     assert isinstance(known, NumberReference) and isinstance(sample, NumberSketch)  # noqa: PT018 the only other pair
@@ -134,7 +134,7 @@ def _redrawn(
     )
 
 
-def _counts(weights: np.ndarray, rows: int, rng: np.random.Generator) -> np.ndarray:
+def _draw_counts(weights: np.ndarray, rows: int, rng: np.random.Generator) -> np.ndarray:
     """Of `rows` draws; by looking each up where that is cheaper than a binomial for each cell."""
     total = weights.sum()
     if not total:

@@ -1,46 +1,53 @@
-"""Which of the decisions to train again is carried out, so that one cause makes one run. Pure.
+"""Chooses which of the decisions to train again is launched, so that one cause makes one run. Pure.
 
-Decisions are taken in the order in which they were made. Several may say yes before a run shows: they were made not
-knowing of each other, so one is launched and the others are told. The next decision knows that run.
+Decisions come in the order in which they were made. Several may say yes before a run shows, as none of them knew of
+the others: one is launched, and the reason says why the rest are not. The next decision knows of that run.
 """
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from mlops_assets.declaration.monitoring import Cause
+from mlops_assets.domain.retraining.records import DecisionRecord
 
 
 @dataclass(frozen=True)
-class Decided:
-    """One materialisation of the decision, in its order."""
+class DecisionEvent:
+    """A decision, and where the event log has it."""
 
-    place: int  # in the event log
+    position: int
     at: float  # wall time, seconds since 1970
-    yes: bool
-    cause: str
-    run_key: str
-    made_at: str  # in the model's time
-    reason: str
+    record: DecisionRecord
+
+    @property
+    def run_key(self) -> str | None:
+        return self.record.decision.run_key
 
 
 @dataclass(frozen=True)
 class Launch:
     """What to launch, if anything, and why not the rest."""
 
-    decided: Decided | None
+    event: DecisionEvent | None
     reason: str
 
 
-def launch(decisions: Sequence[Decided], launched: Collection[str], last_run: float | None) -> Launch:
-    """`launched`: run keys that runs were made for. `last_run`: when the latest training was created, wall time."""
-    asking = [each for each in decisions if each.yes]
-    if not asking:
-        return Launch(None, decisions[-1].reason if decisions else "Nothing was decided since the last look.")
-    new = [each for each in asking if each.run_key not in launched]
+def choose_launch(events: Sequence[DecisionEvent], launched: Collection[str | None], last_run: float | None) -> Launch:
+    """`launched`: run keys that have runs. `last_run`: when the latest training was created, in wall time."""
+    approved = [event for event in events if event.record.decision.yes]
+    if not approved:
+        reason = events[-1].record.decision.reason if events else "There is no decision since the last tick."
+        return Launch(None, reason)
+    new = [event for event in approved if event.run_key not in launched]
     if not new:
-        return Launch(None, f"{asking[-1].run_key} was launched already.")
-    free = [each for each in new if last_run is None or each.at > last_run]
+        return Launch(None, f"{approved[-1].run_key} was launched already.")
+    free = [event for event in new if last_run is None or event.at > last_run]
     if not free:
-        return Launch(None, f"{new[-1].run_key} was decided before a training began that it did not know of.")
-    first = min(free, key=lambda each: (list(Cause).index(Cause(each.cause)), each.place))
-    return Launch(first, first.reason)
+        return Launch(None, f"{new[-1].run_key} was decided before the latest training began and did not know of it.")
+    first = min(free, key=lambda event: (_rank(event.record.decision.cause), event.position))
+    return Launch(first, first.record.decision.reason)
+
+
+def _rank(cause: Cause | None) -> int:
+    """A yes always has a cause."""
+    return [*Cause, None].index(cause)

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from mlops_assets.domain.retraining.decision import RetrainEvidence
-from mlops_assets.domain.retraining.evidence import Asked, Champion, TrainingRun, evidence
+from mlops_assets.domain.retraining.evidence import ModelHistory, build_evidence
+from mlops_assets.domain.retraining.records import Champion, RetrainEvidence, TrainingRequest, TrainingRun
 from mlops_assets.domain.verdict import Outcome, Verdict
 from tests.fakes.watched import BUNDLE, drift_day, performance_day
 from tests.kit.watching import QUALITY, RETRAIN
@@ -27,13 +27,13 @@ def found(**changes: Any) -> RetrainEvidence:
     days = {name: given.pop(name) for name in ("champion", "drift_days", "performance_days", "runs")}
     rest: dict[str, Any] = {
         "new_rows": 5,
-        "asked": Asked(),
+        "request": TrainingRequest(),
         "paused": False,
         "pending": False,
         "problems": (),
         "now": NOW,
     }
-    return evidence("shop", (QUALITY, RETRAIN), *days.values(), **rest | given)
+    return build_evidence("shop", (QUALITY, RETRAIN), ModelHistory(**days), **rest | given)
 
 
 def outcome(verdict: Verdict | None) -> Outcome | None:

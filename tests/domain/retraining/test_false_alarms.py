@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mlops_assets.domain.drift.reference import read_profile
-from mlops_assets.domain.retraining.false_alarms import alarm_rate, drawn, expected_false_retrains, fall_rate
+from mlops_assets.domain.retraining.false_alarms import alarm_rate, draw_sketch, expected_false_retrains, fall_rate
 from tests.kit.watching import DRIFT, QUALITY, interval, profile_of
 
 
@@ -62,6 +62,6 @@ def test_a_fall_of_quality_by_chance():
 
 def test_drawn_windows_look_like_the_reference():
     reference = read_profile(profile(3)).features
-    found = drawn(reference, 40_000, np.random.default_rng(3))
+    found = draw_sketch(reference, 40_000, np.random.default_rng(3))
     assert found.rows == 40_000
     assert {name: column.rows for name, column in found.columns.items()} == {"x0": 40_000, "c0": 40_000, "c1": 40_000}

@@ -2,12 +2,24 @@
 
 import pytest
 
-from mlops_assets.domain.retraining.launching import Decided, launch
+from mlops_assets.declaration.monitoring import Cause
+from mlops_assets.domain.retraining.launching import DecisionEvent, choose_launch
+from mlops_assets.domain.retraining.records import DecisionRecord, RetrainDecision
+from mlops_assets.domain.verdict import Outcome
+from tests.kit.watching import CALM, NOW
 
-NO = Decided(1, 1.0, False, "none", "", "", "No: nobody asks.")
-QUALITY = Decided(2, 2.0, True, "quality", "retrain:m:quality:1", "", "Yes: it fell.")
-DRIFT = Decided(3, 3.0, True, "drift", "retrain:m:drift:1", "", "Yes: it drifted.")
-PERSON = Decided(4, 4.0, True, "person", "retrain:m:person:1", "", "Yes: ada.")
+
+def event(position: int, cause: Cause | None, reason: str) -> DecisionEvent:
+    """The decisions come a second apart."""
+    key, outcome = (f"retrain:m:{cause}:1", Outcome.PASS) if cause else (None, Outcome.FAIL)
+    decision = RetrainDecision(cause is not None, cause, key, reason, {}, outcome, ())
+    return DecisionEvent(position, float(position), DecisionRecord(decision, CALM, (), (), "", NOW))
+
+
+NO = event(1, None, "No: nobody asks.")
+QUALITY = event(2, Cause.QUALITY, "Yes: it fell.")
+DRIFT = event(3, Cause.DRIFT, "Yes: it drifted.")
+PERSON = event(4, Cause.PERSON, "Yes: ada.")
 
 
 @pytest.mark.parametrize(
@@ -28,6 +40,6 @@ PERSON = Decided(4, 4.0, True, "person", "retrain:m:person:1", "", "Yes: ada.")
     ],
 )
 def test_one_is_launched_and_none_that_did_not_know(decisions, launched, last_run, chosen):
-    found = launch(decisions, launched, last_run)
-    assert found.decided == chosen
+    found = choose_launch(decisions, launched, last_run)
+    assert found.event == chosen
     assert found.reason

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from mlops_assets.domain.quality.records import Estimated, PerformanceDay
-from mlops_assets.domain.retraining.rollback import Reign, judge_reign
+from mlops_assets.domain.retraining.rollback import ChampionTerm, judge_term
 from mlops_assets.domain.verdict import Outcome
 from tests.fakes.watched import performance_day
 from tests.kit.watching import QUALITY
 
 SINCE = datetime(2024, 3, 10, 12, tzinfo=UTC)
 NEW, OLD = "n" * 64, "o" * 64
-REIGN = Reign("2", NEW, SINCE, "1", OLD)
+REIGN = ChampionTerm("2", NEW, SINCE, "1", OLD)
 NOW = SINCE + timedelta(days=6)
 
 
@@ -45,26 +45,26 @@ def days(before: float, since: float, count: int = 4, **changes) -> list[Perform
     ],
 )
 def test_a_fall_has_to_be_proven_against_both(given, outcome, said):
-    verdict = judge_reign(QUALITY, REIGN, given, NOW)
+    verdict = judge_term(QUALITY, REIGN, given, NOW)
     assert (verdict.outcome, said in verdict.reason) == (outcome, True), verdict.reason
 
 
 def test_an_error_that_grows_is_a_fall_too():
     grown = days(0.8, 0.9, metric="mae")
-    assert judge_reign(QUALITY, REIGN, grown, NOW).outcome is Outcome.FAIL
-    assert judge_reign(QUALITY, REIGN, days(0.8, 0.7, metric="mae"), NOW).outcome is Outcome.PASS
+    assert judge_term(QUALITY, REIGN, grown, NOW).outcome is Outcome.FAIL
+    assert judge_term(QUALITY, REIGN, days(0.8, 0.7, metric="mae"), NOW).outcome is Outcome.PASS
 
 
 @pytest.mark.parametrize(
-    ("policy", "reign", "now", "said"),
+    ("policy", "term", "now", "said"),
     [
         (QUALITY, REIGN, SINCE + timedelta(days=15), "in the first 14 only"),
         (QUALITY, replace(REIGN, before=None), NOW, "follows no champion"),
         (replace(QUALITY, roll_back_within=timedelta(0)), REIGN, NOW, "is 0"),
     ],
 )
-def test_rollback_needs_time_left_and_a_predecessor(policy, reign, now, said):
-    verdict = judge_reign(policy, reign, days(0.8, 0.5), now)
+def test_rollback_needs_time_left_and_a_predecessor(policy, term, now, said):
+    verdict = judge_term(policy, term, days(0.8, 0.5), now)
     assert verdict.outcome is Outcome.PASS
     assert said in verdict.reason
 
@@ -72,7 +72,7 @@ def test_rollback_needs_time_left_and_a_predecessor(policy, reign, now, said):
 def test_the_day_of_the_promotion_and_long_ago_do_not_count():
     mixed = performance_day(f"{SINCE:%F}", 0.2, bundle=NEW)
     ago = performance_day("2024-01-01", 0.99, bundle=OLD)
-    assert judge_reign(QUALITY, REIGN, [*days(0.8, 0.8), mixed, ago], NOW).outcome is Outcome.PASS
+    assert judge_term(QUALITY, REIGN, [*days(0.8, 0.8), mixed, ago], NOW).outcome is Outcome.PASS
 
 
 @pytest.mark.simulation
@@ -83,6 +83,6 @@ def test_equal_versions_survive_fourteen_looks():
         for day in days(0.8, 0.8, count=14):
             value, reach = float(rng.normal(0.8, 0.02 / 1.96)), 0.02
             known.append(replace(day, realised=Estimated(value, value - reach, value + reach)))
-        looks = (judge_reign(QUALITY, REIGN, known[: 14 + n], SINCE + timedelta(days=n)) for n in range(1, 15))
+        looks = (judge_term(QUALITY, REIGN, known[: 14 + n], SINCE + timedelta(days=n)) for n in range(1, 15))
         wrong += any(verdict.outcome is Outcome.FAIL for verdict in looks)
     assert wrong <= 0.025 * lives

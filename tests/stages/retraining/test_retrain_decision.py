@@ -11,9 +11,9 @@ import pytest
 from mlops_assets.declaration.monitoring import Cause
 from mlops_assets.domain.alerts.alerting import AlertKind
 from mlops_assets.domain.names import CAUSE_TAG, MODEL_TIME_TAG, Stage
-from mlops_assets.domain.retraining.records import Pause, Weighed
-from mlops_assets.stages.retraining import collect as retraining
-from mlops_assets.stages.retraining.collect import champion_of, new_rows, set_pause, training_runs
+from mlops_assets.domain.retraining.records import DecisionRecord, Pause
+from mlops_assets.stages.retraining.collect import count_new_rows, read_champion, read_training_runs
+from mlops_assets.stages.retraining.stored_decisions import read_pause, write_pause
 from tests.fakes.watched import drift_day, performance_day
 from tests.kit.daily import AFTER, BEFORE, MODEL, ROWS, Shop, definitions_of, told
 from tests.kit.declared import Bench, record
@@ -32,7 +32,7 @@ def made(shop: Shop, tmp_path) -> Bench:
 
 
 def bundle(made: Bench) -> str:
-    champion = champion_of(made.spec, made.resources["ledger"], made.resources["lake"])
+    champion = read_champion(made.spec, made.resources["ledger"], made.resources["lake"])
     assert champion is not None
     return champion.bundle
 
@@ -45,7 +45,7 @@ def watched(made: Bench, day: str = DAY, *, alarm: bool = False, fell: bool = Fa
     monitoring.write(MODEL, Stage.PERFORMANCE, performance_day(day, fell=fell, **given))
 
 
-def decide(made: Bench, job: str = "decision", **config: Any) -> Weighed:
+def decide(made: Bench, job: str = "decision", **config: Any) -> DecisionRecord:
     given = config.pop("run_config", None)
     result = (
         definitions_of(made)
@@ -53,7 +53,7 @@ def decide(made: Bench, job: str = "decision", **config: Any) -> Weighed:
         .execute_in_process(run_config=given, instance=made.instance, raise_on_error=False, **config)
     )
     assert result.success, told(result)
-    return record(made, Stage.RETRAIN_DECISION, Weighed)
+    return record(made, Stage.RETRAIN_DECISION, DecisionRecord)
 
 
 def metadata(made: Bench) -> dict[str, Any]:
@@ -74,9 +74,9 @@ def train(made: Bench, **tags: str) -> None:
 
 def test_a_calm_day_is_a_no_that_is_told_with_all_its_numbers(made):
     watched(made)
-    weighed = decide(made)
-    assert not weighed.decision.yes
-    assert weighed.decision.reason.startswith("No: nobody asks")
+    decided = decide(made)
+    assert not decided.decision.yes
+    assert decided.decision.reason.startswith("No: nobody asks")
     shown = metadata(made)
     assert (shown["yes"], shown["run_key"], shown["champion"], shown["window"]) == (False, "", "1.0.0", DAY)
     assert all(f"| {cause} |" in shown["verdicts"] for cause in Cause)
@@ -89,17 +89,17 @@ def test_fallen_quality_with_new_rows_is_a_yes(made):
     assert "only 30 labelled rows are new" in decide(made).decision.reason
     made.resources["clock"].move(made.spec, BEFORE + timedelta(days=3))
     assert made.materialize(Stage.RAW_DATA, Stage.VALIDATED_DATA).success
-    weighed = decide(made)
-    assert (weighed.decision.yes, weighed.decision.cause) == (True, Cause.QUALITY)
-    assert metadata(made)["run_key"] == weighed.decision.run_key
-    assert weighed.evidence.new_rows == new_rows(
-        made.spec, made.resources["lake"], since=weighed.evidence.trained_at, now=weighed.made_at
+    decided = decide(made)
+    assert (decided.decision.yes, decided.decision.cause) == (True, Cause.QUALITY)
+    assert metadata(made)["run_key"] == decided.decision.run_key
+    assert decided.evidence.new_rows == count_new_rows(
+        made.spec, made.resources["lake"], since=decided.evidence.trained_at, now=decided.made_at
     )
 
 
 def test_new_rows_are_those_labelled_since_the_training(made):
     lake, spec = made.resources["lake"], made.spec
-    champion = champion_of(spec, made.resources["ledger"], lake)
+    champion = read_champion(spec, made.resources["ledger"], lake)
     assert champion
     since = champion.trained_at
     assert since == BEFORE
@@ -110,15 +110,15 @@ def test_new_rows_are_those_labelled_since_the_training(made):
         now = BEFORE + timedelta(hours=hours)
         ripe = [minutes for minutes in range(0, 10 * 24 * 60, 9) if minutes % 1440 < 9 * ROWS]
         moments = [BEFORE - timedelta(days=1) + timedelta(minutes=m) + early for m in ripe]
-        assert new_rows(spec, lake, since=since, now=now) == sum(since < moment <= now for moment in moments)
-    assert new_rows(spec, lake, since=None, now=AFTER) is None
+        assert count_new_rows(spec, lake, since=since, now=now) == sum(since < moment <= now for moment in moments)
+    assert count_new_rows(spec, lake, since=None, now=AFTER) is None
 
 
 def test_another_versions_answers_are_no_evidence(made):
     watched(made, fell=True, alarm=True, bundle="0" * 64)
-    weighed = decide(made)
-    assert weighed.evidence.window == ""
-    assert "drift is not known" in weighed.decision.reason
+    decided = decide(made)
+    assert decided.evidence.window == ""
+    assert "drift is not known" in decided.decision.reason
 
 
 def test_a_person_is_heard_and_each_wish_has_its_own_key(made):
@@ -145,7 +145,7 @@ def test_the_schedule_asks_and_is_held_back_by_the_cooldown(made):
     due = {"ops": {f"{MODEL}__retrain_decision": {"config": {"due": True}}}}
     assert decide(made, run_config=due).decision.cause is Cause.SCHEDULE
     train(made, **{CAUSE_TAG: "another", MODEL_TIME_TAG: (BEFORE - timedelta(days=2)).isoformat()})
-    train(made, **{CAUSE_TAG: str(record(made, Stage.RETRAIN_DECISION, Weighed).decision.run_key),
+    train(made, **{CAUSE_TAG: str(record(made, Stage.RETRAIN_DECISION, DecisionRecord).decision.run_key),
                    MODEL_TIME_TAG: BEFORE.isoformat()})  # fmt: skip
     decision = decide(made, run_config=due).decision
     assert "the last run began 1.08333 days ago, the cooldown is 7 days" in decision.reason
@@ -157,37 +157,37 @@ def test_a_pause_is_a_persons_word_and_ends_by_it(made):
     config = {"ops": {f"{MODEL}_pausing": {"config": {"paused": True, "who": "ada", "why": "holidays"}}}}
     job = definitions_of(made).resolve_job_def(f"{MODEL}_pause")
     assert job.execute_in_process(run_config=config, instance=made.instance).success
-    assert retraining.pause_of(lake, MODEL).who == "ada"
+    assert read_pause(lake, MODEL).who == "ada"
     decide(made)
     assert metadata(made)["paused"] is True
-    set_pause(lake, MODEL, Pause(False, "ada", "back", AFTER))
+    write_pause(lake, MODEL, Pause(False, "ada", "back", AFTER))
     decide(made)
     assert metadata(made)["paused"] is False
 
 
 def test_an_unreadable_pause_stops_everything_and_is_reported(made):
     watched(made, fell=True)
-    set_pause(made.resources["lake"], MODEL, Pause(False, "", "", AFTER))
+    write_pause(made.resources["lake"], MODEL, Pause(False, "", "", AFTER))
     file = made.home / "lake" / MODEL / "records" / "retrain_decision" / "pause.json"
     file.write_text(file.read_text()[:20])
-    weighed = decide(made)
-    assert weighed.evidence.paused
-    assert weighed.decision.outcome.value == "inconclusive"
+    decided = decide(made)
+    assert decided.evidence.paused
+    assert decided.decision.outcome.value == "inconclusive"
 
 
 def test_a_half_written_day_is_told_and_never_a_yes(made):
     watched(made, fell=True)
     (file,) = (made.home / "lake" / MODEL / "monitoring" / "drift_report").rglob("record.json")
     file.write_text(json.dumps({"day": DAY}))
-    weighed = decide(made)
-    assert weighed.decision.outcome.value == "inconclusive"
-    assert "record.json is no DriftDay" in weighed.decision.reason
+    decided = decide(made)
+    assert decided.decision.outcome.value == "inconclusive"
+    assert "record.json is no DriftDay" in decided.decision.reason
 
 
 def test_a_model_without_champion_or_days_is_a_no(shop: Shop, tmp_path):
     made = shop.copy(shop.with_data, tmp_path)
-    weighed = decide(made)
-    assert (weighed.evidence.champion, weighed.decision.yes) == (None, False)
+    decided = decide(made)
+    assert (decided.evidence.champion, decided.decision.yes) == (None, False)
     assert metadata(made)["false_retrains"].startswith("not known")
 
 
@@ -207,9 +207,9 @@ def test_runs_are_told_in_the_models_time(made):
     decided = BEFORE + 5 * HOUR
     train(made, **{MODEL_TIME_TAG: decided.isoformat()})
     train(made)  # a person launched it: its training set would say when
-    runs = training_runs(made.spec, made.instance, made.resources["lake"])
+    runs = read_training_runs(made.spec, made.instance, made.resources["lake"])
     assert [run.began for run in runs] == [None, decided]
     wall = replace(made.spec, replay=None)
-    began = training_runs(wall, made.instance, made.resources["lake"])[0].began
+    began = read_training_runs(wall, made.instance, made.resources["lake"])[0].began
     assert began is not None
     assert abs(began - datetime.now(UTC)) < HOUR

@@ -14,7 +14,7 @@ from mlops_assets.domain.quality.estimator import Estimator
 from mlops_assets.domain.quality.inputs import Version
 from mlops_assets.domain.release.rollout_signals import Watched
 from mlops_assets.domain.release.sequential import Sample
-from tests.lifecycle.simulator_world import Learnt, Rows
+from tests.lifecycle.simulator.world import Learnt, Rows
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from mlops_assets.automation.recovering import APPROVER, reign_of
+from mlops_assets.automation.rollback import APPROVER, read_term
 from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.declaration.release import Strategy
 from mlops_assets.domain.release import next_release as releasing
@@ -22,11 +22,11 @@ from mlops_assets.domain.release.release_state import ReleaseState
 from mlops_assets.domain.release.served_by import at, of_request
 from mlops_assets.domain.release.step_decision import decide_step, nothing_to_decide
 from mlops_assets.domain.release.step_evidence import Seen
-from mlops_assets.domain.retraining import cause_looks
+from mlops_assets.domain.retraining import causes
 from mlops_assets.domain.retraining.decision import decide
-from mlops_assets.domain.retraining.evidence import Asked, Champion, evidence, of_champion
-from mlops_assets.domain.retraining.records import Weighed
-from mlops_assets.domain.retraining.rollback import judge_reign
+from mlops_assets.domain.retraining.evidence import ModelHistory, build_evidence, days_of_champion
+from mlops_assets.domain.retraining.records import Champion, DecisionRecord, TrainingRequest
+from mlops_assets.domain.retraining.rollback import judge_term
 from mlops_assets.domain.verdict import Outcome
 from mlops_assets.resources.registry.ledger import Ledger
 from mlops_assets.resources.release.deployment import Deployment, Told, release_of
@@ -34,11 +34,11 @@ from mlops_assets.resources.release.endpoint import Endpoint
 from mlops_assets.stages.release.step import next_release
 from serving.models.router import build_router
 from tests.fakes.registry import FakeRegistry
-from tests.lifecycle.simulator_dagster import Daemon, Instance, Run
-from tests.lifecycle.simulator_parts import START, Faults, Made, Step, answers, no_answers
-from tests.lifecycle.simulator_school import School
-from tests.lifecycle.simulator_watch import Watch
-from tests.lifecycle.simulator_world import Rows, World, joined
+from tests.lifecycle.simulator.candidates import School
+from tests.lifecycle.simulator.daemons import Daemon, Instance, Run
+from tests.lifecycle.simulator.live_days import Watch
+from tests.lifecycle.simulator.parts import START, Faults, Made, Step, answers, no_answers
+from tests.lifecycle.simulator.world import Rows, World, joined
 
 MODEL = "life"
 SLOTS = 12  # of a day
@@ -208,20 +208,22 @@ class Life:
         self.now = true
         self._recover()
 
-    def decide(self, asked: Asked | None = None) -> Weighed:
+    def decide(self, request: TrainingRequest | None = None) -> DecisionRecord:
         """The decision, on what there is now."""
         problems = ("a record is half written",) if self.day in self.faults.unreadable else ()
         last = self.instance.last
         pending = bool(last and last.decision.run_key and not self.instance.launched(last.decision.run_key))
         policy = self.spec.retraining.policy
-        found = evidence(
-            MODEL, (self.spec.monitoring.quality, policy), self.champion, self.watch.drift_days,
-            self.watch.quality_days, self.instance.trainings(), new_rows=self._count(), asked=asked or Asked(),
-            paused=False, pending=pending, problems=problems, now=self.now,
+        trainings = self.instance.trainings()
+        found = build_evidence(
+            MODEL, (self.spec.monitoring.quality, policy),
+            ModelHistory(self.champion, self.watch.drift_days, self.watch.quality_days, trainings),
+            new_rows=self._count(), request=request or TrainingRequest(), paused=False, pending=pending,
+            problems=problems, now=self.now,
         )  # fmt: skip
-        weighed = Weighed(decide(policy, found, self.now), found, (), (), "", self.now)
-        self.instance.materialize(weighed)
-        return weighed
+        record = DecisionRecord(decide(policy, found, self.now), found, (), (), "", self.now, policy)
+        self.instance.materialize(record)
+        return record
 
     @property
     def champion(self) -> Champion:
@@ -235,13 +237,13 @@ class Life:
         champion, policy = self.champion, self.spec.retraining.policy
 
         def key(find: Any) -> Any:
-            return lambda: cause_looks.to_ask(MODEL, champion, find(), self.instance.last).run_key
+            return lambda: causes.request_decision(MODEL, champion, find(), self.instance.last).run_key
 
         looks = {
-            "drift": lambda: cause_looks.of_drift(of_champion(champion, self.watch.drift_days)),
-            "quality": lambda: cause_looks.of_quality(of_champion(champion, self.watch.quality_days)),
-            "data_volume": lambda: cause_looks.of_volume(policy, self._count(), self.now),
-            "staleness": lambda: cause_looks.of_age(policy, champion.trained_at, self.now),
+            "drift": lambda: causes.check_drift(days_of_champion(champion, self.watch.drift_days)),
+            "quality": lambda: causes.check_quality(days_of_champion(champion, self.watch.quality_days)),
+            "data_volume": lambda: causes.check_volume(policy, self._count(), self.now),
+            "staleness": lambda: causes.check_age(policy, champion.trained_at, self.now),
         }
         return [key(look) for cause, look in looks.items() if cause in policy.causes]
 
@@ -271,13 +273,14 @@ class Life:
 
     def _recover(self) -> None:
         """The judge of champions, and the way back."""
-        _, reign = reign_of(self.spec, self.entries, self.ledger)
-        verdict = judge_reign(self.spec.monitoring.quality, reign, self.watch.quality_days, self.now)
+        _, term = read_term(MODEL, self.entries, self.ledger)
+        verdict = judge_term(self.spec.monitoring.quality, term, self.watch.quality_days, self.now)
         if verdict.outcome is Outcome.FAIL:
-            target = self.deployment.version(MODEL, reign.before)
+            assert term.before
+            target = self.deployment.version(MODEL, term.before)
             told = Told(APPROVER, verdict.reason, {})
             self._change(lambda state: releasing.go_back(state, target, self.now), told)
-            self.rollbacks.append((reign.number, self.taken[reign.number]))
+            self.rollbacks.append((term.number, self.taken[term.number]))
 
 
 def with_policies(spec: ModelSpec, *, causes: tuple[Any, ...] | None = None, **retrain: Any) -> ModelSpec:

@@ -6,11 +6,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from mlops_assets.declaration.monitoring import Cause
-from mlops_assets.domain.retraining import cause_looks
-from mlops_assets.domain.retraining.cause_looks import Finding, to_ask
+from mlops_assets.domain.retraining import causes
+from mlops_assets.domain.retraining.causes import CauseFinding, request_decision
 from mlops_assets.domain.retraining.decision import decide
-from mlops_assets.domain.retraining.evidence import Champion
-from mlops_assets.domain.retraining.records import Weighed
+from mlops_assets.domain.retraining.records import Champion, DecisionRecord
 from mlops_assets.domain.verdict import Outcome, Verdict
 from tests.fakes.watched import BUNDLE, drift_day, performance_day
 from tests.kit.watching import CALM, RETRAIN
@@ -20,47 +19,47 @@ CHAMPION = Champion("3", "1.0.2", BUNDLE, NOW - timedelta(days=20), None)
 HOUR = timedelta(hours=1)
 
 
-def weighed(made_at: datetime, champion: str = "1.0.2") -> Weighed:
+def record(made_at: datetime, champion: str = "1.0.2") -> DecisionRecord:
     evidence = replace(CALM, champion=champion, trained_at=NOW - timedelta(days=20), runs=())
-    return Weighed(decide(RETRAIN, evidence, made_at), evidence, (), (), "", made_at)
+    return DecisionRecord(decide(RETRAIN, evidence, made_at), evidence, (), (), "", made_at)
 
 
 def test_drift_asks_for_the_window_of_the_alarm():
-    found = cause_looks.of_drift([drift_day("2024-03-03"), drift_day("2024-03-04", alarm=True)])
-    assert to_ask("shop", CHAMPION, found, None).run_key == "drift:shop:3:2024-03-04"
-    assert not cause_looks.of_drift([drift_day("2024-03-04", drifted=True)]).holds
-    assert not cause_looks.of_drift([]).holds
+    found = causes.check_drift([drift_day("2024-03-03"), drift_day("2024-03-04", alarm=True)])
+    assert request_decision("shop", CHAMPION, found, None).run_key == "drift:shop:3:2024-03-04"
+    assert not causes.check_drift([drift_day("2024-03-04", drifted=True)]).holds
+    assert not causes.check_drift([]).holds
 
 
 def test_quality_goes_by_the_newest_day_that_is_known():
     unknown = Verdict("realised", Outcome.INCONCLUSIVE, "unripe.", {})
     days = [performance_day("2024-03-03", fell=True), performance_day("2024-03-04", fall=unknown)]
-    found = cause_looks.of_quality(days)
+    found = causes.check_quality(days)
     assert (found.holds, found.window) == (True, "2024-03-03")
-    assert not cause_looks.of_quality(days[1:]).holds
-    assert not cause_looks.of_quality([*days, performance_day("2024-03-05")]).holds
-    assert not cause_looks.of_quality([]).holds
+    assert not causes.check_quality(days[1:]).holds
+    assert not causes.check_quality([*days, performance_day("2024-03-05")]).holds
+    assert not causes.check_quality([]).holds
 
 
 @pytest.mark.parametrize(("rows", "holds"), [(None, False), (9_999, False), (10_000, True)])
 def test_rows_ask_once_a_day(rows, holds):
-    found = cause_looks.of_volume(RETRAIN, rows, NOW)
+    found = causes.check_volume(RETRAIN, rows, NOW)
     assert found.holds is holds
-    key = to_ask("shop", CHAMPION, found, None).run_key
+    key = request_decision("shop", CHAMPION, found, None).run_key
     assert key == ("data_volume:shop:3:2024-03-05" if holds else "")
 
 
 @pytest.mark.parametrize(("days", "holds"), [(None, False), (59, False), (60, True)])
 def test_age_asks_when_it_is_critical(days, holds):
     trained_at = NOW - timedelta(days=days) if days else None
-    assert cause_looks.of_age(RETRAIN, trained_at, NOW).holds is holds
+    assert causes.check_age(RETRAIN, trained_at, NOW).holds is holds
 
 
 def test_what_a_decision_knew_is_not_asked_again():
-    found = Finding(Cause.DRIFT, True, "alarm.", "2024-03-04", NOW)
-    for known in (weighed(NOW), weighed(NOW + HOUR)):
-        ask = to_ask("shop", CHAMPION, found, known)
+    found = CauseFinding(Cause.DRIFT, True, "alarm.", "2024-03-04", NOW)
+    for known in (record(NOW), record(NOW + HOUR)):
+        ask = request_decision("shop", CHAMPION, found, known)
         assert ask.run_key == ""
-        assert "It was weighed: No: " in ask.reason
-    for other in (weighed(NOW - HOUR), weighed(NOW, champion="1.0.1"), None):
-        assert to_ask("shop", CHAMPION, found, other).run_key
+        assert "A decision has considered it: No: " in ask.reason
+    for other in (record(NOW - HOUR), record(NOW, champion="1.0.1"), None):
+        assert request_decision("shop", CHAMPION, found, other).run_key

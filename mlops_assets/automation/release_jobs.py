@@ -1,4 +1,4 @@
-"""What a person, or the rollout's sensor, does to a release: jobs with typed configuration, launched from the UI.
+"""The jobs by which a person, or a sensor, changes a release; each has a typed configuration and starts from the UI.
 
 Each makes a materialisation of `deployed_endpoint` and a ledger entry that says who, why and on what numbers.
 """
@@ -25,93 +25,103 @@ from mlops_assets.stages.release import start as release
 _AS_DECLARED = "as declared"
 
 
-class Decided(dg.Config):
-    """What a person says when deciding. It stands in the ledger and cannot be changed afterwards."""
+class Approval(dg.Config):
+    """Who decides, and why. The ledger keeps it; nobody can change it afterwards."""
 
     approver: str = Field(min_length=1, description="Who decides.")
     reason: str = Field(min_length=1, description="Why.")
 
 
-class Release(Decided):
-    version: str = Field(default="", description="Number in the registry. Default: the present challenger.")
+class ReleaseConfig(Approval):
+    version: str = Field(default="", description="Its number in the registry. Default: the present challenger.")
     strategy: Literal["as declared", "blue_green", "canary", "shadow", "ab_test", "epsilon_greedy", "thompson"] = Field(
-        default=_AS_DECLARED, description="How it gets its traffic. Default: as the model's YAML says."
+        default=_AS_DECLARED, description="How it gets its traffic. Default: as the model's YAML declares."
     )
 
 
-class Promote(Decided):
-    version: str = Field(default="", description="Number in the registry. Default: the present challenger.")
+class PromoteConfig(Approval):
+    version: str = Field(default="", description="Its number in the registry. Default: the present challenger.")
 
 
-class Rollback(Decided):
+class RollbackConfig(Approval):
     version: str = Field(
         default="", description="An earlier champion. Default: a version on trial is withdrawn, else the one before."
     )
-    entry: int = Field(default=0, ge=0, description="A ledger entry whose champion shall answer again, instead.")
+    entry: int = Field(default=0, ge=0, description="The ledger entry whose champion shall answer again.")
 
 
-class Freeze(Decided):
-    frozen: bool = Field(default=True, description="true: the shares stay until a person says otherwise. false: go on.")
+class FreezeConfig(Approval):
+    frozen: bool = Field(
+        default=True, description="true: keeps the shares until a person says otherwise. false: goes on."
+    )
 
 
-class Question(dg.Config):
-    moment: str = Field(default="", description="ISO time in the model's own time; without a zone UTC. Default: now.")
-    request: str = Field(default="", description="The id that came with an answer, instead of a moment.")
+class WhoServedConfig(dg.Config):
+    moment: str = Field(default="", description="An ISO time in the model's own time, by default UTC. Default: now.")
+    request: str = Field(default="", description="The id that came with an answer, in place of a moment.")
 
 
-class Step(dg.Config):
-    generation: int = Field(default=0, description="The generation that was judged; 0: the one in force.")
+class StepConfig(dg.Config):
+    generation: int = Field(default=0, description="The generation that was judged. 0: the one in force.")
 
 
-def deployment_jobs(spec: ModelSpec) -> dict[str, dg.JobDefinition]:
+def step_op_name(model: str) -> str:
+    return f"{model}_stepping"
+
+
+def rollback_op_name(model: str) -> str:
+    return f"{model}_going_back"
+
+
+def release_jobs(spec: ModelSpec) -> dict[str, dg.JobDefinition]:
     """By name without the model's: release, promote, rollback, freeze, who_served, rollout_step."""
-    made = [_release(spec), _promote(spec), _rollback(spec), _freeze(spec), _who_served(spec), _step(spec)]
-    return {job.name.removeprefix(f"{spec.model}_"): job for job in made}
+    jobs = [_release(spec), _promote(spec), _rollback(spec), _freeze(spec), _who_served(spec), _step(spec)]
+    return {job.name.removeprefix(f"{spec.model}_"): job for job in jobs}
 
 
 def _release(spec: ModelSpec) -> dg.JobDefinition:
     @dg.op(name=f"{spec.model}_releasing", description="Tries the version's Bento and gives it traffic.")
-    def op(context: dg.OpExecutionContext, config: Release, release_tools: ReleaseTools) -> None:
+    def op(context: dg.OpExecutionContext, config: ReleaseConfig, release_tools: ReleaseTools) -> None:
         declared = config.strategy == _AS_DECLARED
         strategy = spec.rollout.strategy if declared else Strategy(config.strategy)
-        _begun(context, spec, config, config.version, strategy, release_tools)
+        _begin(context, spec, config, strategy=strategy, tools=release_tools)
 
     return _job(spec, "release", op, "Gives a registered version its traffic, as declared or by another strategy.")
 
 
 def _promote(spec: ModelSpec) -> dg.JobDefinition:
     @dg.op(name=f"{spec.model}_promotion", description="Tries the version's Bento and makes it the champion.")
-    def op(context: dg.OpExecutionContext, config: Promote, release_tools: ReleaseTools) -> None:
-        _begun(context, spec, config, config.version, Strategy.BLUE_GREEN, release_tools)
+    def op(context: dg.OpExecutionContext, config: PromoteConfig, release_tools: ReleaseTools) -> None:
+        _begin(context, spec, config, strategy=Strategy.BLUE_GREEN, tools=release_tools)
 
     return _job(spec, "promote", op, "Makes a version the champion with all the traffic, whatever the rollout says.")
 
 
-def _begun(
+def _begin(
     context: dg.OpExecutionContext,
     spec: ModelSpec,
-    decided: Decided,
-    number: str,
+    config: ReleaseConfig | PromoteConfig,
+    *,
     strategy: Strategy,
     tools: ReleaseTools,
 ) -> None:
     from mlops_assets.resources.release.deployment import Told
 
-    number = number or tools.deployment.challenger(spec.model) or ""
+    number = config.version or tools.deployment.challenger(spec.model) or ""
     if not number:
         raise dg.Failure(f"{spec.model} has no challenger: name the version to release.", allow_retries=False)
     version = tools.deployment.version(spec.model, number)
     proof = release.tried(spec, version, tools)
     release.refuse(spec, version, proof.verdicts)
-    told = Told(decided.approver, decided.reason, proof.numbers)
+    told = Told(config.approver, config.reason, proof.numbers)
     done = release.begin(spec, version, proof, strategy, told, tools)
     context.log_event(release.materialization(spec, done, proof))
 
 
 def _rollback(spec: ModelSpec) -> dg.JobDefinition:
-    @dg.op(name=f"{spec.model}_going_back", description="Takes traffic back in one action.")
+    @dg.op(name=rollback_op_name(spec.model), description="Takes traffic back in one action.")
     def op(
-        context: dg.OpExecutionContext, config: Rollback, bundles: Bundles, deployment: Deployment, clock: Clock
+        context: dg.OpExecutionContext, config: RollbackConfig, bundles: Bundles, deployment: Deployment, clock: Clock
     ) -> None:
         from mlops_assets.domain.release import next_release as releasing
         from mlops_assets.resources.release.deployment import Told
@@ -124,11 +134,11 @@ def _rollback(spec: ModelSpec) -> dg.JobDefinition:
             if state.challenger is not None and not config.version and not config.entry:
                 return releasing.withdraw(state, now)
             target = deployment.earlier(spec.model, entry=config.entry, number=config.version)
-            bundles.open(target.bundle)  # what is gone answers nobody
+            bundles.open(target.bundle)  # raises where the bundle is gone
             return releasing.go_back(state, target, now)
 
         done = deployment.change(spec, plan, Told(config.approver, config.reason, {}), now)
-        _tell(context, spec, done)
+        _publish(context, spec, done)
 
     return _job(
         spec, "rollback", op, "Withdraws the version on trial, or brings back an earlier champion or ledger entry."
@@ -136,8 +146,8 @@ def _rollback(spec: ModelSpec) -> dg.JobDefinition:
 
 
 def _freeze(spec: ModelSpec) -> dg.JobDefinition:
-    @dg.op(name=f"{spec.model}_freezing", description="Stops or lets go on what the rollout does by itself.")
-    def op(context: dg.OpExecutionContext, config: Freeze, deployment: Deployment, clock: Clock) -> None:
+    @dg.op(name=f"{spec.model}_freezing", description="Stops the rollout's automatic steps, or lets them go on.")
+    def op(context: dg.OpExecutionContext, config: FreezeConfig, deployment: Deployment, clock: Clock) -> None:
         from mlops_assets.domain.release import next_release as releasing
         from mlops_assets.resources.release.deployment import Told
 
@@ -147,14 +157,14 @@ def _freeze(spec: ModelSpec) -> dg.JobDefinition:
             return releasing.freeze(state, config.frozen)
 
         told = Told(config.approver, config.reason, {})
-        _tell(context, spec, deployment.change(spec, plan, told, clock.now(spec)))
+        _publish(context, spec, deployment.change(spec, plan, told, clock.now(spec)))
 
-    return _job(spec, "freeze", op, "Leaves the shares as they are until a person says otherwise, or lets go on.")
+    return _job(spec, "freeze", op, "Keeps the shares until a person says otherwise, or lets the rollout go on.")
 
 
 def _who_served(spec: ModelSpec) -> dg.JobDefinition:
-    @dg.op(name=f"{spec.model}_asking", description="Reads the ledger; the answer stands in the log and on the asset.")
-    def op(context: dg.OpExecutionContext, config: Question, ledger: Ledger, clock: Clock) -> None:
+    @dg.op(name=f"{spec.model}_asking", description="Reads the ledger; writes the answer to the log and to the asset.")
+    def op(context: dg.OpExecutionContext, config: WhoServedConfig, ledger: Ledger, clock: Clock) -> None:
         from mlops_assets.domain.release import served_by as answered_by
 
         entries = ledger.entries(spec.model)
@@ -171,14 +181,14 @@ def _who_served(spec: ModelSpec) -> dg.JobDefinition:
         context.log.info("\n".join(told))
         context.log_event(release.observation(spec, "who_served", "```\n" + "\n".join(told) + "\n```"))
 
-    return _job(spec, "who_served", op, "Tells which versions answered at a moment, or one request by its id.")
+    return _job(spec, "who_served", op, "Says which versions answered at a moment, or which one answered a request.")
 
 
 def _step(spec: ModelSpec) -> dg.JobDefinition:
-    @dg.op(name=f"{spec.model}_stepping", description="Judges the rollout's step anew and does what follows.")
+    @dg.op(name=step_op_name(spec.model), description="Judges the rollout's step anew and acts on the verdict.")
     def op(
         context: dg.OpExecutionContext,
-        config: Step,
+        config: StepConfig,
         bundles: Bundles,
         traffic: Traffic,
         lake: Lake,
@@ -192,25 +202,25 @@ def _step(spec: ModelSpec) -> dg.JobDefinition:
             context.log.info(seen)
             context.log_event(release.observation(spec, "readout", seen))
         else:
-            _tell(context, spec, done, readout=seen)
+            _publish(context, spec, done, readout=seen)
 
     return _job(
         spec,
         "rollout_step",
         op,
-        "Judges the step and does what follows; the sensor launches it, a person may, to read the evidence.",
+        "Judges the step and acts on the verdict. The sensor launches it; a person may, to read the evidence.",
     )
 
 
-def _tell(context: dg.OpExecutionContext, spec: ModelSpec, done: Any, readout: str = "") -> None:
+def _publish(context: dg.OpExecutionContext, spec: ModelSpec, done: Any, readout: str = "") -> None:
     if not done.changed:
-        context.log.info(f"{spec.model}: generation {done.state.generation} stands as asked; nothing was changed.")
+        context.log.info(f"{spec.model}: generation {done.state.generation} is as requested; nothing was changed.")
         return
     context.log_event(release.materialization(spec, done, readout=readout))
 
 
-def _job(spec: ModelSpec, what: str, op: Callable[..., Any], told: str) -> dg.JobDefinition:
-    @dg.job(name=f"{spec.model}_{what}", description=told, tags={MODEL_TAG: spec.model})
+def _job(spec: ModelSpec, name: str, op: Callable[..., Any], text: str) -> dg.JobDefinition:
+    @dg.job(name=f"{spec.model}_{name}", description=text, tags={MODEL_TAG: spec.model})
     def job() -> None:
         op()
 

@@ -9,9 +9,8 @@ from datetime import datetime
 
 import numpy as np
 
-from mlops_assets.domain.retraining.evidence import TrainingRun
-from mlops_assets.domain.retraining.launching import Decided, launch
-from mlops_assets.domain.retraining.records import Weighed
+from mlops_assets.domain.retraining.launching import DecisionEvent, choose_launch
+from mlops_assets.domain.retraining.records import DecisionRecord, TrainingRun
 
 
 @dataclass
@@ -36,7 +35,7 @@ class Instance:
 
     wall: float = 0.0
     runs: list[Run] = field(default_factory=list)
-    decisions: list[tuple[Decided, Weighed]] = field(default_factory=list)
+    decisions: list[DecisionEvent] = field(default_factory=list)
     repeated: list[str] = field(default_factory=list)  # run keys that were asked for though a run had them
 
     def tick(self) -> float:
@@ -51,24 +50,20 @@ class Instance:
         self.runs.append(Run(job, run_key, self.tick(), began))
         return self.runs[-1]
 
-    def materialize(self, weighed: Weighed) -> None:
-        decision = weighed.decision
-        cause, key = decision.cause or "none", decision.run_key or ""
-        place = len(self.decisions) + 1
-        told = Decided(place, self.tick(), decision.yes, cause, key, weighed.made_at.isoformat(), decision.reason)
-        self.decisions.append((told, weighed))
+    def materialize(self, record: DecisionRecord) -> None:
+        self.decisions.append(DecisionEvent(len(self.decisions) + 1, self.tick(), record))
 
     def trainings(self) -> list[TrainingRun]:
         """Newest first."""
         found = [run for run in reversed(self.runs) if run.job == "train"]
         return [TrainingRun(run.began, run.hours, run.live) for run in found]
 
-    def launched(self, run_key: str) -> bool:
+    def launched(self, run_key: str | None) -> bool:
         return any(run.run_key == run_key for run in self.runs)
 
     @property
-    def last(self) -> Weighed | None:
-        return self.decisions[-1][1] if self.decisions else None
+    def last(self) -> DecisionRecord | None:
+        return self.decisions[-1].record if self.decisions else None
 
 
 @dataclass
@@ -91,14 +86,16 @@ class Daemon:
         if self.rng.random() < self.forgets:
             self.cursor = None
         read = self._read()
-        taken = {each.run_key for each in read if each.yes and self.instance.launched(each.run_key)}
+        taken = {each.run_key for each in read if self.instance.launched(each.run_key)}
         trainings = [run.created for run in self.instance.runs if run.job == "train"]
-        chosen = launch(read, taken, max(trainings, default=None)).decided
-        made = self.instance.submit("train", chosen.run_key, datetime.fromisoformat(chosen.made_at)) if chosen else None
+        chosen = choose_launch(read, taken, max(trainings, default=None)).event
+        made = None
+        if chosen is not None and chosen.run_key is not None:
+            made = self.instance.submit("train", chosen.run_key, chosen.record.made_at)
         if self.rng.random() >= self.dies:
-            self.cursor = read[-1].place if read else self.cursor or 0
+            self.cursor = read[-1].position if read else self.cursor or 0
         return made
 
-    def _read(self) -> Sequence[Decided]:
-        told = [each for each, _ in self.instance.decisions]
-        return told[-1:] if self.cursor is None else [each for each in told if each.place > self.cursor]
+    def _read(self) -> Sequence[DecisionEvent]:
+        events = self.instance.decisions
+        return events[-1:] if self.cursor is None else [each for each in events if each.position > self.cursor]

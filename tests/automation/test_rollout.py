@@ -10,9 +10,11 @@ import dagster as dg
 import numpy as np
 import pytest
 
-from mlops_assets.automation.rollout import CAUSE_TAG, rollout_sensor, step_op_name
+from mlops_assets.automation.release_jobs import step_op_name
+from mlops_assets.automation.rollout import rollout_sensor
 from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.declaration.release import Strategy
+from mlops_assets.domain.names import CAUSE_TAG
 from mlops_assets.domain.registry.ledger import Action, Draft
 from mlops_assets.domain.release.release_state import ReleaseState, details_of
 from mlops_assets.resources.clock import Clock

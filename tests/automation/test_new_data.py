@@ -8,7 +8,8 @@ import dagster as dg
 import pyarrow as pa
 import pytest
 
-from mlops_assets.automation.sensors import ranges, requests, still_open
+from mlops_assets.automation.new_data import open_partitions, request_partitions
+from mlops_assets.automation.run_requests import unbroken_ranges
 from mlops_assets.domain.names import SNAPSHOT
 from mlops_assets.stages.common import partitions_of
 from tests.kit.daily import AFTER, BEFORE, MODEL, START, attributes, bench, definitions_of, write_days
@@ -108,13 +109,13 @@ def test_a_rewritten_file_requests_its_day_on_wall_time(tmp_path):
 
 def test_a_model_without_partitions_is_asked_for_whole(tmp_path):
     spec = specified(attributes(tmp_path, partitions={"every": "none"}))
-    (asked,) = requests(spec, frozenset({SNAPSHOT}), START)
+    (asked,) = request_partitions(spec, frozenset({SNAPSHOT}), START)
     assert asked.run_key == f"data:{MODEL}:{START.isoformat()}"
-    assert list(requests(spec, frozenset(), START)) == []
+    assert list(request_partitions(spec, frozenset(), START)) == []
 
 
 def test_a_changed_timeless_feed_reruns_the_latest_partition(made):
-    (asked,) = requests(made.spec, frozenset({SNAPSHOT}), START)
+    (asked,) = request_partitions(made.spec, frozenset({SNAPSHOT}), START)
     definition = partitions_of(made.spec)
     assert definition is not None
     last = definition.get_partition_keys()[-1]
@@ -128,7 +129,7 @@ def test_rows_of_a_day_that_is_not_over_wait_for_its_end(tmp_path):
         tmp_path / "home", tmp_path / "source", replay=None, partitions={"every": "day", "start": START.date()}
     )
     today = f"{datetime.now(UTC):%F}"
-    assert still_open(made.spec, frozenset({today, "2024-01-01", SNAPSHOT})) == {today}
+    assert open_partitions(made.spec, frozenset({today, "2024-01-01", SNAPSHOT})) == {today}
     before = f"{(datetime.now(UTC) - HOUR).isoformat()}|2024-01-03"
     asked, cursor, _ = look(made, before)
     assert ("2024-01-03", "2024-01-03") in spans(asked) or ("2024-01-01", "2024-01-03") in spans(asked)
@@ -147,4 +148,4 @@ def test_rows_of_a_day_that_is_not_over_wait_for_its_end(tmp_path):
     ],
 )
 def test_neighbours_become_one_range(wanted, expected):
-    assert list(ranges(["a", "b", "c", "d"], frozenset(wanted))) == expected
+    assert list(unbroken_ranges(["a", "b", "c", "d"], frozenset(wanted))) == expected

@@ -1,4 +1,4 @@
-"""What is told to people: what opens, what ends, and what changes nothing."""
+"""What is expected to people: what opens, what ends, and what changes nothing."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -8,9 +8,9 @@ import pytest
 
 from mlops_assets.domain.alerts.alerting import Alert, AlertKind, Resolved, Severity
 from mlops_assets.domain.registry.ledger import Action, Entry
-from mlops_assets.domain.retraining.announcements import of_age, of_decision, of_entry, of_start
+from mlops_assets.domain.retraining.alerts import age_alerts, decision_alerts, ledger_alerts, training_alert
 from mlops_assets.domain.retraining.decision import decide
-from mlops_assets.domain.retraining.records import Weighed
+from mlops_assets.domain.retraining.records import DecisionRecord
 from mlops_assets.domain.verdict import Outcome
 from tests.fakes.samples import sample
 from tests.kit.watching import NOW, RETRAIN, evidence, verdict
@@ -21,13 +21,13 @@ DAY = timedelta(days=1)
 
 def events(**changes: Any) -> dict[tuple[str, str], type]:
     """(kind, key) → whether it opens or ends."""
-    seen = evidence(**changes)
-    weighed = Weighed(decide(RETRAIN, seen, NOW), seen, (), (), "", NOW)
-    return {(each.kind, each.key): type(each) for each in of_decision(RETRAIN, weighed, at=AT, link="here")}
+    inputs = evidence(**changes)
+    record = DecisionRecord(decide(RETRAIN, inputs, NOW), inputs, (), (), "", NOW)
+    return {(each.kind, each.key): type(each) for each in decision_alerts(RETRAIN, record, at=AT, link="here")}
 
 
 @pytest.mark.parametrize(
-    ("changes", "key", "told"),
+    ("changes", "key", "expected"),
     [
         ({"drift": verdict(Outcome.FAIL)}, (AlertKind.DRIFT, "live rows"), Alert),
         ({"drift": verdict(Outcome.PASS)}, (AlertKind.DRIFT, "live rows"), Resolved),
@@ -43,8 +43,8 @@ def events(**changes: Any) -> dict[tuple[str, str], type]:
         ({"running": False}, (AlertKind.RETRAIN, "training"), Resolved),
     ],
 )
-def test_what_is_seen_is_told(changes, key, told):
-    assert events(**changes).get(key) is told
+def test_each_verdict_opens_or_resolves_its_alert(changes, key, expected):
+    assert events(**changes).get(key) is expected
 
 
 def test_a_cause_without_budget_alerts_until_there_is_one():
@@ -58,24 +58,30 @@ def test_a_cause_without_budget_alerts_until_there_is_one():
 
 @pytest.mark.parametrize(("days", "severity"), [(30, Severity.WARNING), (60, Severity.CRITICAL)])
 def test_age_grows_worse(days, severity):
-    (told,) = of_age(RETRAIN, "shop", NOW - days * DAY, NOW, at=AT)
-    assert isinstance(told, Alert)
-    assert (told.severity, told.numbers["days"]) == (severity, days)
+    (expected,) = age_alerts(RETRAIN, "shop", NOW - days * DAY, NOW, at=AT)
+    assert isinstance(expected, Alert)
+    assert (expected.severity, expected.numbers["days"]) == (severity, days)
 
 
 def test_an_alert_says_cause_numbers_link_and_next_step():
     fell = verdict(Outcome.FAIL, "realised", "it fell.", change=-0.1)
-    seen = evidence(realised=fell)
-    weighed = Weighed(decide(RETRAIN, seen, NOW), seen, (), (), "", NOW)
-    told = next(each for each in of_decision(RETRAIN, weighed, at=AT, link="here") if isinstance(each, Alert))
-    assert (told.cause, told.link, dict(told.numbers), told.at) == ("it fell.", "here", {"change": -0.1}, AT)
-    assert told.next_step
-    start = of_start("shop", "Yes: it fell.", at=AT)
+    inputs = evidence(realised=fell)
+    record = DecisionRecord(decide(RETRAIN, inputs, NOW), inputs, (), (), "", NOW)
+    expected = next(each for each in decision_alerts(RETRAIN, record, at=AT, link="here") if isinstance(each, Alert))
+    numbers = dict(expected.numbers)
+    assert (expected.cause, expected.link, numbers, expected.at) == (
+        "it fell.",
+        "here",
+        {"change": -0.1},
+        AT,
+    )
+    assert expected.next_step
+    start = training_alert("shop", "Yes: it fell.", at=AT)
     assert (start.kind, start.severity) == (AlertKind.RETRAIN, Severity.INFO)
 
 
 @pytest.mark.parametrize(
-    ("action", "told"),
+    ("action", "expected"),
     [
         (Action.ROLLBACK, Alert),
         (Action.PROMOTED, Resolved),
@@ -84,6 +90,6 @@ def test_an_alert_says_cause_numbers_link_and_next_step():
         (Action.REGISTERED, None),
     ],
 )
-def test_the_ledger_tells_of_versions_taken_back(action, told):
+def test_the_ledger_alerts_of_rollbacks(action, expected):
     entry = replace(sample(Entry), model="shop", action=action, numbers={"errors": 3.0})
-    assert [type(each) for each in of_entry(entry, at=AT)] == ([told] if told else [])
+    assert [type(each) for each in ledger_alerts(entry, at=AT)] == ([expected] if expected else [])

@@ -19,8 +19,8 @@ from mlops_assets.domain.verdict import Outcome, worst
 from tests.domain.evaluated import SERVED
 from tests.fakes.registry import FakeRegistry
 from tests.fakes.samples import facts, sample
-from tests.lifecycle.simulator_parts import START, Made
-from tests.lifecycle.simulator_world import Learnt, Rows, joined
+from tests.lifecycle.simulator.parts import START, Made
+from tests.lifecycle.simulator.world import Learnt, Rows, joined
 
 _LEARNT_FROM, _FEWEST = 8_000, 1_000  # rows
 _DAY = 86_400.0  # seconds

@@ -20,8 +20,8 @@ from mlops_assets.domain.quality.judge import judge_day
 from mlops_assets.domain.quality.records import PerformanceDay
 from mlops_assets.domain.traffic.ripe_rows import delay_curve
 from mlops_assets.domain.verdict import Verdict
-from tests.lifecycle.simulator_parts import Made, labelled, leading
-from tests.lifecycle.simulator_world import Rows
+from tests.lifecycle.simulator.parts import Made, labelled, leading
+from tests.lifecycle.simulator.world import Rows
 
 _WINDOW = 7  # days that are judged together at most
 _RIPENS = timedelta(days=8)

@@ -1,0 +1,51 @@
+"""Judges whether a model is trained again, with what the policy costs when nothing changes. Reads only the profile."""
+
+from datetime import datetime
+from statistics import median
+
+from mlops_assets.declaration.model import ModelSpec
+from mlops_assets.declaration.monitoring import QualityPolicy
+from mlops_assets.domain.evaluation.evidence import Interval
+from mlops_assets.domain.retraining.decision import decide
+from mlops_assets.domain.retraining.false_alarms import expected_false_retrains
+from mlops_assets.domain.retraining.records import DecisionRecord
+from mlops_assets.resources.registry.bundles import Bundles
+from mlops_assets.stages.retraining.collect import RetrainInputs
+
+_SEED = 0
+_RECENT = 7  # days whose median size is that of a simulated window
+
+
+def judge_retraining(spec: ModelSpec, inputs: RetrainInputs, bundles: Bundles, *, now: datetime) -> DecisionRecord:
+    """The decision with everything that led to it."""
+    return DecisionRecord(
+        decision=decide(inputs.policy, inputs.evidence, now),
+        evidence=inputs.evidence,
+        switched_off=inputs.switched_off,
+        touched=inputs.drift[-1].touched if inputs.drift else (),
+        false_retrains=_forecast_false_retrains(spec, inputs, bundles),
+        made_at=now,
+        policy=inputs.policy,
+    )
+
+
+def _forecast_false_retrains(spec: ModelSpec, inputs: RetrainInputs, bundles: Bundles) -> str:
+    """Simulated from the champion's profile at the present size of a day."""
+    if inputs.champion is None or not inputs.drift:
+        return "not known: no day of this champion was watched yet"
+    rows, policy = int(median(day.rows for day in inputs.drift[-_RECENT:])), spec.monitoring.drift
+    try:
+        profile = bundles.open(inputs.champion.bundle).profile
+        return str(expected_false_retrains(policy, profile, rows, _SEED, quality=_quality_intervals(spec, inputs)))
+    except (FileNotFoundError, ValueError) as err:
+        return f"not known: {err}"
+
+
+def _quality_intervals(spec: ModelSpec, inputs: RetrainInputs) -> tuple[QualityPolicy, Interval, Interval] | None:
+    """The policy with the intervals of baseline and day, as wide together as the latest day's verdict was."""
+    latest = next((day for day in reversed(inputs.performance) if "reach" in day.fall.numbers), None)
+    if latest is None or latest.baseline is None:
+        return None
+    level, reach, at = 2 * spec.monitoring.quality.confidence - 1, latest.fall.numbers["reach"], latest.baseline
+    exact, wide = (Interval(at, at - width, at + width, level, "as judged") for width in (0.0, reach))
+    return spec.monitoring.quality, exact, wide
