@@ -1,6 +1,6 @@
 """deployed_endpoint: a version as a Bento that was seen to serve, and released as the declared strategy says.
 
-Each later step of its rollout is a materialisation of this asset too; `automation/deployment.py` makes them.
+Each later step of its rollout is a materialisation of this asset too; `automation/release_jobs.py` makes them.
 """
 
 from collections.abc import Iterator
