@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from mlops_assets.declaration.data import Kind
-from mlops_assets.domain.drift.reference import FORMAT, cells_of
+from mlops_assets.domain.drift.reference import FORMAT, count_cells
 from mlops_assets.training.layout import Layout
 from mlops_assets.training.rows import Rows
 
@@ -54,7 +54,7 @@ def describe_number(column: np.ndarray) -> dict[str, Any]:
         **described,
         **_moments(finite),
         "quantiles": quantiles.tolist(),
-        "cells": cells_of(np.sort(finite), np.unique(quantiles)).tolist(),
+        "cells": count_cells(np.sort(finite), np.unique(quantiles)).tolist(),
         "edges": edges.tolist(),
         "counts": counts_between(finite, edges).tolist(),
     }

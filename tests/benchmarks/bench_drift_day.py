@@ -37,8 +37,8 @@ from mlops_assets.resources.registry.bundles import Bundles
 from mlops_assets.resources.lake.tables import Lake
 from mlops_assets.resources.lake.daily_records import Monitoring
 from mlops_assets.resources.lake.workspace import Workspace
-from mlops_assets.stages.drift.judge import look
-from mlops_assets.stages.drift.collect import Reading
+from mlops_assets.stages.drift.judge import judge_drift_day
+from mlops_assets.stages.drift.collect import DriftCollector
 from tests.kit.specs import model_spec
 import mlops_assets.stages.traffic.source_labels, pyarrow.dataset
 root, day = Path(sys.argv[1]), sys.argv[2]
@@ -46,12 +46,12 @@ asked = tuple(windows(Every.DAY, [day]))
 lake, bundles = Lake(root=str(root / "lake")), Bundles(root=str(root / "bundles"), cache="")
 spec = model_spec(model="flight_delay", replay=None)
 kept, work = Monitoring(root=lake.root), Workspace(folder=str(root / "work"))
-reading = Reading(spec, asked, datetime.now(UTC), lake, kept, bundles, work)
+reading = DriftCollector(spec, asked, datetime.now(UTC), lake, kept, bundles, work)
 def peak():  # of this process: what getrusage tells, a child has from its parent
     return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) / 1024
 before = peak()
 began, busy = time.perf_counter(), time.process_time()
-seen = look(reading, asked[0])
+seen = judge_drift_day(reading, asked[0])
 seconds, busy = time.perf_counter() - began, time.process_time() - busy
 print(json.dumps({"seconds": seconds, "busy": busy, "peak": peak(), "grown": peak() - before,
                   "rows": seen.report.window.rows, "why": seen.report.window.reason,

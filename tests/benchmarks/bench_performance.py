@@ -35,12 +35,12 @@ from mlops_assets.domain.spec import SliceSpec
 from mlops_assets.resources.registry.bundles import Bundles
 from mlops_assets.stages.traffic.labelled_days import LabelledDays
 from mlops_assets.resources.lake.tables import Lake
-from mlops_assets.resources.traffic.log_segments import Segments
+from mlops_assets.resources.traffic.log_segments import LogSegments
 from mlops_assets.resources.lake.daily_records import Monitoring
 from mlops_assets.stages.traffic.predictions.collect import compact
 from mlops_assets.resources.lake.workspace import Workspace
-from mlops_assets.stages.quality.judge import Days
-from mlops_assets.stages.quality.reference import References
+from mlops_assets.stages.quality.judge import QualityJudge
+from mlops_assets.stages.quality.reference import VersionReferences
 from tests.kit.specs import model_spec
 root, stage, days = Path(sys.argv[1]), sys.argv[2], sys.argv[3:]
 now = datetime.fromisoformat(days[-1]).replace(tzinfo=UTC) + timedelta(days=2)
@@ -49,20 +49,20 @@ lake, bundles = Lake(root=str(root / "lake")), Bundles(root=str(root / "bundles"
 began = time.perf_counter()
 if stage == "predictions":
     for kind in ("answers", "outcomes"):
-        log = Segments(root / kind / spec.model, root / f"{kind}.json").look()
+        log = LogSegments(root / kind / spec.model, root / f"{kind}.json").look()
         for day in days:
             compact(kind, day, log, lake.table(spec.model, Layer.PREDICTIONS, kind), [], now=now)
 elif stage == "join":
     labelled = LabelledDays(spec, lake, now)
-    references = References(spec, lake, bundles, Workspace(folder=str(root / "work")))
-    judge = Days(spec, labelled, references, Monitoring(root=lake.root), now)
+    references = VersionReferences(spec, lake, bundles, Workspace(folder=str(root / "work")))
+    judge = QualityJudge(spec, labelled, references, Monitoring(root=lake.root), now)
     for day in days:
         answers = labelled.answered(day)
         labelled.bring(day, answers, judge._judged(answers.rows))
 else:
     labelled = LabelledDays(spec, lake, now)
-    references = References(spec, lake, bundles, Workspace(folder=str(root / "work")))
-    found = Days(spec, labelled, references, Monitoring(root=lake.root), now).judge(days)
+    references = VersionReferences(spec, lake, bundles, Workspace(folder=str(root / "work")))
+    found = QualityJudge(spec, labelled, references, Monitoring(root=lake.root), now).judge(days)
     assert found[-1].record.realised is not None, found[-1].record
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 print(json.dumps({"seconds": time.perf_counter() - began, "peak": peak}))

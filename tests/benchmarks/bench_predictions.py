@@ -19,12 +19,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 import pyarrow as pa, pyarrow.parquet, pyarrow.compute
 from mlops_assets.resources.lake.tables import Table
-from mlops_assets.resources.traffic.log_segments import Segments
+from mlops_assets.resources.traffic.log_segments import LogSegments
 from mlops_assets.stages.traffic.predictions.collect import compact
 root = Path(sys.argv[1])
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 began = time.perf_counter()
-segments = Segments(root / "log" / "m", root / "notes.json").look()
+segments = LogSegments(root / "log" / "m", root / "notes.json").look()
 made = compact("answers", "2024-01-01", segments, Table(str(root / "lake")), [], now=datetime(2024, 2, 1, tzinfo=UTC))
 seconds = time.perf_counter() - began
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -44,7 +44,7 @@ class Flow:
         import pyarrow as pa
 
         from mlops_assets.domain.data import intake
-        from mlops_assets.resources.plots.data import rows_by_partition
+        from mlops_assets.resources.plots.data import draw_rows_by_partition
 
         source, counted = self.at["sources"].open(self.spec), {}
         for feed in self.spec.source.feeds.values():
@@ -56,13 +56,13 @@ class Flow:
             snapshots = [table.write(name, part, now=self.now) for name, part in rows.items()]
             if len(mine) == len(asked):
                 counted[feed.name] = [snapshot.rows for snapshot in snapshots]
-        rows_by_partition(counted, [each.partition for each in asked])
+        draw_rows_by_partition(counted, [each.partition for each in asked])
 
     def validated_data(self, asked: Sequence[Window]) -> None:
         from mlops_assets.domain.data.schema import judge_schema
         from mlops_assets.domain.data.vitals import judge_vitals, limits_of, vitals_frame
         from mlops_assets.resources.checks.expectations import judge_between
-        from mlops_assets.resources.plots.data import rows_by_partition
+        from mlops_assets.resources.plots.data import draw_rows_by_partition
         from mlops_assets.stages.data.validated_data.partition_inputs import held, observed
         from mlops_assets.stages.data.validated_data.validate_partition import validate
 
@@ -74,7 +74,7 @@ class Flow:
         limits = limits_of(spec.validation, frame)
         assert all(each.passed for each in judge_vitals(frame, limits, judge_between(frame, limits), spec.validation))
         shown = {each.feed: each.rows for each in vitals if len(each.windows) == len(asked)}
-        rows_by_partition(shown, [each.partition for each in asked])
+        draw_rows_by_partition(shown, [each.partition for each in asked])
 
     def features(self, asked: Sequence[Window]) -> None:
         from mlops_assets.stages.features.build_rows import bring_online, compare, derive

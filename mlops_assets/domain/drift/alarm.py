@@ -23,10 +23,10 @@ def judge_alarm(windows: Sequence[WindowDrift], policy: DriftPolicy) -> Verdict:
         return Verdict(ALARM, Outcome.PASS, f"The latest window, {last[-1].window}, has not drifted; {rule}.", numbers)
     if len(drifted) < policy.needed:
         return Verdict(ALARM, Outcome.PASS, f"Window {last[-1].window} drifted, but only {rule}.", numbers)
-    often = ", ".join(f"{name} ({count})" for name, count in alarmed(drifted).most_common(5))
+    often = ", ".join(f"{name} ({count})" for name, count in count_drifted(drifted).most_common(5))
     return Verdict(ALARM, Outcome.FAIL, f"{rule}: {often}. Latest: {last[-1].reason}", numbers)
 
 
-def alarmed(windows: Sequence[WindowDrift]) -> Counter[str]:
+def count_drifted(windows: Sequence[WindowDrift]) -> Counter[str]:
     """What drifted → in how many windows."""
     return Counter(name for each in windows for name in dict.fromkeys(found.column for found in each.drifted))

@@ -43,7 +43,7 @@ class BlastRadius:
         return "; ".join(f"{name}: {', '.join(found) or 'none'}" for name, found in parts)
 
 
-def blast_radius(columns: Iterable[str], lineage: Lineage) -> BlastRadius:
+def trace_blast_radius(columns: Iterable[str], lineage: Lineage) -> BlastRadius:
     """Of columns that drifted, each a column of a source or the name of a feature."""
     asked = tuple(dict.fromkeys(columns))
     hit = {name: _features(name, lineage) for name in asked}

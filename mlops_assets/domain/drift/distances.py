@@ -1,7 +1,7 @@
 """How far a column's live counts lie from the reference's, and how likely chance alone is to make that.
 
 Each test gives a p-value and an effect. The effect says if the difference is material; the p-value, adjusted
-over all tests of a window (`many_tests.holm`), if it is more than chance. Who needs both: `drift`.
+over all tests of a window (`many_tests.holm`), if it is more than chance. `window` uses both.
 """
 
 import math
@@ -34,20 +34,20 @@ class Aspect(StrEnum):
 
 
 @dataclass(frozen=True)
-class Compared:
-    """One test. `material` says that the effect is large enough to matter, if it is no chance."""
+class DriftTest:
+    """One test. `material`: the effect is large enough to matter, provided that it is not chance."""
 
     aspect: Aspect
     column: str
     p: float
     material: bool
-    said: str
+    summary: str
     numbers: Mapping[str, float]
 
 
-def number_distance(
+def compare_numbers(
     aspect: Aspect, name: str, ref: NumberReference, live: NumberSketch, policy: DriftPolicy
-) -> Compared:
+) -> DriftTest:
     """Two-sample Kolmogorov-Smirnov, and the stability index over the profile's 20 bins."""
     ours, theirs = live.cells, ref.cells
     n, m = int(ours.sum()), int(theirs.sum())
@@ -55,23 +55,23 @@ def number_distance(
     p = float(kolmogorov(np.sqrt(n * m / (n + m)) * distance))
     bins = [np.add.reduceat(cells, ref.coarse).astype(float) for cells in (theirs, ours)]
     index = float(psi(*bins))
-    beyond = index - chance_of_psi(len(ref.coarse), n, m)
+    beyond = index - expected_psi(len(ref.coarse), n, m)
     mean, std = live.moments(ref)
     numbers = {"ks": distance, "error": ref.resolution, "psi": index, "psi_beyond_chance": beyond, "p": p}
     numbers |= {"rows": float(n), "mean": mean, "std": std}
-    said = f"KS distance {distance:.3f} (at most {ref.resolution:.3f} more), PSI {index:.3f}"
+    summary = f"KS distance {distance:.3f} (at most {ref.resolution:.3f} more), PSI {index:.3f}"
     if ref.mean is not None:
         numbers["mean_in_training"] = ref.mean
-        said += f", mean {mean:.4g} against {ref.mean:.4g} in training"
+        summary += f", mean {mean:.4g} against {ref.mean:.4g} in training"
     material = distance >= policy.ks or (n >= policy.psi_rows and beyond >= policy.psi)
-    return Compared(aspect, name, p, material, said, numbers)
+    return DriftTest(aspect, name, p, material, summary, numbers)
 
 
-def category_distance(
+def compare_categories(
     aspect: Aspect, name: str, ref: CategoryReference, live: CategorySketch, policy: DriftPolicy
-) -> Compared:
+) -> DriftTest:
     """Chi-square of two samples, with Cramér's V as it were for samples of one size, and the stability index."""
-    table = merged(np.append(ref.counts, ref.other), np.append(live.counts, live.other))  # [2, k]
+    table = merge_rare_cells(np.append(ref.counts, ref.other), np.append(live.counts, live.other))  # [2, k]
     (m, n), k = table.sum(axis=1), table.shape[1]
     shares = table / table.sum(axis=1, keepdims=True)
     p, index, v = 1.0, 0.0, 0.0
@@ -81,19 +81,19 @@ def category_distance(
         index = float(psi(table[0], table[1]))
         apart = np.square(shares[0] - shares[1]) / (shares[0] + shares[1])
         v = math.sqrt(max(apart.sum() / 2 - (k - 1) / 4 * (1 / n + 1 / m), 0.0))
-    beyond = index - chance_of_psi(k, n, m)
+    beyond = index - expected_psi(k, n, m)
     numbers = {"cramers_v": v, "psi": index, "psi_beyond_chance": beyond, "p": p, "rows": float(n)}
     material = v >= policy.cramers_v or (n >= policy.psi_rows and beyond >= policy.psi)
-    said = f"Cramér's V {v:.3f}, PSI {index:.3f}{_most_changed(ref, live)}"
-    return Compared(aspect, name, p, material, said, numbers)
+    summary = f"Cramér's V {v:.3f}, PSI {index:.3f}{_most_changed(ref, live)}"
+    return DriftTest(aspect, name, p, material, summary, numbers)
 
 
-def chance_of_psi(bins: int, n: float, m: float) -> float:
+def expected_psi(bins: int, n: float, m: float) -> float:
     """The stability index that two samples of one distribution have on average."""
     return (bins - 1) * (1 / n + 1 / m)
 
 
-def merged(reference: np.ndarray, live: np.ndarray) -> np.ndarray:
+def merge_rare_cells(reference: np.ndarray, live: np.ndarray) -> np.ndarray:
     """[2, k] with the rarest cells put together until each is expected often enough in both samples."""
     table = np.stack([reference, live]).astype(float)
     expected = table.sum(axis=0) * (table.sum(axis=1).min() / max(table.sum(), 1))
@@ -105,7 +105,7 @@ def merged(reference: np.ndarray, live: np.ndarray) -> np.ndarray:
     return np.concatenate([table[:, :rare].sum(axis=1, keepdims=True), table[:, rare:]], axis=1)[:, not rare :]
 
 
-def share_change(
+def compare_shares(
     aspect: Aspect,
     name: str,
     ref: tuple[float, int],
@@ -114,20 +114,20 @@ def share_change(
     limit: float,
     both_ways: bool = False,
     note: str = "",
-) -> Compared:
-    """Two shares, each (how many, of how many): did the live one grow? Or change, where that is asked."""
+) -> DriftTest:
+    """Two shares, each (how many, of how many): did the live one grow? With `both_ways`: did it change?"""
     (before, m), (now, n) = ref, live
     angles = [np.arcsin(np.sqrt((hits + 0.375) / (count + 0.75))) for hits, count in (live, ref)]
     z = 2 * (angles[0] - angles[1]) / np.sqrt(1 / n + 1 / m)
     p = float(2 * ndtr(-abs(z)) if both_ways else ndtr(-z))
     old, new = before / m, now / n
     change = abs(new - old) if both_ways else new - old
-    said = f"{new:.1%} of {n:,} rows are {_FAULTS[aspect]}, {old:.1%} were in training{note}"
+    summary = f"{new:.1%} of {n:,} rows are {_FAULT_TEXTS[aspect]}, {old:.1%} were in training{note}"
     numbers = {"share": new, "share_in_training": old, "p": p, "rows": float(n)}
-    return Compared(aspect, name, p, change >= limit, said, numbers)
+    return DriftTest(aspect, name, p, change >= limit, summary, numbers)
 
 
-_FAULTS = {
+_FAULT_TEXTS = {
     Aspect.MISSING: "missing",
     Aspect.RANGE: "outside the training range",
     Aspect.UNSEEN: "of values that training did not see or keep",

@@ -14,7 +14,7 @@ from scipy.special import ndtr
 from scipy.stats import rankdata
 
 from mlops_assets.declaration.monitoring import DriftPolicy
-from mlops_assets.domain.drift.distances import Aspect, Compared
+from mlops_assets.domain.drift.distances import Aspect, DriftTest
 
 MOST_ROWS = 10_000  # of either sample that are looked at
 _COMMON = 10  # categories of a column told apart
@@ -24,7 +24,7 @@ _RIDGE = 1e-2
 _LEAST = 50  # rows of either sample on either half
 
 
-def together(
+def compare_all_features(
     reference: pa.Table,
     live: pa.Table,
     *,
@@ -32,24 +32,26 @@ def together(
     categories: Sequence[str],
     policy: DriftPolicy,
     seed: int,
-) -> Compared | None:
-    """Of all features at once; None where there are too few rows to tell. Give it to `judge_window`."""
+) -> DriftTest | None:
+    """Compare all features at once; None where there are too few rows. `judge_window` takes the result."""
     rng = np.random.default_rng(seed)
     ours, theirs = _sample(live, rng), _sample(reference, rng)
     parts = [_number_parts(theirs[name], ours[name]) for name in numbers]
     parts += [_category_parts(theirs[name], ours[name]) for name in categories]
     wide = np.concatenate([np.empty((len(theirs) + len(ours), 0)), *parts], axis=1)
-    found = tell_apart(wide[: len(theirs)], wide[len(theirs) :], rng)
+    found = measure_separability(wide[: len(theirs)], wide[len(theirs) :], rng)
     return found and _compared(Aspect.TOGETHER, "all features", *found, policy)
 
 
-def vectors(name: str, reference: np.ndarray, live: np.ndarray, *, policy: DriftPolicy, seed: int) -> Compared | None:
-    """Of one feature that is a vector: [n, d] and [m, d]. Tells how far its mean moved, too."""
+def compare_vectors(
+    name: str, reference: np.ndarray, live: np.ndarray, *, policy: DriftPolicy, seed: int
+) -> DriftTest | None:
+    """Compare one feature that is a vector, [n, d] and [m, d], and measure how far its mean moved."""
     if reference.ndim != 2 or live.ndim != 2 or reference.shape[1] != live.shape[1]:
         raise ValueError(f"{name}: vectors of shapes {reference.shape} and {live.shape}; both need the same width")
     rng = np.random.default_rng(seed)
     ours, theirs = (each[_drawn(len(each), rng)] for each in (live, reference))
-    found = tell_apart(theirs, ours, rng)
+    found = measure_separability(theirs, ours, rng)
     if found is None:
         return None
     spread = np.sqrt(theirs.var(axis=0).sum())
@@ -57,7 +59,9 @@ def vectors(name: str, reference: np.ndarray, live: np.ndarray, *, policy: Drift
     return _compared(Aspect.FEATURE, name, *found, policy, shift=moved)
 
 
-def tell_apart(reference: np.ndarray, live: np.ndarray, rng: np.random.Generator) -> tuple[float, float] | None:
+def measure_separability(
+    reference: np.ndarray, live: np.ndarray, rng: np.random.Generator
+) -> tuple[float, float] | None:
     """(held-out AUC, p) of a discriminant between rows [n, d] and [m, d]; NaN counts as the mean."""
     if min(len(reference), len(live)) < 2 * _LEAST or not reference.shape[1]:
         return None
@@ -106,13 +110,13 @@ def _auc(scores: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
 
 def _compared(
     aspect: Aspect, name: str, auc: float, p: float, policy: DriftPolicy, *, shift: float | None = None
-) -> Compared:
-    said = f"a classifier tells live rows from training rows with AUC {auc:.3f}"
+) -> DriftTest:
+    summary = f"a classifier tells live rows from training rows with AUC {auc:.3f}"
     numbers = {"auc": auc, "p": p}
     if shift is not None:
-        said += f"; their mean moved by {shift:.2f} standard deviations"
+        summary += f"; their mean moved by {shift:.2f} standard deviations"
         numbers["shift"] = shift
-    return Compared(aspect, name, p, auc >= policy.together, said, numbers)
+    return DriftTest(aspect, name, p, auc >= policy.together, summary, numbers)
 
 
 def _sample(rows: pa.Table, rng: np.random.Generator) -> pa.Table:

@@ -17,32 +17,33 @@ from mlops_assets.declaration.data import Kind
 from mlops_assets.domain.drift import sketch_store
 from mlops_assets.domain.drift.reference import CHOSEN, CONFIDENCE, LABEL, PREDICTION, Profile
 from mlops_assets.domain.drift.sketch import Sketch
-from mlops_assets.domain.traffic.row_loss import Judged, labels
+from mlops_assets.domain.traffic.row_loss import LabelSpace, decode_labels
 
-WHO = ("version", "bundle", "role")
-SAID = ("bundle", "role", "answer", "features")
+ANSWERED_BY = ("version", "bundle", "role")
+COUNTED_COLUMNS = ("bundle", "role", "answer", "features")
 SHADOW, DEFAULT = "shadow", "default"
 
 
 @dataclass(frozen=True)
-class Answered:
+class AnswerCounts:
     """How many rows each version answered, without shadows."""
 
     rows: Mapping[tuple[str, str], int]  # version, bundle
     default: int  # answered by no model
 
     @classmethod
-    def of(cls, pieces: Iterable[pa.Table]) -> "Answered":
-        """Of pieces with the columns WHO."""
+    def of(cls, pieces: Iterable[pa.Table]) -> "AnswerCounts":
+        """Count the rows of pieces with the columns ANSWERED_BY."""
         counts: Counter[tuple[str, str]] = Counter()
         for piece in pieces:
-            for row in _to_somebody(piece).group_by(["version", "bundle"]).aggregate([([], "count_all")]).to_pylist():
+            groups = _without_shadows(piece).group_by(["version", "bundle"]).aggregate([([], "count_all")])
+            for row in groups.to_pylist():
                 counts[row["version"], row["bundle"]] += row["count_all"]
         default = sum(count for (_, bundle), count in counts.items() if bundle == DEFAULT)
         return cls({key: count for key, count in counts.items() if key[1] != DEFAULT}, default)
 
-    def __add__(self, other: "Answered") -> "Answered":
-        return Answered(Counter(self.rows) + Counter(other.rows), self.default + other.default)
+    def __add__(self, other: "AnswerCounts") -> "AnswerCounts":
+        return AnswerCounts(Counter(self.rows) + Counter(other.rows), self.default + other.default)
 
     @property
     def bundles(self) -> Mapping[str, tuple[str, int]]:
@@ -55,32 +56,32 @@ class Answered:
 
 
 @dataclass(frozen=True, eq=False)
-class Counted:
+class BundleCounts:
     """What one bundle was asked and answered."""
 
     version: str
     features: Sketch = field(default_factory=Sketch)
     predictions: Sketch = field(default_factory=Sketch)
 
-    def __add__(self, other: "Counted") -> "Counted":
-        return Counted(self.version, self.features + other.features, self.predictions + other.predictions)
+    def __add__(self, other: "BundleCounts") -> "BundleCounts":
+        return BundleCounts(self.version, self.features + other.features, self.predictions + other.predictions)
 
 
 @dataclass(frozen=True, eq=False)
 class LiveDay:
     """One day, or several."""
 
-    answered: Answered
-    bundles: Mapping[str, Counted] = field(default_factory=dict)
+    answered: AnswerCounts
+    bundles: Mapping[str, BundleCounts] = field(default_factory=dict)
     labels: Mapping[str, Sketch] = field(default_factory=dict)  # bundle → against its profile
 
     def __add__(self, other: "LiveDay") -> "LiveDay":
         both = {**self.bundles, **{name: _sum(self.bundles.get(name), found) for name, found in other.bundles.items()}}
-        told = {**self.labels, **{name: self.labels.get(name, Sketch()) + s for name, s in other.labels.items()}}
-        return LiveDay(self.answered + other.answered, both, told)
+        labels = {**self.labels, **{name: self.labels.get(name, Sketch()) + s for name, s in other.labels.items()}}
+        return LiveDay(self.answered + other.answered, both, labels)
 
-    def as_plain(self) -> dict[str, Any]:
-        plain = sketch_store.as_plain
+    def to_plain(self) -> dict[str, Any]:
+        plain = sketch_store.sketch_to_plain
         bundles = {
             name: {"version": each.version, "features": plain(each.features), "predictions": plain(each.predictions)}
             for name, each in self.bundles.items()
@@ -93,49 +94,49 @@ class LiveDay:
         }
 
     @classmethod
-    def of_plain(cls, content: Mapping[str, Any]) -> "LiveDay":
-        read = sketch_store.of_plain
+    def from_plain(cls, content: Mapping[str, Any]) -> "LiveDay":
+        read = sketch_store.sketch_from_plain
         bundles = {
-            name: Counted(each["version"], read(each["features"]), read(each["predictions"]))
+            name: BundleCounts(each["version"], read(each["features"]), read(each["predictions"]))
             for name, each in content["bundles"].items()
         }
         labels = {name: read(each) for name, each in content["labels"].items()}
         rows = {(version, bundle): count for version, bundle, count in content["answered"]}
-        return cls(Answered(rows, content["default"]), bundles, labels)
+        return cls(AnswerCounts(rows, content["default"]), bundles, labels)
 
 
 @dataclass(frozen=True)
-class Against:
+class BundleReference:
     """What a bundle's rows are counted against."""
 
     profile: Profile
-    judged: Judged
+    judged: LabelSpace
 
 
-def _sum(one: Counted | None, other: Counted) -> Counted:
+def _sum(one: BundleCounts | None, other: BundleCounts) -> BundleCounts:
     return other if one is None else one + other
 
 
-def count(
-    pieces: Iterable[pa.Table], answered: Answered, against: Mapping[str, Against], drawn: "Drawn"
+def count_day(
+    pieces: Iterable[pa.Table], answered: AnswerCounts, against: Mapping[str, BundleReference], sampler: "RowSampler"
 ) -> tuple[LiveDay, pa.Table]:
-    """Counts of pieces with the columns SAID, and the rows `drawn` from those of the first bundle."""
+    """Count pieces with the columns COUNTED_COLUMNS; `sampler` takes rows from those of the first bundle."""
     bundles = answered.bundles
     first = next(iter(bundles), "")
-    day = LiveDay(answered, {name: Counted(bundles[name][0]) for name in against})
+    day = LiveDay(answered, {name: BundleCounts(bundles[name][0]) for name in against})
     kept: list[pa.Table] = []
     for piece in pieces:
-        for name, rows in _by_bundle(_to_somebody(piece), against):
+        for name, rows in _by_bundle(_without_shadows(piece), against):
             if name == first:
-                kept.append(drawn.of(pa.Table.from_struct_array(rows["features"])))
+                kept.append(sampler.take(pa.Table.from_struct_array(rows["features"])))
             counted = _counted(bundles[name][0], rows, against[name])
             day = replace(day, bundles={**day.bundles, name: day.bundles[name] + counted})
     return day, pa.concat_tables(kept, promote_options="permissive") if kept else pa.table({})
 
 
-def label_sketch(outcomes: pa.Array | pa.ChunkedArray, against: Against) -> Sketch:
+def sketch_labels(outcomes: pa.Array | pa.ChunkedArray, against: BundleReference) -> Sketch:
     """Of outcomes as JSON texts; those that are not understood are left out."""
-    known = labels(against.judged, outcomes)
+    known = decode_labels(against.judged, outcomes)
     known = known[~np.isnan(known)]
     if against.judged.kind is Kind.REGRESSION:
         column = pa.array(known)
@@ -144,23 +145,23 @@ def label_sketch(outcomes: pa.Array | pa.ChunkedArray, against: Against) -> Sket
     return Sketch.of(pa.table({LABEL: column}), against.profile.label)
 
 
-class Drawn:
-    """Rows drawn evenly from as many as there will be, without holding them: say how many, then hand in the pieces."""
+class RowSampler:
+    """Draws rows evenly without keeping the others: state how many will come, then pass the pieces in order."""
 
     def __init__(self, rows: int, most: int, seed: int) -> None:
         rng = np.random.default_rng(seed)
         self._places = np.arange(rows) if rows <= most else np.sort(rng.choice(rows, most, replace=False))
         self._before = 0
 
-    def of(self, piece: pa.Table) -> pa.Table:
-        """Those of the next piece."""
+    def take(self, piece: pa.Table) -> pa.Table:
+        """The sampled rows of the next piece."""
         start, end = np.searchsorted(self._places, [self._before, self._before + len(piece)])
         taken = piece.take(pa.array(self._places[start:end] - self._before))
         self._before += len(piece)
         return taken
 
 
-def _to_somebody(piece: pa.Table) -> pa.Table:
+def _without_shadows(piece: pa.Table) -> pa.Table:
     if "role" not in piece.column_names:
         return piece
     shadows = pc.equal(pc.fill_null(piece["role"], ""), SHADOW)
@@ -176,13 +177,13 @@ def _by_bundle(piece: pa.Table, wanted: Iterable[str]) -> Iterator[tuple[str, pa
             yield name, piece.filter(pc.equal(piece["bundle"], name))
 
 
-def _counted(version: str, rows: pa.Table, against: Against) -> Counted:
+def _counted(version: str, rows: pa.Table, against: BundleReference) -> BundleCounts:
     profile = against.profile
     asked = sum((Sketch.of(chunk, profile.features) for chunk in rows["features"].chunks), Sketch())
-    return Counted(version, asked, Sketch.of(_answers(rows["answer"], against.judged), profile.predictions))
+    return BundleCounts(version, asked, Sketch.of(_answers(rows["answer"], against.judged), profile.predictions))
 
 
-def _answers(column: pa.ChunkedArray, judged: Judged) -> pa.Table:
+def _answers(column: pa.ChunkedArray, judged: LabelSpace) -> pa.Table:
     """[n] answers in the columns that a profile tells."""
     given = column.drop_null()
     values = pc.list_flatten(given).to_numpy(zero_copy_only=False).reshape(len(given), -1)
@@ -194,7 +195,7 @@ def _answers(column: pa.ChunkedArray, judged: Judged) -> pa.Table:
     return pa.table({CHOSEN: classes.take(pa.array(values.argmax(axis=1))), CONFIDENCE: values.max(axis=1)})
 
 
-def vectors_in(numbers: Sequence[str], least: int = 8) -> Mapping[str, tuple[str, ...]]:
+def find_vectors(numbers: Sequence[str], least: int = 8) -> Mapping[str, tuple[str, ...]]:
     """Numbered columns `<name>_0 … <name>_n` are one vector, as an embedding comes: its name → them in order."""
     found: dict[str, dict[int, str]] = {}
     for name in numbers:

@@ -20,7 +20,7 @@ class ProfileError(ValueError):
     """The profile cannot serve as a reference."""
 
 
-def cells_of(ordered: np.ndarray, edges: np.ndarray) -> np.ndarray:
+def count_cells(ordered: np.ndarray, edges: np.ndarray) -> np.ndarray:
     """[2m + 1] how many of the finite, sorted values lie below, on and between the edges."""
     bounds = np.empty(2 * len(edges) + 2, dtype=np.int64)
     bounds[0], bounds[-1] = 0, len(ordered)

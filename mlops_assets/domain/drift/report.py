@@ -1,7 +1,7 @@
 """What is kept of a watched day, and how days become windows and windows an alarm.
 
-A day with too few rows is not lost: the day after takes its rows in, until together they are enough. Windows so made
-share no row, so the rates that `drift_alarm` was simulated with hold. Pure.
+A day with too few rows is not failed: the day after takes its rows in, until together they are enough. Windows so made
+share no row, so the rates that `alarm` was simulated with hold. Pure.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -12,12 +12,12 @@ from mlops_assets.declaration.monitoring import DriftPolicy
 from mlops_assets.domain.check_names import DRIFT_ALARM, INPUT_QUALITY
 from mlops_assets.domain.drift.alarm import judge_alarm
 from mlops_assets.domain.drift.distances import Aspect
-from mlops_assets.domain.drift.window import Finding, WindowDrift
+from mlops_assets.domain.drift.window import DriftFinding, WindowDrift
 from mlops_assets.domain.verdict import Outcome, Verdict
 
 REACH = 31  # days back that may count
 _QUALITY = (Aspect.SCHEMA, Aspect.MISSING, Aspect.RANGE, Aspect.UNSEEN)
-_TOLD = 5  # columns named in a sentence
+_NAMED = 5  # columns named in a sentence
 _WHOLLY = 2.0  # strength of a change that has no size: a column that is gone
 
 
@@ -39,7 +39,7 @@ class DriftReport:
     notes: tuple[str, ...]
 
 
-def open_days(day: str, earlier: Sequence[DriftReport], bundle: str) -> list[str]:
+def find_open_days(day: str, earlier: Sequence[DriftReport], bundle: str) -> list[str]:
     """The days just before this one whose rows belong into its window, oldest first."""
     by_day, found = {report.day: report for report in earlier}, []
     for back in range(1, REACH):
@@ -51,7 +51,7 @@ def open_days(day: str, earlier: Sequence[DriftReport], bundle: str) -> list[str
     return found
 
 
-def alarm_of(
+def judge_day_alarm(
     window: WindowDrift, earlier: Sequence[DriftReport], policy: DriftPolicy, *, day: str, since: str, bundle: str
 ) -> Verdict:
     """The alarm on this day: windows of the same version count, each row once."""
@@ -68,35 +68,35 @@ def alarm_of(
 def judge_input_quality(window: WindowDrift, features: Collection[str]) -> Verdict:
     """FAIL: columns of live rows are missing values, out of range, of unknown categories, or gone."""
     found = (each for each in window.findings if each.aspect in _QUALITY)
-    asked = [each for each in found if each.aspect is Aspect.SCHEMA or each.column in features]
-    lost = [each for each in asked if each.drifted]
-    numbers = {"tests": float(len(asked)), "failed": float(len(lost)), "rows": float(window.rows)}
-    if lost:
-        told = "; ".join(f"{each.column} ({each.aspect}): {each.verdict.reason}" for each in lost[:_TOLD])
-        rest = f" And {len(lost) - _TOLD} more." if len(lost) > _TOLD else ""
-        return Verdict(INPUT_QUALITY, Outcome.FAIL, f"{told}{rest}", numbers)
+    tests = [each for each in found if each.aspect is Aspect.SCHEMA or each.column in features]
+    failed = [each for each in tests if each.drifted]
+    numbers = {"tests": float(len(tests)), "failed": float(len(failed)), "rows": float(window.rows)}
+    if failed:
+        named = "; ".join(f"{each.column} ({each.aspect}): {each.verdict.reason}" for each in failed[:_NAMED])
+        rest = f" And {len(failed) - _NAMED} more." if len(failed) > _NAMED else ""
+        return Verdict(INPUT_QUALITY, Outcome.FAIL, f"{named}{rest}", numbers)
     if window.outcome in (Outcome.INCONCLUSIVE, Outcome.ERROR):
         return Verdict(INPUT_QUALITY, window.outcome, window.reason, numbers)
-    return Verdict(INPUT_QUALITY, Outcome.PASS, f"{len(asked)} tests of {window.rows:,} rows found nothing.", numbers)
+    return Verdict(INPUT_QUALITY, Outcome.PASS, f"{len(tests)} tests of {window.rows:,} rows found nothing.", numbers)
 
 
-def strengths(window: WindowDrift, policy: DriftPolicy) -> Mapping[str, float]:
+def measure_strengths(window: WindowDrift, policy: DriftPolicy) -> Mapping[str, float]:
     """What was compared → its largest change as a multiple of the least that is material."""
     found: dict[str, float] = {}
     for each in window.findings:
-        name = label_of(each)
+        name = describe_column(each)
         found[name] = max(found.get(name, 0.0), _strength(each, policy))
     return found
 
 
-def label_of(finding: Finding) -> str:
+def describe_column(finding: DriftFinding) -> str:
     """The column as a person knows it."""
     if finding.aspect is Aspect.PREDICTION:
         return f"answer: {finding.column}"
     return f"outcome: {finding.column}" if finding.aspect is Aspect.LABEL else finding.column
 
 
-def _strength(finding: Finding, policy: DriftPolicy) -> float:
+def _strength(finding: DriftFinding, policy: DriftPolicy) -> float:
     numbers = finding.verdict.numbers
     if finding.aspect is Aspect.SCHEMA:
         return _WHOLLY if finding.drifted else 0.0

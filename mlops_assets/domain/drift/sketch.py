@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pt
 
-from mlops_assets.domain.drift.reference import CategoryReference, NumberReference, Reference, cells_of
+from mlops_assets.domain.drift.reference import CategoryReference, NumberReference, Reference, count_cells
 from serving.contract.encoding import MISSING, text_of
 
 ABSENT = "absent"
@@ -48,7 +48,7 @@ class NumberSketch:
             centred = finite - (reference.mean or 0.0)
             total, squares = float(centred.sum()), float(centred @ centred)
         infinite = first + known - last
-        return cls(cells_of(finite, reference.edges), len(values), len(values) - known, infinite, total, squares)
+        return cls(count_cells(finite, reference.edges), len(values), len(values) - known, infinite, total, squares)
 
     def __add__(self, other: "NumberSketch") -> "NumberSketch":
         _demand_same(len(self.cells), len(other.cells))

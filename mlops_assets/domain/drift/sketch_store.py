@@ -8,13 +8,13 @@ import numpy as np
 from mlops_assets.domain.drift.sketch import CategorySketch, NumberSketch, Sketch
 
 
-def as_plain(sketch: Sketch) -> dict[str, Any]:
+def sketch_to_plain(sketch: Sketch) -> dict[str, Any]:
     """Cells that are empty take no room: most are, in a small window."""
     columns = {name: _plain(column) for name, column in sketch.columns.items()}
     return {"rows": sketch.rows, "types": dict(sketch.types), "columns": columns}
 
 
-def of_plain(content: Mapping[str, Any]) -> Sketch:
+def sketch_from_plain(content: Mapping[str, Any]) -> Sketch:
     columns = {name: _read(column) for name, column in content["columns"].items()}
     return Sketch(content["rows"], columns, content["types"])
 

@@ -2,24 +2,24 @@
 
 A column has drifted when chance is ruled out (Holm-adjusted over everything tested in the window) and the
 difference is material. Features, answers, labels, missing values, range, unseen categories and columns that
-came or went are all judged in this one way. What several windows add up to: `drift_alarm`.
+came or went are all judged in this one way. What several windows add up to: `alarm`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from mlops_assets.declaration.monitoring import DriftPolicy
-from mlops_assets.domain.drift.distances import Aspect, Compared, category_distance, number_distance, share_change
+from mlops_assets.domain.drift.distances import Aspect, DriftTest, compare_categories, compare_numbers, compare_shares
 from mlops_assets.domain.drift.reference import CategoryReference, NumberReference, Reference
 from mlops_assets.domain.drift.sketch import CategorySketch, NumberSketch, Sketch
 from mlops_assets.domain.many_tests import holm
 from mlops_assets.domain.verdict import Outcome, Verdict
 
-_TOLD = 5  # columns named in a sentence
+_NAMED = 5  # columns named in a sentence
 
 
 @dataclass(frozen=True)
-class Finding:
+class DriftFinding:
     """What was found in one respect of one column."""
 
     aspect: Aspect
@@ -39,10 +39,10 @@ class WindowDrift:
     rows: int
     outcome: Outcome
     reason: str
-    findings: tuple[Finding, ...]
+    findings: tuple[DriftFinding, ...]
 
     @property
-    def drifted(self) -> tuple[Finding, ...]:
+    def drifted(self) -> tuple[DriftFinding, ...]:
         return tuple(each for each in self.findings if each.drifted)
 
     @property
@@ -57,111 +57,111 @@ def judge_window(
     compared: Mapping[Aspect, tuple[Reference, Sketch]],
     policy: DriftPolicy,
     *,
-    besides: Sequence[Compared] = (),
+    besides: Sequence[DriftTest] = (),
 ) -> WindowDrift:
-    """Of FEATURE, and PREDICTION and LABEL where there are any; `besides`: what `multivariate` found."""
+    """Of FEATURE, and PREDICTION and LABEL where there are any; `besides`: the results of `joint_test`."""
     rows = compared[Aspect.FEATURE][1].rows
     schema = tuple(_schema(*compared[Aspect.FEATURE])) if rows else ()
     if rows < policy.minimum_rows:
-        return inconclusive(window, rows, f"{rows:,} rows, at least {policy.minimum_rows:,} are needed", schema)
+        return inconclusive_window(window, rows, f"{rows:,} rows, at least {policy.minimum_rows:,} are needed", schema)
     tests = [test for aspect, (ref, live) in compared.items() for test in _tests(aspect, ref, live, policy)]
     findings = (*schema, *_findings([*tests, *besides], policy))
     drifted = [finding for finding in findings if finding.drifted]
     outcome = Outcome.FAIL if drifted else Outcome.PASS
-    return WindowDrift(window, rows, outcome, _told(drifted, len(findings)), findings)
+    return WindowDrift(window, rows, outcome, _summarise(drifted, len(findings)), findings)
 
 
-def inconclusive(window: str, rows: int, why: str, findings: tuple[Finding, ...] = ()) -> WindowDrift:
-    """A window about which nothing can be said: few rows, a profile of another format, a half-written file."""
+def inconclusive_window(window: str, rows: int, why: str, findings: tuple[DriftFinding, ...] = ()) -> WindowDrift:
+    """A window that cannot be judged: too few rows, a profile of another format, a half-written file."""
     return WindowDrift(window, rows, Outcome.INCONCLUSIVE, f"inconclusive: {why}.", findings)
 
 
-def _tests(aspect: Aspect, reference: Reference, live: Sketch, policy: DriftPolicy) -> Iterator[Compared]:
+def _tests(aspect: Aspect, reference: Reference, live: Sketch, policy: DriftPolicy) -> Iterator[DriftTest]:
     for name, known in reference.items():
         if aspect is Aspect.FEATURE and name in policy.exclude:
             continue
         found = live.columns.get(name)
         if isinstance(known, NumberReference) and isinstance(found, NumberSketch):
-            yield from _of_number(aspect, name, known, found, policy)
+            yield from _compare_number(aspect, name, known, found, policy)
         elif isinstance(known, CategoryReference) and isinstance(found, CategorySketch):
-            yield from _of_category(aspect, name, known, found, policy)
+            yield from _compare_category(aspect, name, known, found, policy)
 
 
-def _of_number(
+def _compare_number(
     aspect: Aspect, name: str, ref: NumberReference, live: NumberSketch, policy: DriftPolicy
-) -> Iterator[Compared]:
+) -> Iterator[DriftTest]:
     if live.finite >= policy.minimum_rows and len(ref.edges):
-        yield number_distance(aspect, name, ref, live, policy)
+        yield compare_numbers(aspect, name, ref, live, policy)
     if ref.rows and live.rows:
         yield _missing(name, ref, live, policy)
     if known := ref.rows - ref.nulls:
         beyond, of = (ref.infinite, known), (live.outside, max(live.rows - live.nulls, 1))
-        yield share_change(Aspect.RANGE, name, beyond, of, limit=policy.out_of_range)
+        yield compare_shares(Aspect.RANGE, name, beyond, of, limit=policy.out_of_range)
 
 
-def _of_category(
+def _compare_category(
     aspect: Aspect, name: str, ref: CategoryReference, live: CategorySketch, policy: DriftPolicy
-) -> Iterator[Compared]:
+) -> Iterator[DriftTest]:
     known, present = ref.rows - ref.nulls, live.rows - live.nulls
     if present >= policy.minimum_rows and known:
-        yield category_distance(aspect, name, ref, live, policy)
+        yield compare_categories(aspect, name, ref, live, policy)
     if ref.rows and live.rows:
         yield _missing(name, ref, live, policy)
     if known and present:
         note = f": {', '.join(map(repr, live.strangers))}" if live.strangers else ""
         shares = (ref.other, known), (live.other, present)
-        yield share_change(Aspect.UNSEEN, name, *shares, limit=policy.unseen, note=note)
+        yield compare_shares(Aspect.UNSEEN, name, *shares, limit=policy.unseen, note=note)
 
 
 def _missing(
     name: str, ref: NumberReference | CategoryReference, live: NumberSketch | CategorySketch, policy: DriftPolicy
-) -> Compared:
+) -> DriftTest:
     shares = (ref.nulls, ref.rows), (live.nulls, live.rows)
-    return share_change(Aspect.MISSING, name, *shares, limit=policy.null_share, both_ways=True)
+    return compare_shares(Aspect.MISSING, name, *shares, limit=policy.null_share, both_ways=True)
 
 
-def _schema(reference: Reference, live: Sketch) -> Iterator[Finding]:
+def _schema(reference: Reference, live: Sketch) -> Iterator[DriftFinding]:
     for name, known in reference.items():
         kind = "number" if isinstance(known, NumberReference) else "category"
         if name not in live.types:
-            yield _changed(name, f"the column is gone; the model takes it as a {kind}")
+            yield _schema_failure(name, f"the column is gone; the model takes it as a {kind}")
         elif name not in live.columns:
-            yield _changed(name, f"came as {live.types[name]}, which cannot be read as a {kind}")
+            yield _schema_failure(name, f"came as {live.types[name]}, which cannot be read as a {kind}")
     for name in sorted(live.types.keys() - reference.keys()):
-        said = f"a column of type {live.types[name]} that the model does not take"
-        yield Finding(Aspect.SCHEMA, name, Verdict(name, Outcome.PASS, f"{said}.", {}))
+        what = f"a column of type {live.types[name]} that the model does not take"
+        yield DriftFinding(Aspect.SCHEMA, name, Verdict(name, Outcome.PASS, f"{what}.", {}))
 
 
-def _changed(name: str, said: str) -> Finding:
-    return Finding(Aspect.SCHEMA, name, Verdict(name, Outcome.FAIL, f"{said}.", {}))
+def _schema_failure(name: str, what: str) -> DriftFinding:
+    return DriftFinding(Aspect.SCHEMA, name, Verdict(name, Outcome.FAIL, f"{what}.", {}))
 
 
-def _findings(tests: Sequence[Compared], policy: DriftPolicy) -> Iterator[Finding]:
+def _findings(tests: Sequence[DriftTest], policy: DriftPolicy) -> Iterator[DriftFinding]:
     """Drifted ones first, then by how unlikely chance is."""
     judged = [(float(adjusted), test) for adjusted, test in zip(holm([t.p for t in tests]), tests, strict=True)]
-    for adjusted, test in sorted(judged, key=lambda pair: (not _counts(*pair, policy), pair[0])):
-        drifted = _counts(adjusted, test, policy)
+    for adjusted, test in sorted(judged, key=lambda pair: (not _has_drifted(*pair, policy), pair[0])):
+        drifted = _has_drifted(adjusted, test, policy)
         ending = "drifted" if drifted else _why_not(adjusted, test, policy)
-        reason = f"{test.said}; p {adjusted:.2g} adjusted: {ending}."
+        reason = f"{test.summary}; p {adjusted:.2g} adjusted: {ending}."
         outcome = Outcome.FAIL if drifted else Outcome.PASS
-        yield Finding(
+        yield DriftFinding(
             test.aspect, test.column, Verdict(test.column, outcome, reason, {**test.numbers, "p_adjusted": adjusted})
         )
 
 
-def _counts(adjusted: float, test: Compared, policy: DriftPolicy) -> bool:
+def _has_drifted(adjusted: float, test: DriftTest, policy: DriftPolicy) -> bool:
     return test.material and adjusted < policy.alpha
 
 
-def _why_not(adjusted: float, test: Compared, policy: DriftPolicy) -> str:
+def _why_not(adjusted: float, test: DriftTest, policy: DriftPolicy) -> str:
     if test.material:
         return "may be chance"
     return "real, but too small to matter" if adjusted < policy.alpha else "nothing found"
 
 
-def _told(drifted: Sequence[Finding], tests: int) -> str:
+def _summarise(drifted: Sequence[DriftFinding], tests: int) -> str:
     if not drifted:
         return f"nothing drifted in {tests} tests."
     named = list(dict.fromkeys(f"{each.column} ({each.aspect})" for each in drifted))
-    rest = f" and {len(named) - _TOLD} more" if len(named) > _TOLD else ""
-    return f"drifted: {', '.join(named[:_TOLD])}{rest}. {drifted[0].column}: {drifted[0].verdict.reason}"
+    rest = f" and {len(named) - _NAMED} more" if len(named) > _NAMED else ""
+    return f"drifted: {', '.join(named[:_NAMED])}{rest}. {drifted[0].column}: {drifted[0].verdict.reason}"

@@ -15,16 +15,16 @@ from mlops_assets.domain.evaluation.calibration import Reliability, reliability
 from mlops_assets.domain.evaluation.intervals import score
 from mlops_assets.domain.evaluation.metrics import Metric, UnmeasurableError
 from mlops_assets.domain.evaluation.slices import Part, SliceScore, measure
-from mlops_assets.domain.traffic.labelled_rows import LABEL, thinned
-from mlops_assets.domain.traffic.ripe_rows import Ripe, ripe
-from mlops_assets.domain.traffic.slices import SLICE, cut
+from mlops_assets.domain.traffic.labelled_rows import LABEL, thin_rows
+from mlops_assets.domain.traffic.ripe_rows import RipeRows, select_ripe
+from mlops_assets.domain.traffic.slices import SLICE, slice_rows
 
 _CALIBRATED = 20_000  # rows that calibration is told by
 _RESAMPLES = 200
 
 
 @dataclass(frozen=True)
-class ArmLine:
+class ArmSummary:
     """What one arm gave on a day."""
 
     version: str
@@ -35,17 +35,17 @@ class ArmLine:
     score: str  # the metric with its interval, or why there is none
 
 
-def slice_scores(
-    rows: Ripe, specs: Sequence[SliceSpec], profile: Mapping[str, Any], metric: Metric, level: float
+def score_slices(
+    rows: RipeRows, specs: Sequence[SliceSpec], profile: Mapping[str, Any], metric: Metric, level: float
 ) -> tuple[SliceScore, ...]:
     """Each declared slice that the log can tell, the worst first."""
     parts = [part for spec in specs for part in _parts(rows.rows, spec, profile)]
     return measure(parts, metric, rows.labels, rows.scores, None, level=level, blocks=rows.blocks)
 
 
-def calibrated(kind: Kind, rows: Ripe, level: float, seed: int) -> tuple[Reliability, Ripe] | None:
+def measure_calibration(kind: Kind, rows: RipeRows, level: float, seed: int) -> tuple[Reliability, RipeRows] | None:
     """Whether answers mean what they say, on a sample; None where that cannot be told."""
-    some = Ripe(thinned(rows.rows, _CALIBRATED))
+    some = RipeRows(thin_rows(rows.rows, _CALIBRATED))
     labels = some.labels if kind is Kind.REGRESSION else some.labels.astype(np.int64)
     rng = np.random.default_rng(seed)
     try:
@@ -55,13 +55,15 @@ def calibrated(kind: Kind, rows: Ripe, level: float, seed: int) -> tuple[Reliabi
     return found, some
 
 
-def groups(rows: Ripe, attributes: Sequence[str]) -> pa.Table:
+def protected_columns(rows: RipeRows, attributes: Sequence[str]) -> pa.Table:
     """The protected attributes that the log holds, as columns of their names."""
     found = {name: rows.rows[SLICE + name] for name in attributes}
     return pa.table({name: column for name, column in found.items() if column.null_count < len(column)})
 
 
-def arm_lines(rows: pa.Table, metric: Metric, level: float, after: timedelta | None, now: Any) -> Iterator[ArmLine]:
+def summarise_arms(
+    rows: pa.Table, metric: Metric, level: float, after: timedelta | None, now: Any
+) -> Iterator[ArmSummary]:
     """Every version and arm of a day, shadows and declared defaults too."""
     keys = ["version", "arm", "role"]
     for each in rows.group_by(keys).aggregate([]).sort_by([(key, "ascending") for key in keys]).to_pylist():
@@ -70,11 +72,11 @@ def arm_lines(rows: pa.Table, metric: Metric, level: float, after: timedelta | N
             mine = mine.filter(pc.equal(mine[key], each[key]))
         labelled = int(pc.sum(pc.is_finite(mine[LABEL])).as_py() or 0)
         given = mine.filter(pc.is_valid(mine["answer"]))
-        told = _told(ripe(given, after, now), metric, level) if len(given) else "no model answered"
-        yield ArmLine(each["version"], each["arm"], each["role"], len(mine), labelled, told)
+        told = _told(select_ripe(given, after, now), metric, level) if len(given) else "no model answered"
+        yield ArmSummary(each["version"], each["arm"], each["role"], len(mine), labelled, told)
 
 
-def _told(rows: Ripe, metric: Metric, level: float) -> str:
+def _told(rows: RipeRows, metric: Metric, level: float) -> str:
     if not len(rows):
         return "no ripe labels"
     try:
@@ -84,7 +86,7 @@ def _told(rows: Ripe, metric: Metric, level: float) -> str:
 
 
 def _parts(rows: pa.Table, spec: SliceSpec, profile: Mapping[str, Any]) -> Iterator[Part]:
-    for found in cut(rows, [spec], profile):
+    for found in slice_rows(rows, [spec], profile):
         for place, name in enumerate(found.names):
             mask = found.codes == place
             if mask.any():

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 
-def mean_worth(
+def mean_business_value(
     costs: Mapping[str, float], classes: Sequence[str], labels: Array, scores: Array, threshold: float | None
 ) -> float | None:
     """The mean over rows with known labels; a pair that is not declared is worth 0. None: nothing to tell."""
@@ -19,7 +19,7 @@ def mean_worth(
     return float(worth[chosen, labels.astype(int)].mean())
 
 
-def undeclared(costs: Mapping[str, float], classes: Sequence[str]) -> tuple[str, ...]:
+def find_unknown_pairs(costs: Mapping[str, float], classes: Sequence[str]) -> tuple[str, ...]:
     """Declared pairs that no answer and outcome can make."""
     known = {f"{answer}/{outcome}" for answer in classes for outcome in classes}
     return tuple(sorted(set(costs) - known))

@@ -42,7 +42,7 @@ class Calibration:
         return raw / raw.sum(axis=1, keepdims=True)
 
 
-def calibration(labels: np.ndarray, scores: np.ndarray) -> Calibration:
+def fit_calibration(labels: np.ndarray, scores: np.ndarray) -> Calibration:
     """Isotonic, over bins, from rows with known labels that the model did not learn from."""
     if len(labels) < 2 * _BIN_ROWS:
         raise UnmeasurableError(f"{len(labels)} labelled rows, a calibration needs at least {2 * _BIN_ROWS}")
@@ -61,7 +61,7 @@ def _line(scores: np.ndarray, hits: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     return centres, np.clip(fitted, _FLOOR, 1 - _FLOOR)
 
 
-def estimate(name: str, scores: np.ndarray, calibrated: Calibration, *, level: float, seed: int) -> Interval:
+def estimate_metric(name: str, scores: np.ndarray, calibrated: Calibration, *, level: float, seed: int) -> Interval:
     """A classification metric of rows without labels, as wide as the realised one would be.
 
     Its width comes from labels drawn once from the calibrated probabilities, and grows with how few rows the
@@ -160,7 +160,7 @@ class Trust:
         return self.verdict.passed
 
 
-def track(estimates: Sequence[Interval], realised: Sequence[Interval], policy: QualityPolicy) -> Trust:
+def judge_trust(estimates: Sequence[Interval], realised: Sequence[Interval], policy: QualityPolicy) -> Trust:
     """From windows that have both, in the same order. Believed: near enough to see the fall that matters."""
     if len(estimates) != len(realised):
         raise ValueError(f"{len(estimates)} estimates and {len(realised)} outcomes: they are of the same windows")
@@ -181,7 +181,7 @@ def track(estimates: Sequence[Interval], realised: Sequence[Interval], policy: Q
     return Trust(verdict, count, bias, reach, covered)
 
 
-def trusted(estimated: Interval, trust: Trust) -> Interval:
+def widen_by_trust(estimated: Interval, trust: Trust) -> Interval:
     """The estimate as wide as experience says it has to be; unchanged where there is none."""
     if trust.reach is None:
         return estimated

@@ -1,6 +1,6 @@
 """Estimates a model's metric before labels are there, by the method that fits its target. Pure.
 
-Classes: `quality_estimate`, from calibrated confidence. Numbers: `loss_model`. R² is told from the estimated squared
+Classes: `estimate`, from calibrated confidence. Numbers: `loss_model`. R² follows from the estimated squared
 error: where predictions are right on average, the target varies by as much as they do, and by the error.
 """
 
@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from mlops_assets.declaration.data import Kind
 from mlops_assets.domain.evaluation.evidence import Interval
 from mlops_assets.domain.evaluation.metrics import UnmeasurableError
-from mlops_assets.domain.quality.estimate import Calibration, calibration, estimate
-from mlops_assets.domain.quality.loss_model import LossModel, estimate_loss, learn_loss
+from mlops_assets.domain.quality.estimate import Calibration, estimate_metric, fit_calibration
+from mlops_assets.domain.quality.loss_model import LossModel, estimate_loss, fit_loss_model
 
 Array = NDArray[np.float64]
 
@@ -23,7 +23,7 @@ _R2 = "r2"
 
 
 @dataclass(frozen=True, eq=False)
-class Held:
+class HeldOutRows:
     """Rows with known labels that the version did not learn from. `features`: its numbers [n, f]."""
 
     labels: Array
@@ -32,26 +32,28 @@ class Held:
 
 
 @dataclass(frozen=True, eq=False)
-class Estimator:
+class QualityEstimator:
     metric: str
-    learnt: Calibration | LossModel
+    fitted: Calibration | LossModel
 
     def __call__(self, scores: Array, features: Array, *, level: float, seed: int) -> Interval:
         """The metric on rows without labels."""
-        if isinstance(self.learnt, Calibration):
-            return estimate(self.metric, scores, self.learnt, level=level, seed=seed)
-        found = estimate_loss(self.learnt, scores, features, level=level)
+        if isinstance(self.fitted, Calibration):
+            return estimate_metric(self.metric, scores, self.fitted, level=level, seed=seed)
+        found = estimate_loss(self.fitted, scores, features, level=level)
         return _explained(found, float(scores.var())) if self.metric == _R2 else found
 
 
-def learn(kind: Kind, metric: str, held: Held) -> Estimator:
+def fit_estimator(kind: Kind, metric: str, held: HeldOutRows) -> QualityEstimator:
     """An estimator of the metric, or `UnmeasurableError` with the reason why there is none."""
     if kind is not Kind.REGRESSION:
-        return Estimator(metric, calibration(held.labels.astype(np.int64), held.scores))
-    return Estimator(metric, learn_loss("rmse" if metric == _R2 else metric, held.labels, held.scores, held.features))
+        return QualityEstimator(metric, fit_calibration(held.labels.astype(np.int64), held.scores))
+    return QualityEstimator(
+        metric, fit_loss_model("rmse" if metric == _R2 else metric, held.labels, held.scores, held.features)
+    )
 
 
-def pooled(metric: str, parts: Sequence[tuple[int, Interval]]) -> Interval:
+def pool_estimates(metric: str, parts: Sequence[tuple[int, Interval]]) -> Interval:
     """Estimates of several days as one, weighed by rows. As wide as if all were off in the same direction."""
     if not parts:
         raise UnmeasurableError(f"{metric} was estimated on no day")

@@ -10,31 +10,31 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from mlops_assets.domain.evaluation.evidence import Interval
-from mlops_assets.domain.quality.estimator import Estimator
+from mlops_assets.domain.quality.estimator import QualityEstimator
 from mlops_assets.domain.quality.records import PerformanceDay
 from mlops_assets.domain.traffic.label_delay import DelayCurve
-from mlops_assets.domain.traffic.row_loss import Judged
+from mlops_assets.domain.traffic.row_loss import LabelSpace
 
 Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
-class Version:
+class ServedVersion:
     """What is known of the version that gave most answers. `problems`: why something is not."""
 
     name: str
     bundle: str
-    judged: Judged | None
+    judged: LabelSpace | None
     threshold: float | None
     profile: Mapping[str, Any]
     numbers: tuple[str, ...]  # features by which the error of a number is estimated
     baseline: Interval | None  # its score at evaluation
-    estimator: Estimator | None
+    estimator: QualityEstimator | None
     problems: tuple[str, ...]
 
 
 @dataclass(frozen=True, eq=False)
-class Day:
+class DayInputs:
     """What a day is judged on. `recent`: labelled rows of this day and those before it, thinned."""
 
     name: str

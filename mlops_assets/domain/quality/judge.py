@@ -21,19 +21,19 @@ from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.domain.evaluation.evidence import Interval
 from mlops_assets.domain.evaluation.intervals import central, score
 from mlops_assets.domain.evaluation.metrics import UnmeasurableError, metric_named, metrics_for
-from mlops_assets.domain.quality.business_value import mean_worth
-from mlops_assets.domain.quality.estimate import TRUST, Trust, track, trusted
-from mlops_assets.domain.quality.estimator import pooled
-from mlops_assets.domain.quality.inputs import Day, Version
-from mlops_assets.domain.quality.realised import Quality, Scored, judge_quality, measure
+from mlops_assets.domain.quality.business_value import mean_business_value
+from mlops_assets.domain.quality.estimate import TRUST, Trust, judge_trust, widen_by_trust
+from mlops_assets.domain.quality.estimator import pool_estimates
+from mlops_assets.domain.quality.inputs import DayInputs, ServedVersion
+from mlops_assets.domain.quality.realised import MetricScore, WindowQuality, judge_quality, measure_metrics
 from mlops_assets.domain.quality.records import Estimated, PerformanceDay, Recent
-from mlops_assets.domain.traffic.label_delay import maturity
-from mlops_assets.domain.traffic.labelled_rows import LABEL, moments, scores, together
-from mlops_assets.domain.traffic.ripe_rows import Ripe, moment64, of_bundle, ripe
+from mlops_assets.domain.traffic.label_delay import measure_maturity
+from mlops_assets.domain.traffic.labelled_rows import LABEL, concat_days, read_scores, read_times
+from mlops_assets.domain.traffic.ripe_rows import RipeRows, rows_of_bundle, select_ripe, to_datetime64
 from mlops_assets.domain.verdict import Outcome, Verdict
 
 Array = NDArray[np.float64]
-Told = tuple[Interval | None, str]  # a measurement, or why there is none
+Measurement = tuple[Interval | None, str]  # a measurement, or why there is none
 
 RECENT = 7  # days at most that are judged together
 _AT_LEAST = 3  # of them, where there are as many
@@ -43,28 +43,28 @@ _COMPARED = 14  # days by which labels are expected
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class DayQuality:
     """A day's record and what else is told of it. `ripe`: the rows of the recent days that count."""
 
     record: PerformanceDay
-    scores: tuple[Scored, ...]  # all metrics, of the recent days
-    ripe: Ripe | None
+    scores: tuple[MetricScore, ...]  # all metrics, of the recent days
+    ripe: RipeRows | None
 
 
-def judge_day(spec: ModelSpec, day: Day, version: Version | None) -> Found:
+def judge_day(spec: ModelSpec, day: DayInputs, version: ServedVersion | None) -> DayQuality:
     """The day's record. What cannot be judged is inconclusive, with the reason."""
     if version is None:
-        return Found(_unanswered(spec, day), (), None)
+        return DayQuality(_unanswered(spec, day), (), None)
     judging = _Judging(spec, day, version)
     found = judging.ripe if judging.ripe is not None and len(judging.ripe) else None
-    return Found(judging.record(), judging.scores(), found)
+    return DayQuality(judging.record(), judging.scores(), found)
 
 
 @dataclass(frozen=True, eq=False)
 class _Judging:
     spec: ModelSpec
-    day: Day
-    version: Version
+    day: DayInputs
+    version: ServedVersion
 
     def record(self) -> PerformanceDay:
         realised, why = self._realised(self.ripe)
@@ -90,12 +90,12 @@ class _Judging:
             made_at=self.day.now,
         )
 
-    def scores(self) -> tuple[Scored, ...]:
+    def scores(self) -> tuple[MetricScore, ...]:
         rows = self.ripe
         if rows is None or not len(rows):
             return ()
         metrics = metrics_for(self.spec.target.kind)
-        return measure(metrics, rows.labels, rows.scores, level=self.level, blocks=rows.blocks)
+        return measure_metrics(metrics, rows.labels, rows.scores, level=self.level, blocks=rows.blocks)
 
     @cached_property
     def metric(self) -> Any:
@@ -107,7 +107,7 @@ class _Judging:
 
     @cached_property
     def mine(self) -> pa.Table:
-        return of_bundle(self.day.rows, self.version.bundle)
+        return rows_of_bundle(self.day.rows, self.version.bundle)
 
     @cached_property
     def window(self) -> Mapping[str, pa.Table]:
@@ -117,28 +117,32 @@ class _Judging:
             enough = sum(map(_labelled, found.values())) >= self.spec.monitoring.quality.minimum_rows
             if len(found) >= _AT_LEAST and enough:
                 break
-            if len(rows := of_bundle(every, self.version.bundle)):
+            if len(rows := rows_of_bundle(every, self.version.bundle)):
                 found[name] = rows
         return dict(sorted(found.items()))
 
     @cached_property
     def maturity(self) -> float:
-        return maturity(self.day.curve, moments(self.mine["time"]), moment64(self.day.now)) if len(self.mine) else 0.0
+        return (
+            measure_maturity(self.day.curve, read_times(self.mine["time"]), to_datetime64(self.day.now))
+            if len(self.mine)
+            else 0.0
+        )
 
     @cached_property
-    def ripe(self) -> Ripe | None:
+    def ripe(self) -> RipeRows | None:
         """Of the recent days; None while the labels of this one are not ripe."""
-        return self._ripened(together(list(self.window.values()))) if self.window else None
+        return self._ripened(concat_days(list(self.window.values()))) if self.window else None
 
     @cached_property
-    def own(self) -> Ripe | None:
+    def own(self) -> RipeRows | None:
         return self._ripened(self.mine)
 
-    def _ripened(self, rows: pa.Table) -> Ripe | None:
+    def _ripened(self, rows: pa.Table) -> RipeRows | None:
         policy = self.spec.monitoring.quality
         if self.maturity < policy.maturity:
             return None
-        return ripe(rows, self.day.curve.after(policy.maturity), self.day.now)
+        return select_ripe(rows, self.day.curve.after(policy.maturity), self.day.now)
 
     @cached_property
     def baseline(self) -> Interval | None:
@@ -150,22 +154,22 @@ class _Judging:
         low, high = ((end - given.estimate) * wider + given.estimate for end in (given.low, given.high))
         return replace(given, low=float(low), high=float(high), level=self.level)
 
-    def _realised(self, rows: Ripe | None) -> Told:
+    def _realised(self, rows: RipeRows | None) -> Measurement:
         if rows is None or not len(rows):
             return None, ""
         return _tried(lambda: score(self.metric, rows.labels, rows.scores, level=self.level, blocks=rows.blocks))
 
     @cached_property
-    def guess(self) -> Told:
+    def guess(self) -> Measurement:
         """The day's estimate."""
         if self.spec.target.kind is Kind.REGRESSION:
             return self._guessed(*self.day.sample)
-        return self._guessed(scores(self.mine), np.empty((len(self.mine), 0)))
+        return self._guessed(read_scores(self.mine), np.empty((len(self.mine), 0)))
 
-    def _broad_guess(self) -> Told:
+    def _broad_guess(self) -> Measurement:
         """The estimate of the recent days."""
         if self.spec.target.kind is not Kind.REGRESSION:
-            served = [scores(rows) for rows in self.window.values()]
+            served = [read_scores(rows) for rows in self.window.values()]
             return self._guessed(np.concatenate(served), np.empty((0, 0))) if served else (None, "no answers")
         parts = [
             (each.rows, self._interval(each.estimated))
@@ -173,9 +177,9 @@ class _Judging:
             if each.day in self.window and each.bundle == self.version.bundle and each.estimated
         ]
         own, why = self.guess
-        return _tried(lambda: pooled(self.metric.name, [*parts, (len(self.mine), own)])) if own else (None, why)
+        return _tried(lambda: pool_estimates(self.metric.name, [*parts, (len(self.mine), own)])) if own else (None, why)
 
-    def _guessed(self, served: Array, features: Array) -> Told:
+    def _guessed(self, served: Array, features: Array) -> Measurement:
         estimator, seed = self.version.estimator, self.spec.training.seed
         if estimator is None:
             return None, "; ".join(self.version.problems)
@@ -187,14 +191,14 @@ class _Judging:
         known = [each.recent for each in self.day.before if each.bundle == self.version.bundle and each.recent]
         both = [(r.estimated, r.realised) for r in known if r.estimated and r.realised][-_TRACKED:]
         pairs = [(self._interval(guess), self._interval(real)) for guess, real in both]
-        return track([guess for guess, _ in pairs], [real for _, real in pairs], self.spec.monitoring.quality)
+        return judge_trust([guess for guess, _ in pairs], [real for _, real in pairs], self.spec.monitoring.quality)
 
     def _fall(self, name: str, current: Interval | None, rows: int, grown: float, why: str) -> Verdict:
         if self.baseline is None:
             told = "; ".join(self.version.problems) or f"its {self.metric.name} at evaluation is not known"
             return _inconclusive(name, f"{self.version.name}: {told}.")
-        wide = trusted(current, self.trust) if current and name == ESTIMATED else current
-        quality = Quality(name, self.metric.name, self.baseline, wide, rows, grown)
+        wide = widen_by_trust(current, self.trust) if current and name == ESTIMATED else current
+        quality = WindowQuality(name, self.metric.name, self.baseline, wide, rows, grown)
         verdict = judge_quality(quality, self.spec.monitoring.quality)
         days = f"{len(self.window)} days" if len(self.window) != 1 else "1 day"
         reason = f"{verdict.reason} {days} to {self.day.name}, version {self.version.name}."
@@ -214,13 +218,13 @@ class _Judging:
         if judged is None or own is None:
             return None
         costs = self.spec.monitoring.costs
-        return mean_worth(costs, judged.classes, own.labels, own.scores, self.version.threshold)
+        return mean_business_value(costs, judged.classes, own.labels, own.scores, self.version.threshold)
 
     def _interval(self, each: Estimated) -> Interval:
         return Interval(each.value, each.low, each.high, self.level, "recorded")
 
 
-def _unanswered(spec: ModelSpec, day: Day) -> PerformanceDay:
+def _unanswered(spec: ModelSpec, day: DayInputs) -> PerformanceDay:
     why = f"No version answered on {day.name}."
     return PerformanceDay(
         day=day.name, version="", bundle="", rows=0, labelled=0, expected=0, maturity=0.0, metric=spec.gates.metric,
@@ -234,7 +238,7 @@ def _inconclusive(name: str, why: str) -> Verdict:
     return Verdict(name, Outcome.INCONCLUSIVE, why, {})
 
 
-def _tried(make: Callable[[], Interval]) -> Told:
+def _tried(make: Callable[[], Interval]) -> Measurement:
     try:
         return make(), ""
     except UnmeasurableError as err:

@@ -10,11 +10,11 @@ from mlops_assets.domain.data.checks import listed
 from mlops_assets.domain.quality.records import PerformanceDay
 from mlops_assets.domain.verdict import Outcome, Verdict
 
-CONTRADICTING, STRANGERS, REPEATED = "contradicting", "for unknown requests", "repeated"
+CONTRADICTING, UNKNOWN_REQUESTS, REPEATED = "contradicting", "for unknown requests", "repeated"
 EARLY, FUTURE, UNREADABLE = "known before the answer", "from after now", "not understood"
 _ADVICE = {
     CONTRADICTING: "the first one counts; look at who reports outcomes",
-    STRANGERS: "no answer has this id and row; look at who reports outcomes",
+    UNKNOWN_REQUESTS: "no answer has this id and row; look at who reports outcomes",
     EARLY: "the clocks of endpoint and outcomes differ, or answers come too late to be of use",
     FUTURE: "a clock is ahead; they count once their time has come",
     UNREADABLE: "no class or number of the target; correct the reporter",
@@ -39,7 +39,7 @@ def judge_labels(days: Sequence[PerformanceDay]) -> Verdict:
     return Verdict(LABELS_SOUND, Outcome.PASS, told, numbers)
 
 
-def judge_holding(days: Sequence[PerformanceDay]) -> Verdict:
+def judge_latest_fall(days: Sequence[PerformanceDay]) -> Verdict:
     """What the latest day says that could be judged; where none could, why the latest could not."""
     judged = [day for day in days if day.fall.outcome is not Outcome.INCONCLUSIVE]
     latest = (judged or list(days))[-1]

@@ -35,7 +35,7 @@ class LossModel:
         return _coded(self.edges, _columns(predictions, features))
 
 
-def learn_loss(metric: str, labels: np.ndarray, predictions: np.ndarray, features: np.ndarray) -> LossModel:
+def fit_loss_model(metric: str, labels: np.ndarray, predictions: np.ndarray, features: np.ndarray) -> LossModel:
     """From rows with known labels that the model did not learn from. mae, rmse and rmsle can be estimated."""
     loss_of = _LOSSES.get(metric)
     if loss_of is None:

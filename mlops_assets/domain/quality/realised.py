@@ -14,7 +14,7 @@ from mlops_assets.domain.verdict import Outcome, Verdict
 
 
 @dataclass(frozen=True)
-class Scored:
+class MetricScore:
     """One metric on ripe rows; without an interval `problem` says why."""
 
     metric: str
@@ -22,27 +22,29 @@ class Scored:
     problem: str
 
 
-def measure(
+def measure_metrics(
     metrics: Sequence[Metric],
     labels: np.ndarray,
     scores: np.ndarray,
     *,
     level: float,
     blocks: np.ndarray | None = None,
-) -> tuple[Scored, ...]:
+) -> tuple[MetricScore, ...]:
     """Each metric with its interval, or the reason why there is none."""
     return tuple(_scored(metric, labels, scores, level, blocks) for metric in metrics)
 
 
-def _scored(metric: Metric, labels: np.ndarray, scores: np.ndarray, level: float, blocks: np.ndarray | None) -> Scored:
+def _scored(
+    metric: Metric, labels: np.ndarray, scores: np.ndarray, level: float, blocks: np.ndarray | None
+) -> MetricScore:
     try:
-        return Scored(metric.name, score(metric, labels, scores, level=level, blocks=blocks), "")
+        return MetricScore(metric.name, score(metric, labels, scores, level=level, blocks=blocks), "")
     except UnmeasurableError as err:
-        return Scored(metric.name, None, str(err))
+        return MetricScore(metric.name, None, str(err))
 
 
 @dataclass(frozen=True)
-class Quality:
+class WindowQuality:
     """A window's score beside the champion's at its evaluation. Estimated ones need no ripe labels."""
 
     name: str  # realised or estimated
@@ -53,7 +55,7 @@ class Quality:
     maturity: float  # part of the labels that will come and are there; 1 of an estimate
 
 
-def judge_quality(quality: Quality, policy: QualityPolicy) -> Verdict:
+def judge_quality(quality: WindowQuality, policy: QualityPolicy) -> Verdict:
     """FAIL: a fall of more than `fall` of the baseline is shown. PASS: it is shown that there is none."""
     numbers = {"rows": float(quality.rows), "maturity": quality.maturity, "baseline": quality.baseline.estimate}
     if why := _unripe(quality, policy):
@@ -73,7 +75,7 @@ def judge_quality(quality: Quality, policy: QualityPolicy) -> Verdict:
     return Verdict(quality.name, Outcome.INCONCLUSIVE, f"{said}: not shown either way.", numbers)
 
 
-def _unripe(quality: Quality, policy: QualityPolicy) -> str:
+def _unripe(quality: WindowQuality, policy: QualityPolicy) -> str:
     if not quality.maturity >= policy.maturity:
         return f"{quality.maturity:.0%} of its labels are there, {policy.maturity:.0%} are needed"
     if quality.rows < policy.minimum_rows:

@@ -23,8 +23,8 @@ from mlops_assets.domain.release.rollout import StepEvidence
 from mlops_assets.domain.release.rollout_signals import Watched
 from mlops_assets.domain.release.sequential import Sample
 from mlops_assets.domain.traffic import slices as step_slices
-from mlops_assets.domain.traffic.outcomes import Outcomes, positions
-from mlops_assets.domain.traffic.row_loss import Judged, labels, losses
+from mlops_assets.domain.traffic.outcomes import Outcomes, find_outcomes
+from mlops_assets.domain.traffic.row_loss import LabelSpace, decode_labels, measure_losses
 
 NOTHING = Watched(0, 0, 0, Sample(0, 0.0, 0.0))
 LOSS, REWARD = "loss", "reward"
@@ -71,7 +71,7 @@ def evidence(
     rows: pa.Table,
     outcomes: Outcomes,
     *,
-    judged: Mapping[str, Judged],
+    judged: Mapping[str, LabelSpace],
     profile: Mapping[str, object],
     now: datetime,
     last_read: datetime | None,
@@ -81,7 +81,7 @@ def evidence(
     """Counts of every arm. `judged` by arm; `profile` is the champion's; `last_read`: the last row before a problem."""
     rows, read = _routed(state, rows)
     taken = _with_outcomes(spec, state, rows, read, outcomes, judged)
-    cuts = step_slices.cut(rows, spec.slices, profile)
+    cuts = step_slices.slice_rows(rows, spec.slices, profile)
     names = [arm.name for arm in state.arms]
     since = max(last_read or state.opened_at, state.opened_at)
     return Seen(
@@ -160,18 +160,18 @@ def _with_outcomes(
     rows: pa.Table,
     read: _Rows,
     outcomes: Outcomes,
-    judged: Mapping[str, Judged],
+    judged: Mapping[str, LabelSpace],
 ) -> _Rows:
     slow = rows["latency_ms"].to_numpy() > spec.serving.latency_ms
-    places = positions(rows, outcomes)
+    places = find_outcomes(rows, outcomes)
     loss, reward = np.full(len(rows), np.nan), np.full(len(rows), np.nan)
     reward[places >= 0] = outcomes.rewards[places[places >= 0]]
     for index, arm in enumerate(state.arms):
         mine = np.flatnonzero((read.arm == index) & (places >= 0) & ~read.failed)
         if len(mine):
-            truth = labels(judged[arm.name], outcomes.texts.take(pa.array(places[mine])))
+            truth = decode_labels(judged[arm.name], outcomes.texts.take(pa.array(places[mine])))
             answers = rows["answer"].take(pa.array(mine)).combine_chunks()
-            loss[mine] = losses(judged[arm.name], answers, truth)
+            loss[mine] = measure_losses(judged[arm.name], answers, truth)
     return replace(read, slow=slow, told=places >= 0, loss=loss, reward=reward)
 
 
@@ -201,7 +201,7 @@ def _one(arm: int, part: int, counts: Sequence[Array], of_loss: Sequence[Array])
 
 
 def _of_slices(
-    rows: _Rows, cuts: Sequence[step_slices.Cut], arms: Sequence[str]
+    rows: _Rows, cuts: Sequence[step_slices.SlicedColumn], arms: Sequence[str]
 ) -> Iterator[tuple[str, dict[str, Watched]]]:
     for cut in cuts:
         parts = _watched(rows, cut.codes, len(cut.names), len(arms))
@@ -246,5 +246,5 @@ def _notes(spec: ModelSpec, rows: pa.Table, taken: _Rows, outcomes: Outcomes) ->
         yield f"{unread} outcomes cannot be judged: they are no class or number of {spec.target.column}"
     if outcomes.contradicting:
         yield f"{outcomes.contradicting} rows have outcomes that contradict each other: the first one counts"
-    if len(rows) and (absent := step_slices.absent(rows, spec.slices)):
+    if len(rows) and (absent := step_slices.missing_columns(rows, spec.slices)):
         yield f"slices by {', '.join(absent)} cannot be told: the log has no such feature or entity key"

@@ -23,7 +23,7 @@ _HOUR = 3_600_000_000  # microseconds
 
 
 @dataclass
-class Tally:
+class AnswerTally:
     """Counts over any number of pieces."""
 
     rows: Counter[tuple[str, str, str]] = field(default_factory=Counter)  # version, arm, role
@@ -90,7 +90,7 @@ def judge_repeats(rows: int, different: int) -> Verdict:
     return Verdict(NO_REPEATED_ANSWERS, Outcome.PASS, f"{rows:,} rows, each once.", numbers)
 
 
-def judge_whole(missing: int, rows: int, problems: Sequence[str]) -> Verdict:
+def judge_completeness(missing: int, rows: int, problems: Sequence[str]) -> Verdict:
     """Is every row of the log in the files?"""
     numbers = {"missing": float(missing), "rows": float(rows), "unreadable": float(len(problems))}
     if missing or problems:

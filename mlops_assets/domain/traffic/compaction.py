@@ -23,7 +23,7 @@ _AT_ONCE = 16_384  # rows
 
 
 @dataclass(frozen=True)
-class Kept:
+class KeptRows:
     """Which of the rows that were read make the day, in their order."""
 
     mask: np.ndarray
@@ -35,22 +35,22 @@ class Kept:
         return int(self.mask.sum())
 
 
-def kept_rows(keys: pa.Table, beside: Sequence[pa.Table]) -> Kept:
+def select_rows(keys: pa.Table, beside: Sequence[pa.Table]) -> KeptRows:
     """The first row of each identity, without those that stand in the days beside this one."""
     first = _firsts(keys)
     elsewhere = np.zeros(len(keys), dtype=bool)
     for other in beside:
         elsewhere |= _among(keys, other)
     mask = first & ~elsewhere
-    return Kept(mask, int((~first).sum()), int((first & elsewhere).sum()))
+    return KeptRows(mask, int((~first).sum()), int((first & elsewhere).sum()))
 
 
-def distinct(keys: pa.Table) -> int:
+def count_distinct(keys: pa.Table) -> int:
     """How many identities there are."""
     return keys.group_by(keys.column_names).aggregate([]).num_rows
 
 
-def of_day(rows: pa.Table, start: datetime) -> pa.Table:
+def rows_of_day(rows: pa.Table, start: datetime) -> pa.Table:
     """The rows whose time lies in the day that begins at `start`."""
     kind = rows.schema.field("time").type
     mask = pc.and_(
@@ -59,7 +59,7 @@ def of_day(rows: pa.Table, start: datetime) -> pa.Table:
     return rows.filter(mask)
 
 
-def days_in(times: pa.ChunkedArray | pa.Array) -> dict[str, int]:
+def count_by_day(times: pa.ChunkedArray | pa.Array) -> dict[str, int]:
     """Day → rows."""
     micros = pc.cast(times, pa.int64()).to_numpy(zero_copy_only=False)
     days, counts = np.unique(micros // (DAY // timedelta(microseconds=1)), return_counts=True)
@@ -71,7 +71,7 @@ def day_name(number: int) -> str:
     return f"{datetime(1970, 1, 1, tzinfo=UTC) + number * DAY:%Y-%m-%d}"
 
 
-def gathered(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+def gather_batches(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
     """Batches of one schema in larger pieces: a log that is flushed each second has many small ones."""
     waiting: list[pa.RecordBatch] = []
     rows = 0
@@ -94,7 +94,7 @@ def common_schema(schemas: Iterable[pa.Schema]) -> pa.Schema:
     return pa.schema([(name, kind) for name, kind in kinds.items() if not _is_empty(kind)])
 
 
-def fitted(rows: pa.Table, schema: pa.Schema) -> pa.Table:
+def fit_schema(rows: pa.Table, schema: pa.Schema) -> pa.Table:
     """The rows in the common schema; what they do not have is null."""
     columns = [_fitted(rows[field.name], field.type) if field.name in rows.column_names
                else pa.chunked_array([pa.nulls(len(rows), field.type)]) for field in schema]  # fmt: skip

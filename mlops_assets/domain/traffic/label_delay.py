@@ -40,7 +40,7 @@ class DelayCurve:
         return timedelta(seconds=float(self.seconds[reached[0]])) if len(reached) else None
 
 
-def learn(answered: np.ndarray, labelled: np.ndarray, now: np.datetime64) -> DelayCurve:
+def fit_delay_curve(answered: np.ndarray, labelled: np.ndarray, now: np.datetime64) -> DelayCurve:
     """From all answers [n] datetime64 and the time each one's label became known; NaT: not yet.
 
     A label that is older than its answer counts as there at once; one from after `now` as not there yet.
@@ -57,7 +57,7 @@ def learn(answered: np.ndarray, labelled: np.ndarray, now: np.datetime64) -> Del
     return _thinned(moments[events > 0], (1 - remaining)[events > 0], int(used.sum()), int(known[used].sum()))
 
 
-def learn_from_labelled(answered: np.ndarray, labelled: np.ndarray, now: np.datetime64) -> DelayCurve:
+def fit_from_labelled(answered: np.ndarray, labelled: np.ndarray, now: np.datetime64) -> DelayCurve:
     """From labelled answers only. How many never get a label cannot be told from them."""
     delay, most = np.maximum(_seconds(labelled - answered), 0.0), _seconds(now - answered)
     used = delay <= most
@@ -70,7 +70,7 @@ def learn_from_labelled(answered: np.ndarray, labelled: np.ndarray, now: np.date
     return _thinned(moments, arrived, int(used.sum()), int(used.sum()))
 
 
-def maturity(curve: DelayCurve, answered: np.ndarray, now: np.datetime64) -> float:
+def measure_maturity(curve: DelayCurve, answered: np.ndarray, now: np.datetime64) -> float:
     """The part of a window's labels that should be there by now; NaN of a window without answers."""
     return float(curve.share(_seconds(now - answered)).mean()) if len(answered) else float("nan")
 

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from mlops_assets.domain.traffic.outcome_join import KEYS, OUTCOME, join_outcomes
-from mlops_assets.domain.traffic.row_loss import Judged, labels, plain
+from mlops_assets.domain.traffic.row_loss import LabelSpace, decode_labels, normalise_outcomes
 
 LABEL, SHADOW = "label", "shadow"
 OUTCOMES = pa.schema(
@@ -29,34 +29,36 @@ _ARM = r"\.[0-9a-f]+$"  # the end of a request's id that differs between the cha
 
 
 @dataclass(frozen=True)
-class Labelled:
+class LabelledAnswers:
     """Rows with `label` (NaN: none, or not understood) and `known_at`, and what was odd."""
 
     rows: pa.Table
     odd: Mapping[str, int]
 
 
-def labelled(answers: pa.Table, outcomes: pa.Table, judged: Mapping[str, Judged], *, now: datetime) -> Labelled:
+def label_answers(
+    answers: pa.Table, outcomes: pa.Table, judged: Mapping[str, LabelSpace], *, now: datetime
+) -> LabelledAnswers:
     """`outcomes` (see OUTCOMES) of these answers and of others; `judged` by bundle."""
     known = outcomes.filter(pc.less_equal(outcomes["time"], pa.scalar(now, outcomes["time"].type)))
-    told = pa.concat_tables([of(answers, known), of_shadows(answers, known)])
+    told = pa.concat_tables([outcomes_of(answers, known), outcomes_of_shadows(answers, known)])
     joined = join_outcomes(
-        answers, told.set_column(told.schema.get_field_index(OUTCOME), OUTCOME, plain(told[OUTCOME]))
+        answers, told.set_column(told.schema.get_field_index(OUTCOME), OUTCOME, normalise_outcomes(told[OUTCOME]))
     )
     numbers = _labels(joined.rows, judged)
     not_understood = int((pc.is_valid(joined.rows[OUTCOME]).to_numpy() & np.isnan(numbers)).sum())
     odd = {name: joined.counts[name] for name in ("repeated", "contradicting", "known before the answer")}
     odd |= {"not understood": not_understood, "from after now": len(outcomes) - len(known)}
     rows = joined.rows.drop_columns([OUTCOME, *KEYS]).append_column(LABEL, pa.array(numbers))
-    return Labelled(rows, odd)
+    return LabelledAnswers(rows, odd)
 
 
-def of(answers: pa.Table, outcomes: pa.Table) -> pa.Table:
+def outcomes_of(answers: pa.Table, outcomes: pa.Table) -> pa.Table:
     """The outcomes of these answers' requests."""
     return outcomes.filter(pc.is_in(outcomes["request_id"], value_set=_flat(answers["request_id"])))
 
 
-def of_shadows(answers: pa.Table, outcomes: pa.Table) -> pa.Table:
+def outcomes_of_shadows(answers: pa.Table, outcomes: pa.Table) -> pa.Table:
     """What was told of the champion's answer, told of the shadow's copy."""
     copies = answers.filter(pc.equal(answers["role"], SHADOW)).select(list(KEYS))
     if not len(copies):
@@ -67,42 +69,42 @@ def of_shadows(answers: pa.Table, outcomes: pa.Table) -> pa.Table:
     return found.select(OUTCOMES.names).cast(OUTCOMES)
 
 
-def unknown(outcomes: pa.Table, answered: pa.Table) -> pa.Table:
+def find_unknown_outcomes(outcomes: pa.Table, answered: pa.Table) -> pa.Table:
     """The outcomes that belong to none of these answers."""
     return outcomes.join(answered.select(list(KEYS)), keys=list(KEYS), join_type="left anti")
 
 
-def together(days: Sequence[pa.Table]) -> pa.Table:
+def concat_days(days: Sequence[pa.Table]) -> pa.Table:
     """Rows of several days; a column that a day lacks is null there."""
     return pa.concat_tables(days, promote_options="permissive")
 
 
-def thinned(rows: pa.Table, most: int) -> pa.Table:
+def thin_rows(rows: pa.Table, most: int) -> pa.Table:
     """At most so many rows, evenly spaced."""
     if len(rows) <= most:
         return rows
     return rows.take(pa.array(np.linspace(0, len(rows) - 1, most).astype(np.int64)))
 
 
-def scores(rows: pa.Table) -> NDArray[np.float64]:
+def read_scores(rows: pa.Table) -> NDArray[np.float64]:
     """Answers as [n], or [n, k] for several classes. Rows have an answer of one version, so all are as long."""
     flat = pc.list_flatten(rows["answer"]).to_numpy().astype(np.float64)
     wide = flat.reshape(len(rows), -1) if len(rows) else np.empty((0, 1))
     return wide[:, 0] if wide.shape[1] == 1 else wide
 
 
-def moments(column: pa.ChunkedArray) -> NDArray[np.datetime64]:
+def read_times(column: pa.ChunkedArray) -> NDArray[np.datetime64]:
     """Times [n]; NaT where there is none."""
     return column.cast(pa.timestamp("us")).to_numpy()
 
 
-def _labels(rows: pa.Table, judged: Mapping[str, Judged]) -> NDArray[np.float64]:
+def _labels(rows: pa.Table, judged: Mapping[str, LabelSpace]) -> NDArray[np.float64]:
     found = np.full(len(rows), np.nan)
     told = pc.is_valid(rows[OUTCOME])
     for bundle, of_version in judged.items():
         mine = np.flatnonzero(pc.and_(told, pc.equal(rows["bundle"], bundle)).to_numpy())
         if len(mine):
-            found[mine] = labels(of_version, rows[OUTCOME].take(pa.array(mine)))
+            found[mine] = decode_labels(of_version, rows[OUTCOME].take(pa.array(mine)))
     return found
 
 

@@ -39,13 +39,13 @@ def outcomes_by_tail(feedback: pa.Table, tails: Iterable[str]) -> Outcomes:
     ours = np.zeros(len(feedback), dtype=bool)
     for tail in tails:
         ours |= pc.ends_with(feedback["request_id"], tail).to_numpy()
-    return first(feedback.filter(pa.array(ours)))
+    return first_outcomes(feedback.filter(pa.array(ours)))
 
 
-def first(feedback: pa.Table) -> Outcomes:
+def first_outcomes(feedback: pa.Table) -> Outcomes:
     """The first outcome of each row."""
     mine = feedback.sort_by("time")
-    keys = keys_of(mine)
+    keys = row_keys(mine)
     codes = pc.dictionary_encode(keys).indices.to_numpy()
     _, first, of_which = np.unique(codes, return_index=True, return_inverse=True)
     texts = pc.dictionary_encode(_flat(mine["outcome"], pa.string()))
@@ -61,27 +61,27 @@ def first(feedback: pa.Table) -> Outcomes:
     )
 
 
-def positions(rows: pa.Table, outcomes: Outcomes) -> NDArray[np.int64]:
+def find_outcomes(rows: pa.Table, outcomes: Outcomes) -> NDArray[np.int64]:
     """Of each row, which outcome is its; -1 where none has come."""
     if not len(outcomes.keys) or not len(rows):
         return np.full(len(rows), -1)
-    found = pc.index_in(keys_of(rows), value_set=outcomes.keys)
+    found = pc.index_in(row_keys(rows), value_set=outcomes.keys)
     return pc.fill_null(found, -1).to_numpy().astype(np.int64)
 
 
-def texts_of(rows: pa.Table, outcomes: Outcomes) -> pa.Array:
+def outcome_texts(rows: pa.Table, outcomes: Outcomes) -> pa.Array:
     """The outcome of each row as JSON text; null where none has come."""
-    places = positions(rows, outcomes)
+    places = find_outcomes(rows, outcomes)
     return outcomes.texts.take(pa.array(places, mask=places < 0))
 
 
-def keys_of(rows: pa.Table) -> pa.Array:
+def row_keys(rows: pa.Table) -> pa.Array:
     """Request and row as one text."""
     numbers = pc.cast(rows["row"], pa.string())
     return _flat(pc.binary_join_element_wise(rows["request_id"], numbers, _BETWEEN), pa.string())
 
 
-def from_source(rows: pa.Table, labels: pa.Table, columns: Sequence[str], target: str) -> pa.Table:
+def source_outcomes(rows: pa.Table, labels: pa.Table, columns: Sequence[str], target: str) -> pa.Table:
     """Labels that the source brought, as if they were feedback, for rows that name their example.
 
     `columns` of the rows hold the same as the first columns of `labels`; a request's key names one row and no more.

@@ -24,7 +24,7 @@ _EXACT = 2.0**53
 
 
 @dataclass(frozen=True)
-class Judged:
+class LabelSpace:
     """What has to be known of a version to say how wrong its answers are."""
 
     kind: Kind
@@ -32,13 +32,13 @@ class Judged:
     variance: float | None  # of the training target; None: not known, so a regression cannot be judged
 
     @classmethod
-    def of(cls, contract: Any, profile: Mapping[str, Any]) -> "Judged":
+    def of(cls, contract: Any, profile: Mapping[str, Any]) -> "LabelSpace":
         """From a bundle's contract and profile."""
         std = profile.get("label", {}).get("std")
         return cls(Kind(contract.kind), tuple(contract.classes), float(std) ** 2 if std else None)
 
 
-def labels(judged: Judged, outcomes: pa.Array | pa.ChunkedArray) -> Array:
+def decode_labels(judged: LabelSpace, outcomes: pa.Array | pa.ChunkedArray) -> Array:
     """Outcomes as JSON texts → class indices or numbers; NaN where one is not understood."""
     if judged.kind is Kind.REGRESSION:
         bare = pc.utf8_trim(outcomes, characters='"')
@@ -52,7 +52,7 @@ def labels(judged: Judged, outcomes: pa.Array | pa.ChunkedArray) -> Array:
     return known[indices]  # -1 is the NaN at the end
 
 
-def plain(outcomes: pa.Array | pa.ChunkedArray) -> pa.ChunkedArray:
+def normalise_outcomes(outcomes: pa.Array | pa.ChunkedArray) -> pa.ChunkedArray:
     """Outcomes as they are compared: 1, 1.0 and "1" are one; so are true and "true", as JSON or as text."""
     encoded = pc.dictionary_encode(outcomes)
     whole = encoded.combine_chunks() if isinstance(encoded, pa.ChunkedArray) else encoded
@@ -60,7 +60,7 @@ def plain(outcomes: pa.Array | pa.ChunkedArray) -> pa.ChunkedArray:
     return pa.chunked_array([texts.take(whole.indices)])
 
 
-def losses(judged: Judged, answers: pa.ListArray, truth: Array) -> Array:
+def measure_losses(judged: LabelSpace, answers: pa.ListArray, truth: Array) -> Array:
     """The loss of each row; `answers` are those of the log, one number or one for each class."""
     if not len(answers):
         return np.empty(0)
@@ -75,7 +75,7 @@ def losses(judged: Judged, answers: pa.ListArray, truth: Array) -> Array:
     return np.where(np.isnan(truth), np.nan, np.square(given - hit).sum(axis=1) / 2)
 
 
-def _class_of(judged: Judged, outcome: str) -> float:
+def _class_of(judged: LabelSpace, outcome: str) -> float:
     """The index of the class that the outcome names; for binary, true and 1 are yes, false and 0 are no."""
     value = _value_of(outcome)
     text = _text_of(value)

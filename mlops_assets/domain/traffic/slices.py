@@ -22,7 +22,7 @@ MOST = 20  # values of one column that are judged; each takes its share of alpha
 
 
 @dataclass(frozen=True, eq=False)
-class Cut:
+class SlicedColumn:
     """One column's parts; codes [n] say which part a row is in, -1: in none that is judged."""
 
     names: tuple[str, ...]
@@ -30,23 +30,23 @@ class Cut:
     minimum: int  # requests of an arm under which nothing is concluded
 
 
-def absent(rows: pa.Table, specs: Sequence[SliceSpec]) -> tuple[str, ...]:
+def missing_columns(rows: pa.Table, specs: Sequence[SliceSpec]) -> tuple[str, ...]:
     """The declared columns that the log does not hold."""
     return tuple(spec.column for spec in specs if rows[SLICE + spec.column].null_count == len(rows))
 
 
-def cut(rows: pa.Table, specs: Sequence[SliceSpec], profile: Mapping[str, Any]) -> tuple[Cut, ...]:
+def slice_rows(rows: pa.Table, specs: Sequence[SliceSpec], profile: Mapping[str, Any]) -> tuple[SlicedColumn, ...]:
     """The parts of every declared column that the log holds."""
-    found, missing = [], absent(rows, specs)
+    found, missing = [], missing_columns(rows, specs)
     for spec in specs:
         if spec.column not in missing:
             column = rows[SLICE + spec.column]
             names, codes = _bins(column, spec, profile) if spec.bins else _values(column, spec, profile)
-            found.append(Cut(tuple(f"{spec.column}={name}" for name in names), codes, spec.minimum))
+            found.append(SlicedColumn(tuple(f"{spec.column}={name}" for name in names), codes, spec.minimum))
     return tuple(found)
 
 
-def flat(
+def flatten_batch(
     batch: pa.RecordBatch, specs: Sequence[SliceSpec], keys: Sequence[str], plain: Sequence[str] = COLUMNS
 ) -> pa.RecordBatch:
     """A batch of the log with what is judged by, in columns of one type whatever each arm's features are.

@@ -1,4 +1,4 @@
-"""Draws what came into the lake: rows, and how many of them wait in quarantine. Look: `plot_style`."""
+"""Draws what came into the lake: rows, and how many of them wait in quarantine."""
 
 import base64
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ _WIDTH, _ROW_HEIGHT, _DPI = 8.2, 1.25, 80  # inches, inches, dots: this is kept 
 _LABELS = 8
 
 
-def rows_by_partition(
+def draw_rows_by_partition(
     rows: Mapping[str, Sequence[int]],
     partitions: Sequence[str],
     bad: Mapping[str, Sequence[int]] | None = None,

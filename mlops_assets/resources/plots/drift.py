@@ -1,4 +1,4 @@
-"""Draws drift: a column then and now, and columns over days. From counts of all rows. Look: `plot_style`."""
+"""Draws drift: a column then and now, and columns over days. From counts of all rows."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -26,7 +26,7 @@ _EDGE = 0.005  # share of the training rows on either side that may lie outside 
 _MOST = 3.0  # strength that has the darkest colour
 
 
-def number_then_and_now(name: str, reference: "NumberReference", live: "NumberSketch") -> bytes:
+def draw_number_change(name: str, reference: "NumberReference", live: "NumberSketch") -> bytes:
     """Shares of training rows and of live rows by value; what lies beyond the picture counts to its outer bins."""
     import numpy as np
 
@@ -40,7 +40,7 @@ def number_then_and_now(name: str, reference: "NumberReference", live: "NumberSk
     return png(figure)
 
 
-def category_then_and_now(name: str, reference: "CategoryReference", live: "CategorySketch") -> bytes:
+def draw_category_change(name: str, reference: "CategoryReference", live: "CategorySketch") -> bytes:
     """Shares of the values whose share changed most, and of all values that training did not keep."""
     import numpy as np
 
@@ -60,7 +60,7 @@ def category_then_and_now(name: str, reference: "CategoryReference", live: "Cate
     return png(figure)
 
 
-def over_days(strengths: Mapping[str, Mapping[str, float]], drifted: Mapping[str, Sequence[str]]) -> bytes:
+def draw_drift_by_day(strengths: Mapping[str, Mapping[str, float]], drifted: Mapping[str, Sequence[str]]) -> bytes:
     """Day → column → how strong the change was, 1 being the least that is material; a dot where it drifted."""
     import numpy as np
 

@@ -20,7 +20,7 @@ _QUIET = {"DO_NOT_TRACK": "1"}
 _BODY = "<body>"
 
 
-def drift_page(
+def build_drift_page(
     reference: "pa.Table",
     live: "pa.Table",
     *,

@@ -1,4 +1,4 @@
-"""Draws an evaluation as PNG. Decides nothing, computes only what a curve is made of. Look: `plot_style`."""
+"""Draws an evaluation as PNG. Decides nothing, computes only what a curve is made of."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING

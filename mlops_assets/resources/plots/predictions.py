@@ -1,4 +1,4 @@
-"""Draws what the endpoint answered: how much at which hour, and how the answers are spread. Look: `plot_style`."""
+"""Draws what the endpoint answered: how much at which hour, and how the answers are spread."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 _BINS = 40
 
 
-def answers_by_hour(hours: "Mapping[str, np.ndarray]") -> bytes:
+def draw_answers_by_hour(hours: "Mapping[str, np.ndarray]") -> bytes:
     """Rows in each hour of the day (UTC), the versions on top of each other."""
     import numpy as np
 
@@ -25,7 +25,7 @@ def answers_by_hour(hours: "Mapping[str, np.ndarray]") -> bytes:
     return png(figure)
 
 
-def spread_of_scores(scores: "Mapping[str, np.ndarray]") -> bytes:
+def draw_score_spread(scores: "Mapping[str, np.ndarray]") -> bytes:
     """How the answers of each version are spread: probabilities, or values."""
     import numpy as np
 

@@ -1,4 +1,4 @@
-"""Draws quality over days, estimates beside what came out, how long labels take. Look: `plot_style`."""
+"""Draws quality over days, estimates beside what came out, how long labels take."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _LABELS = 8  # dates on an axis
 
 
-def quality_over_days(days: "Sequence[PerformanceDay]", fall: float) -> bytes:
+def draw_quality_by_day(days: "Sequence[PerformanceDay]", fall: float) -> bytes:
     """Each day's realised score, the recent days' with their interval, the score at evaluation, and the limit."""
     metric = days[-1].metric if days else ""
     figure, axes = canvas("Quality on ripe labels", "day", metric)
@@ -30,7 +30,7 @@ def quality_over_days(days: "Sequence[PerformanceDay]", fall: float) -> bytes:
     return png(figure)
 
 
-def estimate_and_realised(days: "Sequence[PerformanceDay]") -> bytes:
+def draw_estimate_and_realised(days: "Sequence[PerformanceDay]") -> bytes:
     """What was estimated before labels, and what came out, of the same days."""
     figure, axes = canvas("Estimated before labels, and realised", "day", days[-1].metric if days else "")
     _band(axes, days, [each.recent.estimated if each.recent else None for each in days], 1, "estimated")
@@ -40,7 +40,7 @@ def estimate_and_realised(days: "Sequence[PerformanceDay]") -> bytes:
     return png(figure)
 
 
-def label_maturity(curve: "DelayCurve", maturity: float) -> bytes:
+def draw_label_delay(curve: "DelayCurve", maturity: float) -> bytes:
     """The share of all answers that have a label after so many hours, and the age from which labels count."""
     import numpy as np
 

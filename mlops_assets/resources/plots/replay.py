@@ -1,4 +1,4 @@
-"""Draws what a replay found. Decides nothing. Look: `plot_style`."""
+"""Draws what a replay found. Decides nothing."""
 
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 DOTS = 3_000
 
 
-def agreement(report: "ReplayReport") -> bytes:
+def draw_agreement(report: "ReplayReport") -> bytes:
     """The champion's answers against the candidate's, a dot a row; on the line they agree."""
     import numpy as np
 

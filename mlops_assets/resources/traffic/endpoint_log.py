@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from mlops_assets.resources.traffic.segment_files import Wanted, segments_in, wanted_of
+from mlops_assets.resources.traffic.segment_files import RowFilter, read_matching, segments_in
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -45,7 +45,7 @@ class Traffic(dg.ConfigurableResource["Traffic"]):
 
         What cannot be read is put into `problems`; without that list a TrafficError names it after the last row.
         """
-        return self._read(Path(self.predictions) / model, Wanted(since, until, generation), columns, problems)
+        return self._read(Path(self.predictions) / model, RowFilter(since, until, generation), columns, problems)
 
     def outcomes(
         self,
@@ -56,7 +56,7 @@ class Traffic(dg.ConfigurableResource["Traffic"]):
         problems: list[str] | None = None,
     ) -> "Iterator[pa.RecordBatch]":
         """The outcomes that came with `since` <= time < `until`, file by file."""
-        return self._read(Path(self.feedback) / model, Wanted(since, until, None), None, problems)
+        return self._read(Path(self.feedback) / model, RowFilter(since, until, None), None, problems)
 
     def latest(
         self,
@@ -72,19 +72,19 @@ class Traffic(dg.ConfigurableResource["Traffic"]):
         import pyarrow as pa
 
         from mlops_assets.domain.release.replay_rows import replayable
-        from mlops_assets.domain.traffic.outcomes import FEEDBACK, first, texts_of
+        from mlops_assets.domain.traffic.outcomes import FEEDBACK, first_outcomes, outcome_texts
 
         problems: list[str] = []
-        wanted = Wanted(since, until, None)
+        wanted = RowFilter(since, until, None)
         batches = self._latest(Path(self.predictions) / model, wanted, bundle, most, problems)
         rows = pa.Table.from_batches([batch.select(_ANSWERED) for batch in batches], _answered())
         feedback = self.outcomes(model, since=since, problems=problems)
-        told = first(pa.Table.from_batches([batch.select(FEEDBACK.names) for batch in feedback], FEEDBACK))
+        told = first_outcomes(pa.Table.from_batches([batch.select(FEEDBACK.names) for batch in feedback], FEEDBACK))
         answers = pa.array(rows["answer"].to_pylist(), _answered().field("answer").type)
-        return replayable([b["features"] for b in batches], answers, texts_of(rows, told), fields, problems)
+        return replayable([b["features"] for b in batches], answers, outcome_texts(rows, told), fields, problems)
 
     def _latest(
-        self, folder: Path, wanted: Wanted, bundle: str, most: int, problems: list[str]
+        self, folder: Path, wanted: RowFilter, bundle: str, most: int, problems: list[str]
     ) -> "list[pa.RecordBatch]":
         """From the newest segment back, until there are enough; the rest is not read."""
         import pyarrow.compute as pc
@@ -94,7 +94,7 @@ class Traffic(dg.ConfigurableResource["Traffic"]):
         for path in reversed(segments_in(folder)):
             if room <= 0:
                 break
-            for batch in reversed(list(wanted_of(path, wanted, problems))):
+            for batch in reversed(list(read_matching(path, wanted, problems))):
                 mine = batch.filter(pc.and_(pc.equal(batch["bundle"], bundle), pc.is_valid(batch["answer"])))
                 mine = mine.slice(max(0, mine.num_rows - room))
                 room -= mine.num_rows
@@ -106,11 +106,11 @@ class Traffic(dg.ConfigurableResource["Traffic"]):
         return segments_in(Path(self.predictions) / model)
 
     def _read(
-        self, folder: Path, wanted: Wanted, columns: Sequence[str] | None, problems: list[str] | None
+        self, folder: Path, wanted: RowFilter, columns: Sequence[str] | None, problems: list[str] | None
     ) -> "Iterator[pa.RecordBatch]":
         found: list[str] = [] if problems is None else problems
         for path in segments_in(folder):
-            for rows in wanted_of(path, wanted, found):
+            for rows in read_matching(path, wanted, found):
                 yield rows if columns is None else rows.select([n for n in columns if n in rows.schema.names])
         if problems is None and found:
             raise TrafficError("; ".join(found))

@@ -19,7 +19,7 @@ IN_LOG = "log/"  # before a segment's name among the inputs of a snapshot
 
 
 @dataclass(frozen=True)
-class Held:
+class SegmentNote:
     """What a closed segment holds, in the model's time."""
 
     size: int
@@ -28,18 +28,18 @@ class Held:
 
 
 @dataclass
-class Segments:
+class LogSegments:
     """The files of one log of one model. What is known of closed ones is noted down, for they never change."""
 
     folder: Path
     notes: Path
     problems: list[str] = field(default_factory=list)
-    closed: dict[str, Held] = field(default_factory=dict)
+    closed: dict[str, SegmentNote] = field(default_factory=dict)
     _files: dict[str, Path] = field(default_factory=dict)
 
-    def look(self) -> "Segments":
+    def look(self) -> "LogSegments":
         """Take in what is there now."""
-        known = {name: Held(**held) for name, held in _read_notes(self.notes).items()}
+        known = {name: SegmentNote(**held) for name, held in _read_notes(self.notes).items()}
         self._files = {_name(path): path for path in segments_in(self.folder)}
         self.closed = {}
         for name, path in self._files.items():
@@ -73,10 +73,10 @@ class Segments:
                 found[day] = found.get(day, 0) + rows
         return found
 
-    def remove(self, table: Table, before: datetime) -> "Removed":
+    def remove(self, table: Table, before: datetime) -> "RemovedSegments":
         """Drop closed segments of before a moment whose every row is in a day that is written and sound."""
         sound: dict[str, Mapping[str, str]] = {}
-        gone = Removed(0, 0, 0)
+        gone = RemovedSegments(0, 0, 0)
         for name, held in sorted(self.closed.items()):
             if datetime.fromisoformat(held.latest) >= before:
                 continue
@@ -85,30 +85,30 @@ class Segments:
                 sound[day] = snapshot.inputs if snapshot is not None and is_sound(table, snapshot) else {}
             if all(sound[day].get(f"{IN_LOG}{name}") == str(rows) for day, rows in held.days.items()):
                 self._files[name].unlink(missing_ok=True)
-                gone = Removed(gone.files + 1, gone.rows + sum(held.days.values()), gone.size + held.size)
+                gone = RemovedSegments(gone.files + 1, gone.rows + sum(held.days.values()), gone.size + held.size)
         return gone
 
-    def _examined(self, path: Path) -> Held | None:
+    def _examined(self, path: Path) -> SegmentNote | None:
         """None where part of it cannot be read: it counts as open, and is never removed."""
-        from mlops_assets.domain.traffic.compaction import days_in, gathered
+        from mlops_assets.domain.traffic.compaction import count_by_day, gather_batches
 
         found: list[str] = []
         size = path.stat().st_size
         days: dict[str, int] = {}
         latest = 0
-        for piece in gathered(batches_of(path, found)):
+        for piece in gather_batches(batches_of(path, found)):
             times = piece["time"].cast("int64")
             latest = max(latest, max((chunk.to_numpy().max() for chunk in times.chunks if len(chunk)), default=0))
-            for day, rows in days_in(piece["time"]).items():
+            for day, rows in count_by_day(piece["time"]).items():
                 days[day] = days.get(day, 0) + rows
         if found:
             self.problems += [each for each in found if each not in self.problems]
             return None
-        return Held(size, days, datetime.fromtimestamp(int(latest) / 1e6, UTC).isoformat())
+        return SegmentNote(size, days, datetime.fromtimestamp(int(latest) / 1e6, UTC).isoformat())
 
 
 @dataclass(frozen=True)
-class Removed:
+class RemovedSegments:
     files: int
     rows: int
     size: int  # bytes

@@ -19,7 +19,7 @@ _CLOCKS = timedelta(days=1)  # how far the clocks of two machines may lie apart
 
 
 @dataclass(frozen=True)
-class Extent:
+class SegmentExtent:
     """What a closed segment holds, in the model's time."""
 
     first: datetime
@@ -28,21 +28,21 @@ class Extent:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class RowFilter:
     """Which rows are asked for: `since` <= time < `until`, of one generation."""
 
     since: datetime | None
     until: datetime | None
     generation: int | None
 
-    def may_lie_in(self, extent: Extent) -> bool:
+    def may_lie_in(self, extent: SegmentExtent) -> bool:
         late = self.since is not None and extent.last < self.since
         early = self.until is not None and extent.first >= self.until
         spans = extent.generations
         other = self.generation is not None and spans is not None and not spans[0] <= self.generation <= spans[1]
         return not (late or early or other)
 
-    def covers(self, extent: Extent) -> bool:
+    def covers(self, extent: SegmentExtent) -> bool:
         """Is every row of it wanted?"""
         late = self.since is None or extent.first >= self.since
         early = self.until is None or extent.last < self.until
@@ -64,10 +64,10 @@ class Wanted:
         return batch.filter(kept[0]) if kept else batch
 
 
-_extents: dict[tuple[str, int], Extent] = {}  # (path, size) of closed segments → what they hold
+_extents: dict[tuple[str, int], SegmentExtent] = {}  # (path, size) of closed segments → what they hold
 
 
-def wanted_of(path: Path, wanted: Wanted, problems: list[str]) -> "Iterator[pa.RecordBatch]":
+def read_matching(path: Path, wanted: RowFilter, problems: list[str]) -> "Iterator[pa.RecordBatch]":
     """The rows of a segment that are asked for."""
     if cannot_hold(path, wanted):
         return
@@ -79,7 +79,7 @@ def wanted_of(path: Path, wanted: Wanted, problems: list[str]) -> "Iterator[pa.R
             yield rows
 
 
-def cannot_hold(path: Path, wanted: Wanted) -> bool:
+def cannot_hold(path: Path, wanted: RowFilter) -> bool:
     """By what is remembered of the segment, or because it was last written before: no model's time is ahead of ours."""
     extent = _extents.get(_identity(path))
     if extent is not None:
@@ -169,10 +169,10 @@ class _Ranges:
             before = self._generations or (span["min"], span["max"])
             self._generations = min(before[0], span["min"]), max(before[1], span["max"])
 
-    def extent(self) -> Extent | None:
+    def extent(self) -> SegmentExtent | None:
         if self._first is None or self._last is None:
             return None
-        return Extent(self._first, self._last, self._generations)
+        return SegmentExtent(self._first, self._last, self._generations)
 
 
 def _least(choose: Callable[..., datetime], known: datetime | None, new: datetime) -> datetime:

@@ -53,29 +53,37 @@ def drift_report(spec: ModelSpec) -> dg.AssetsDefinition:
         clock: Clock,
         workspace: Workspace,
     ) -> dg.MaterializeResult:
-        from mlops_assets.stages.drift.collect import Reading
-        from mlops_assets.stages.drift.judge import look, reports_until
-        from mlops_assets.stages.drift.publish import NOTHING, day_metadata, metadata_of, publish, reach, record_of
+        from mlops_assets.stages.drift.collect import DriftCollector
+        from mlops_assets.stages.drift.judge import judge_drift_day, read_reports
+        from mlops_assets.stages.drift.publish import (
+            NO_REACH,
+            build_day_metadata,
+            build_metadata,
+            build_record,
+            find_reach,
+            publish_page,
+        )
 
-        asked, now = tuple(windows(Every.DAY, partition_keys(context))), clock.now(spec)
-        reading = Reading(spec, asked, now, lake, monitoring, bundles, workspace)
+        days, now = tuple(windows(Every.DAY, partition_keys(context))), clock.now(spec)
+        collector = DriftCollector(spec, days, now, lake, monitoring, bundles, workspace)
         each, whole, verdicts = {}, {}, []
-        for day in asked:
+        for day in days:
             with retried_on_infrastructure():
-                seen = look(reading, day)
+                judged = judge_drift_day(collector, day)
                 # the verdict stands, whatever becomes of the feature store and of the page
-                monitoring.write(spec.model, Stage.DRIFT_REPORT, record_of(seen, NOTHING, "", now))
-                reached = reach(spec, seen, deployment, bundles, features)
-                page = publish(spec, seen, registry, context.run.run_id) if day is asked[-1] or seen.drifted else ""
-                monitoring.write(spec.model, Stage.DRIFT_REPORT, record_of(seen, reached, page, now))
-            each[day.partition] = day_metadata(seen.report, page)
-            if day is asked[-1]:
-                reports = reports_until(reading, day.partition)
-                whole = metadata_of(spec, seen, reached, page, reports, lake.root)
-                verdicts = [seen.report.alarm, seen.report.quality]
-            context.log.info("%s: %s", day.partition, seen.report.window.reason)
+                monitoring.write(spec.model, Stage.DRIFT_REPORT, build_record(judged, NO_REACH, "", now))
+                reach = find_reach(spec, judged, deployment, bundles, features)
+                shown = day is days[-1] or judged.drifted
+                page = publish_page(spec, judged, registry, context.run.run_id) if shown else ""
+                monitoring.write(spec.model, Stage.DRIFT_REPORT, build_record(judged, reach, page, now))
+            each[day.partition] = build_day_metadata(judged.report, page)
+            if day is days[-1]:
+                reports = read_reports(collector, day.partition)
+                whole = build_metadata(spec, judged, reach, page, reports, lake.root)
+                verdicts = [judged.report.alarm, judged.report.quality]
+            context.log.info("%s: %s", day.partition, judged.report.window.reason)
         return dg.MaterializeResult(
-            metadata=told(context, asked, whole, each),
+            metadata=told(context, days, whole, each),
             check_results=[check_result(verdict, blocking=False) for verdict in verdicts],
         )
 

@@ -1,7 +1,7 @@
 """What stands on a feature: the views that bring it, and every released model that takes it, with its endpoint.
 
-Read from the releases in force, the contracts of their bundles and the feature store; `domain.blast_radius` says what
-a change of a column reaches.
+Reads the releases in force, the contracts of their bundles and the feature store; `domain/drift/blast_radius` says
+what a change of a column reaches.
 """
 
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ from mlops_assets.resources.release.deployment import Deployment
 
 
 @dataclass(frozen=True)
-class Standing:
+class ReleasedLineage:
     """The lineage of all that is released, and what could not be read of it."""
 
     lineage: Lineage
@@ -27,7 +27,7 @@ def feature_name(view: str, feature: str) -> str:
     return f"{view}.{feature}"
 
 
-def views_of(features: FeatureStore, model: str, service: str, names: Iterable[str]) -> dict[str, str]:
+def find_views(features: FeatureStore, model: str, service: str, names: Iterable[str]) -> dict[str, str]:
     """Feature → the view that brings it; what comes with the request, or is computed from it, is the model's own."""
     try:
         views = features.views(service)
@@ -37,7 +37,7 @@ def views_of(features: FeatureStore, model: str, service: str, names: Iterable[s
     return {name: brought.get(name, f"{model} request") for name in names}
 
 
-def released(deployment: Deployment, bundles: Bundles, features: FeatureStore) -> Standing:
+def read_released_lineage(deployment: Deployment, bundles: Bundles, features: FeatureStore) -> ReleasedLineage:
     """Of every model that has a release."""
     from serving.contract.bundle import CorruptBundleError
 
@@ -53,11 +53,11 @@ def released(deployment: Deployment, bundles: Bundles, features: FeatureStore) -
                 problems.append(f"{model}: {err}")
                 continue
             names = (*contract.numbers, *contract.categories)
-            found = views_of(features, model, contract.feature_service, names)
+            found = find_views(features, model, contract.feature_service, names)
             own = {feature_name(view, name): view for name, view in found.items()}
             views |= own
             models.setdefault(model, set()).update(own)
     url = deployment.endpoint.url.rstrip("/")
     endpoints = {f"{url}/v1/models/{model}": (model,) for model in models} if url else {}
     used = {model: tuple(names) for model, names in models.items()}
-    return Standing(Lineage(views, dict.fromkeys(views.values(), ()), used, endpoints), tuple(problems))
+    return ReleasedLineage(Lineage(views, dict.fromkeys(views.values(), ()), used, endpoints), tuple(problems))

@@ -18,14 +18,23 @@ import pyarrow.parquet as pq
 
 from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.domain.drift.joint_test import MOST_ROWS
-from mlops_assets.domain.drift.live_day import SAID, WHO, Against, Answered, Drawn, LiveDay, count, label_sketch
+from mlops_assets.domain.drift.live_day import (
+    ANSWERED_BY,
+    COUNTED_COLUMNS,
+    AnswerCounts,
+    BundleReference,
+    LiveDay,
+    RowSampler,
+    count_day,
+    sketch_labels,
+)
 from mlops_assets.domain.drift.reference import ProfileError, read_profile
 from mlops_assets.domain.names import CREATED_TIME, Layer, Stage
 from mlops_assets.domain.partitions import Window
 from mlops_assets.domain.records import Snapshot
 from mlops_assets.domain.traffic.compaction import ANSWERS, OUTCOMES
-from mlops_assets.domain.traffic.outcomes import FEEDBACK, first
-from mlops_assets.domain.traffic.row_loss import Judged
+from mlops_assets.domain.traffic.outcomes import FEEDBACK, first_outcomes
+from mlops_assets.domain.traffic.row_loss import LabelSpace
 from mlops_assets.domain.verdict import Outcome
 from mlops_assets.resources.lake.daily_records import Monitoring
 from mlops_assets.resources.lake.stream import is_sound, read_pieces
@@ -40,7 +49,7 @@ _COUNTS, _SAMPLE = "counts.json", "sample.parquet"
 _FORMAT = 1  # of the counts
 
 
-class NotJudged(Exception):
+class UnjudgeableDayError(Exception):
     """Why nothing can be said about a day."""
 
     def __init__(self, why: str, outcome: Outcome = Outcome.INCONCLUSIVE, *, is_open: bool = False) -> None:
@@ -48,18 +57,18 @@ class NotJudged(Exception):
         self.why, self.outcome, self.is_open = why, outcome, is_open
         self.version, self.bundle, self.rows = "", "", 0
 
-    def about(self, version: str, bundle: str, rows: int) -> "NotJudged":
+    def about(self, version: str, bundle: str, rows: int) -> "UnjudgeableDayError":
         """The same, of the version that answered."""
         self.version, self.bundle, self.rows = version, bundle, rows
         return self
 
 
 @dataclass(frozen=True, eq=False)
-class Opened:
+class OpenedVersion:
     """A version that answered."""
 
     bundle: Bundle
-    against: Against
+    against: BundleReference
 
     @property
     def features(self) -> tuple[str, ...]:
@@ -67,20 +76,20 @@ class Opened:
 
 
 @dataclass(frozen=True, eq=False)
-class Day:
+class CollectedDay:
     """What is known of a day's rows."""
 
     live: LiveDay
     sample: pa.Table  # of the rows of the version that answered most
-    answered: Answered
-    opened: Mapping[str, Opened]
-    problems: Mapping[str, NotJudged]  # bundle → why its rows are not counted
+    answered: AnswerCounts
+    opened: Mapping[str, OpenedVersion]
+    problems: Mapping[str, UnjudgeableDayError]  # bundle → why its rows are not counted
     labels: int
     labels_from: str
 
 
 @dataclass(frozen=True)
-class Reading:
+class DriftCollector:
     """Reads the days of one run."""
 
     spec: ModelSpec
@@ -91,30 +100,30 @@ class Reading:
     bundles: Bundles
     workspace: Workspace
 
-    def day(self, day: Window) -> Day:
-        """Counts of a day that is over and whole, or NotJudged."""
+    def day(self, day: Window) -> CollectedDay:
+        """Counts of a day that is over and whole, or UnjudgeableDayError."""
         snapshot = self._snapshot(day)
         with _readable(day.partition):
             table = self.lake.table(self.spec.model, Layer.PREDICTIONS, ANSWERS)
             known = self._kept(day.partition, snapshot.digest)
-            answered = known[0].answered if known else Answered.of(read_pieces(table, snapshot, WHO))
+            answered = known[0].answered if known else AnswerCounts.of(read_pieces(table, snapshot, ANSWERED_BY))
             opened, problems = self._opened(answered)
             against = {name: each.against for name, each in opened.items()}
             if known is None or set(known[0].bundles) != set(against):
                 rows = next(iter(answered.bundles.values()), ("", 0))[1]
-                drawn = Drawn(rows, MOST_ROWS, seed_of(snapshot.digest))
-                known = count(read_pieces(table, snapshot, SAID), answered, against, drawn)
+                sampler = RowSampler(rows, MOST_ROWS, digest_seed(snapshot.digest))
+                known = count_day(read_pieces(table, snapshot, COUNTED_COLUMNS), answered, against, sampler)
             texts, origin = self._outcomes(day)
         live, sample = known
-        live = replace(live, labels={name: label_sketch(texts, each) for name, each in against.items()})
+        live = replace(live, labels={name: sketch_labels(texts, each) for name, each in against.items()})
         self._keep(day.partition, snapshot.digest, live, sample)
-        return Day(live, sample, answered, opened, problems, len(texts), origin)
+        return CollectedDay(live, sample, answered, opened, problems, len(texts), origin)
 
     def earlier(self, day: str) -> tuple[LiveDay, pa.Table] | None:
         """What was counted of a day before; None where it is not there any more."""
         return self._kept(day, None)
 
-    def training_sample(self, opened: Opened) -> pa.Table | None:
+    def training_sample(self, opened: OpenedVersion) -> pa.Table | None:
         """Some of the rows that the version was trained on; None where they are gone."""
         contract = opened.bundle.contract
         try:
@@ -126,46 +135,52 @@ class Reading:
         numbers, categories = contract.numbers, contract.categories
         parts = []
         with pq.ParquetFile(folder / "train.parquet") as file:
-            drawn = Drawn(file.metadata.num_rows, MOST_ROWS, seed_of(opened.bundle.digest))
+            sampler = RowSampler(file.metadata.num_rows, MOST_ROWS, digest_seed(opened.bundle.digest))
             for batch in file.iter_batches(columns=[*numbers, *categories]):
-                parts.append(drawn.of(pa.Table.from_batches([batch])))
+                parts.append(sampler.take(pa.Table.from_batches([batch])))
         values, words = pack_table(pa.concat_tables(parts), numbers, categories)
-        told: dict[str, Any] = {name: values[:, place] for place, name in enumerate(numbers)}
-        told |= {name: pa.array(words[:, place], pa.string()) for place, name in enumerate(categories)}
-        return pa.table(told)
+        columns: dict[str, Any] = {name: values[:, place] for place, name in enumerate(numbers)}
+        columns |= {name: pa.array(words[:, place], pa.string()) for place, name in enumerate(categories)}
+        return pa.table(columns)
 
     def _snapshot(self, day: Window) -> Snapshot:
         table = self.lake.table(self.spec.model, Layer.PREDICTIONS, ANSWERS)
         snapshot = table.snapshot(day.partition)
         if snapshot is None:
-            raise NotJudged(f"the answers of {day.partition} are not in the lake: materialise predictions for that day")
+            raise UnjudgeableDayError(
+                f"the answers of {day.partition} are not in the lake: materialise predictions for that day"
+            )
         if day.end is not None and self.now < day.end:
-            raise NotJudged(f"the day is not over, {snapshot.rows:,} rows so far; it is judged whole")
+            raise UnjudgeableDayError(f"the day is not over, {snapshot.rows:,} rows so far; it is judged whole")
         if not is_sound(table, snapshot):
             why = f"{snapshot.file} is gone, cut or not of {snapshot.rows:,} rows: materialise predictions for it again"
-            raise NotJudged(why, Outcome.ERROR)
-        if missing := [name for name in SAID if name != "role" and snapshot.rows and name not in snapshot.columns]:
-            raise NotJudged(f"the log's rows have no {', '.join(missing)}: another program wrote them", Outcome.ERROR)
+            raise UnjudgeableDayError(why, Outcome.ERROR)
+        if missing := [
+            name for name in COUNTED_COLUMNS if name != "role" and snapshot.rows and name not in snapshot.columns
+        ]:
+            raise UnjudgeableDayError(
+                f"the log's rows have no {', '.join(missing)}: another program wrote them", Outcome.ERROR
+            )
         return snapshot
 
-    def _opened(self, answered: Answered) -> tuple[dict[str, Opened], dict[str, NotJudged]]:
+    def _opened(self, answered: AnswerCounts) -> tuple[dict[str, OpenedVersion], dict[str, UnjudgeableDayError]]:
         opened, problems = {}, {}
         for digest, (version, _) in answered.bundles.items():
             try:
                 bundle = self.bundles.open(digest)
-                against = Against(read_profile(bundle.profile), Judged.of(bundle.contract, bundle.profile))
-                opened[digest] = Opened(bundle, against)
+                against = BundleReference(read_profile(bundle.profile), LabelSpace.of(bundle.contract, bundle.profile))
+                opened[digest] = OpenedVersion(bundle, against)
             except ProfileError as err:
-                problems[digest] = NotJudged(f"version {version}: {err}")
+                problems[digest] = UnjudgeableDayError(f"version {version}: {err}")
             except (FileNotFoundError, ValueError) as err:  # unknown, damaged, or a contract of another format
                 why = f"version {version} answered, and its bundle is no help: {err}"
-                problems[digest] = NotJudged(why, Outcome.ERROR)
+                problems[digest] = UnjudgeableDayError(why, Outcome.ERROR)
         return opened, problems
 
     def _outcomes(self, day: Window) -> tuple[pa.Array | pa.ChunkedArray, str]:
-        """Those that became known on the day, as JSON texts: of feedback or of the source, whoever told more."""
-        told = self.lake.table(self.spec.model, Layer.PREDICTIONS, OUTCOMES).read([day.partition])
-        texts = first(told.select(FEEDBACK.names)).texts if len(told) else pa.array([], pa.string())
+        """Those that became known on the day, as JSON texts: of feedback or of the source, whichever has more."""
+        feedback = self.lake.table(self.spec.model, Layer.PREDICTIONS, OUTCOMES).read([day.partition])
+        texts = first_outcomes(feedback.select(FEEDBACK.names)).texts if len(feedback) else pa.array([], pa.string())
         labels = self._source_labels
         known = labels[CREATED_TIME]
         within = pc.and_(
@@ -188,19 +203,19 @@ class Reading:
         plain = json.loads(counts) if counts and sample else {}
         if not sample or plain.get("format") != _FORMAT or (digest is not None and plain["answers"] != digest):
             return None
-        return LiveDay.of_plain(plain), pq.read_table(io.BytesIO(sample))
+        return LiveDay.from_plain(plain), pq.read_table(io.BytesIO(sample))
 
     def _keep(self, day: str, digest: str, live: LiveDay, sample: pa.Table) -> None:
         """The sample first: counts without it are none."""
         sink = pa.BufferOutputStream()
         pq.write_table(sample, sink, compression="zstd")
-        plain = {"format": _FORMAT, "answers": digest, **live.as_plain()}
+        plain = {"format": _FORMAT, "answers": digest, **live.to_plain()}
         put = self.monitoring.put
         put(self.spec.model, Stage.DRIFT_REPORT, day, _SAMPLE, sink.getvalue().to_pybytes())
         put(self.spec.model, Stage.DRIFT_REPORT, day, _COUNTS, json.dumps(plain).encode())
 
 
-def seed_of(digest: str) -> int:
+def digest_seed(digest: str) -> int:
     """Rows are drawn by what they are, so that the same day gives the same verdict."""
     return int(digest[:8], 16)
 
@@ -213,4 +228,4 @@ def _readable(day: str) -> Iterator[None]:
     except (ConnectionError, TimeoutError):
         raise
     except (pa.ArrowException, OSError) as err:
-        raise NotJudged(f"{day} cannot be read: {err}", Outcome.ERROR) from err
+        raise UnjudgeableDayError(f"{day} cannot be read: {err}", Outcome.ERROR) from err

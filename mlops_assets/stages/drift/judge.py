@@ -9,32 +9,38 @@ import numpy as np
 import pyarrow as pa
 
 from mlops_assets.declaration.monitoring import DriftPolicy
-from mlops_assets.domain.drift.distances import Aspect, Compared
-from mlops_assets.domain.drift.joint_test import together, vectors
-from mlops_assets.domain.drift.live_day import LiveDay, vectors_in
+from mlops_assets.domain.drift.distances import Aspect, DriftTest
+from mlops_assets.domain.drift.joint_test import compare_all_features, compare_vectors
+from mlops_assets.domain.drift.live_day import LiveDay, find_vectors
 from mlops_assets.domain.drift.reference import Reference
-from mlops_assets.domain.drift.report import REACH, DriftReport, alarm_of, judge_input_quality, open_days
+from mlops_assets.domain.drift.report import REACH, DriftReport, find_open_days, judge_day_alarm, judge_input_quality
 from mlops_assets.domain.drift.sketch import Sketch
-from mlops_assets.domain.drift.window import WindowDrift, inconclusive, judge_window
+from mlops_assets.domain.drift.window import WindowDrift, inconclusive_window, judge_window
 from mlops_assets.domain.names import Stage
 from mlops_assets.domain.partitions import Window
 from mlops_assets.domain.verdict import Outcome
 from mlops_assets.resources.lake.records import from_json, to_json
-from mlops_assets.stages.drift.collect import Day, NotJudged, Opened, Reading, seed_of
+from mlops_assets.stages.drift.collect import (
+    CollectedDay,
+    DriftCollector,
+    OpenedVersion,
+    UnjudgeableDayError,
+    digest_seed,
+)
 
 REPORT = "report.json"
 Comparison = Mapping[Aspect, tuple[Reference, Sketch]]
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
+class JudgedDrift:
     """A judged day, with what its pictures are drawn from: nothing, where nothing was compared."""
 
     report: DriftReport
     compared: Comparison
     live: pa.Table
     training: pa.Table | None
-    opened: Opened | None
+    opened: OpenedVersion | None
 
     @property
     def drifted(self) -> bool:
@@ -61,28 +67,28 @@ class _About:
     features: tuple[str, ...]
 
 
-def look(reading: Reading, day: Window) -> Seen:
+def judge_drift_day(collector: DriftCollector, day: Window) -> JudgedDrift:
     """Judge one day and keep its report. A day that cannot be judged has a report that says why."""
-    before = _before(reading, day.partition)
+    before = _before(collector, day.partition)
     try:
-        known = reading.day(day)
-        seen = _judged(reading, day.partition, known, before)
-    except NotJudged as reason:
-        seen = _unjudged(reading, day.partition, reason, before)
-    reading.monitoring.put(reading.spec.model, Stage.DRIFT_REPORT, day.partition, REPORT, to_json(seen.report))
-    return seen
+        known = collector.day(day)
+        judged = _judged(collector, day.partition, known, before)
+    except UnjudgeableDayError as reason:
+        judged = _unjudged(collector, day.partition, reason, before)
+    collector.monitoring.put(collector.spec.model, Stage.DRIFT_REPORT, day.partition, REPORT, to_json(judged.report))
+    return judged
 
 
-def reports_until(reading: Reading, day: str) -> list[DriftReport]:
+def read_reports(collector: DriftCollector, day: str) -> list[DriftReport]:
     """Those of the last weeks up to the day, oldest first."""
-    return [*_before(reading, (date.fromisoformat(day) + timedelta(days=1)).isoformat()).reports]
+    return [*_before(collector, (date.fromisoformat(day) + timedelta(days=1)).isoformat()).reports]
 
 
-def _before(reading: Reading, day: str) -> _Before:
+def _before(collector: DriftCollector, day: str) -> _Before:
     found, notes = [], []
     for back in range(REACH, 0, -1):
         name = (date.fromisoformat(day) - timedelta(days=back)).isoformat()
-        content = reading.monitoring.get(reading.spec.model, Stage.DRIFT_REPORT, name, REPORT)
+        content = collector.monitoring.get(collector.spec.model, Stage.DRIFT_REPORT, name, REPORT)
         try:
             found += [from_json(DriftReport, json.loads(content), f"{name}/{REPORT}")] if content else []
         except ValueError:
@@ -90,16 +96,16 @@ def _before(reading: Reading, day: str) -> _Before:
     return _Before(tuple(found), tuple(notes))
 
 
-def _judged(reading: Reading, day: str, known: Day, before: _Before) -> Seen:
+def _judged(collector: DriftCollector, day: str, known: CollectedDay, before: _Before) -> JudgedDrift:
     version, bundle, opened = _first(known)
-    policy = reading.spec.monitoring.drift
-    added, live, sample = _together(reading, day, bundle, known, before.reports)
+    policy = collector.spec.monitoring.drift
+    added, live, sample = _together(collector, day, bundle, known, before.reports)
     compared = _compared(opened, bundle, live, policy.minimum_rows)
     enough = compared[Aspect.FEATURE][1].rows >= policy.minimum_rows
-    training = reading.training_sample(opened) if enough else None
+    training = collector.training_sample(opened) if enough else None
     since = added[0] if added else day
     name = day if since == day else f"{since} to {day}"
-    window = judge_window(name, compared, policy, besides=_besides(reading, opened, sample, training))
+    window = judge_window(name, compared, policy, besides=_besides(collector, opened, sample, training))
     about = _About(day, since, version, bundle, window.outcome is Outcome.INCONCLUSIVE, opened.features)
     notes = _notes(known, bundle)
     if enough and training is None:
@@ -110,14 +116,14 @@ def _judged(reading: Reading, day: str, known: Day, before: _Before) -> Seen:
         training_sample=0 if training is None else len(training),
         labels=compared[Aspect.LABEL][1].rows if Aspect.LABEL in compared else 0,
     )
-    return Seen(report, compared, sample, training, opened)
+    return JudgedDrift(report, compared, sample, training, opened)
 
 
-def _first(known: Day) -> tuple[str, str, Opened]:
+def _first(known: CollectedDay) -> tuple[str, str, OpenedVersion]:
     """The version that answered most rows."""
     if not known.answered.bundles:
         said = f"all {known.answered.default:,} answers were the declared default" * bool(known.answered.default)
-        raise NotJudged(said or "no traffic: nobody asked", is_open=True)
+        raise UnjudgeableDayError(said or "no traffic: nobody asked", is_open=True)
     bundle, (version, rows) = next(iter(known.answered.bundles.items()))
     if bundle in known.problems:
         raise known.problems[bundle].about(version, bundle, rows)
@@ -125,12 +131,12 @@ def _first(known: Day) -> tuple[str, str, Opened]:
 
 
 def _together(
-    reading: Reading, day: str, bundle: str, known: Day, earlier: Sequence[DriftReport]
+    collector: DriftCollector, day: str, bundle: str, known: CollectedDay, earlier: Sequence[DriftReport]
 ) -> tuple[list[str], LiveDay, pa.Table]:
     """The day with those before it that had too few rows."""
     added, live, samples = [], known.live, [known.sample]
-    for name in reversed(open_days(day, earlier, bundle)):
-        found = reading.earlier(name)
+    for name in reversed(find_open_days(day, earlier, bundle)):
+        found = collector.earlier(name)
         if found is None:
             break
         added.insert(0, name)
@@ -139,7 +145,7 @@ def _together(
     return added, live, pa.concat_tables(samples, promote_options="permissive")
 
 
-def _compared(opened: Opened, bundle: str, live: LiveDay, least: int) -> Comparison:
+def _compared(opened: OpenedVersion, bundle: str, live: LiveDay, least: int) -> Comparison:
     """What there is enough of: a handful of labels is no distribution."""
     profile, counted = opened.against.profile, live.bundles[bundle]
     compared = {Aspect.FEATURE: (profile.features, counted.features)}
@@ -151,26 +157,30 @@ def _compared(opened: Opened, bundle: str, live: LiveDay, least: int) -> Compari
     return compared
 
 
-def _besides(reading: Reading, opened: Opened, live: pa.Table, training: pa.Table | None) -> list[Compared]:
+def _besides(
+    collector: DriftCollector, opened: OpenedVersion, live: pa.Table, training: pa.Table | None
+) -> list[DriftTest]:
     """What no column shows alone: all features at once, and each vector."""
     if training is None:
         return []
-    contract, policy, seed = opened.bundle.contract, reading.spec.monitoring.drift, seed_of(opened.bundle.digest)
+    contract, policy, seed = opened.bundle.contract, collector.spec.monitoring.drift, digest_seed(opened.bundle.digest)
     there = set(live.column_names) - set(policy.exclude)
     numbers, categories = ([n for n in names if n in there] for names in (contract.numbers, contract.categories))
-    found = [together(training, live, numbers=numbers, categories=categories, policy=policy, seed=seed)]
-    for name, parts in vectors_in(numbers).items():
+    found = [compare_all_features(training, live, numbers=numbers, categories=categories, policy=policy, seed=seed)]
+    for name, parts in find_vectors(numbers).items():
         sides = (np.stack([rows[part].to_numpy() for part in parts], axis=1) for rows in (training, live))
-        found.append(vectors(name, *sides, policy=policy, seed=seed))
+        found.append(compare_vectors(name, *sides, policy=policy, seed=seed))
     return [each for each in found if each is not None]
 
 
-def _unjudged(reading: Reading, day: str, reason: NotJudged, before: _Before) -> Seen:
-    window = inconclusive(day, reason.rows, reason.why)
+def _unjudged(collector: DriftCollector, day: str, reason: UnjudgeableDayError, before: _Before) -> JudgedDrift:
+    window = inconclusive_window(day, reason.rows, reason.why)
     if reason.outcome is Outcome.ERROR:
         window = replace(window, outcome=Outcome.ERROR, reason=f"{reason.why}.")
     about = _About(day, day, reason.version, reason.bundle, reason.is_open, ())
-    return Seen(_report(window, about, before, reading.spec.monitoring.drift, []), {}, pa.table({}), None, None)
+    return JudgedDrift(
+        _report(window, about, before, collector.spec.monitoring.drift, []), {}, pa.table({}), None, None
+    )
 
 
 def _report(
@@ -181,7 +191,7 @@ def _report(
         **when,
         version=about.version,
         window=window,
-        alarm=alarm_of(window, before.reports, policy, **when),
+        alarm=judge_day_alarm(window, before.reports, policy, **when),
         quality=judge_input_quality(window, about.features),
         is_open=about.is_open,
         sample=0,
@@ -191,7 +201,7 @@ def _report(
     )
 
 
-def _notes(known: Day, bundle: str) -> list[str]:
+def _notes(known: CollectedDay, bundle: str) -> list[str]:
     """Rows that were not judged, and why."""
     notes = []
     if known.answered.default:

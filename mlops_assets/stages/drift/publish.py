@@ -1,4 +1,4 @@
-"""Tells what a watched day came to: record, numbers, pictures, the page to browse. Imported only in bodies."""
+"""Publishes a judged day: its record, its metadata, its pictures and the page to browse."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,22 +8,22 @@ from typing import Any
 import dagster as dg
 
 from mlops_assets.declaration.model import ModelSpec
-from mlops_assets.domain.drift.blast_radius import BlastRadius, blast_radius
+from mlops_assets.domain.drift.blast_radius import BlastRadius, trace_blast_radius
 from mlops_assets.domain.drift.distances import Aspect
 from mlops_assets.domain.drift.records import DriftDay
 from mlops_assets.domain.drift.reference import CategoryReference, NumberReference
-from mlops_assets.domain.drift.report import DriftReport, label_of, strengths
+from mlops_assets.domain.drift.report import DriftReport, describe_column, measure_strengths
 from mlops_assets.domain.drift.sketch import CategorySketch, NumberSketch
 from mlops_assets.domain.names import Stage
 from mlops_assets.domain.verdict import Verdict
 from mlops_assets.resources.features.store import FeatureStore
-from mlops_assets.resources.plots.drift import category_then_and_now, number_then_and_now, over_days
-from mlops_assets.resources.plots.drift_page import ROWS, drift_page
+from mlops_assets.resources.plots.drift import draw_category_change, draw_drift_by_day, draw_number_change
+from mlops_assets.resources.plots.drift_page import ROWS, build_drift_page
 from mlops_assets.resources.registry.bundles import Bundles
 from mlops_assets.resources.registry.model_registry import Registry
 from mlops_assets.resources.release.deployment import Deployment
-from mlops_assets.stages.drift.blast_radius import feature_name, released, views_of
-from mlops_assets.stages.drift.judge import Seen
+from mlops_assets.stages.drift.blast_radius import feature_name, find_views, read_released_lineage
+from mlops_assets.stages.drift.judge import JudgedDrift
 from mlops_assets.stages.metadata import picture, table
 
 PAGE = "drift.html"
@@ -32,7 +32,7 @@ _LINES = 60  # findings in the table; all are in the JSON
 
 
 @dataclass(frozen=True)
-class Reach:
+class DriftReach:
     """What stands on the columns that drifted, and what of it could not be read."""
 
     radius: BlastRadius
@@ -43,27 +43,29 @@ class Reach:
         return (*self.radius.features, *self.radius.models, *self.radius.endpoints)
 
 
-NOTHING = Reach(BlastRadius((), (), (), (), ()), ())
+NO_REACH = DriftReach(BlastRadius((), (), (), (), ()), ())
 
 
-def reach(spec: ModelSpec, seen: Seen, deployment: Deployment, bundles: Bundles, features: FeatureStore) -> Reach:
+def find_reach(
+    spec: ModelSpec, judged: JudgedDrift, deployment: Deployment, bundles: Bundles, features: FeatureStore
+) -> DriftReach:
     """Of the day's drifted columns. Nothing is read where none drifted."""
-    columns = drifted_features(seen)
-    if not columns or seen.opened is None:
-        return NOTHING
-    service = seen.opened.bundle.contract.feature_service
-    views = views_of(features, spec.model, service, columns)
-    standing = released(deployment, bundles, features)
+    columns = drifted_features(judged)
+    if not columns or judged.opened is None:
+        return NO_REACH
+    service = judged.opened.bundle.contract.feature_service
+    views = find_views(features, spec.model, service, columns)
+    standing = read_released_lineage(deployment, bundles, features)
     asked = [feature_name(view, name) for name, view in views.items()]
-    return Reach(blast_radius(asked, standing.lineage), standing.problems)
+    return DriftReach(trace_blast_radius(asked, standing.lineage), standing.problems)
 
 
-def drifted_features(seen: Seen) -> tuple[str, ...]:
-    """A vector that drifted is told by its parts: they are what a view brings."""
-    if seen.opened is None:
+def drifted_features(judged: JudgedDrift) -> tuple[str, ...]:
+    """The features that drifted; a vector stands for its numbered columns, which are what a view provides."""
+    if judged.opened is None:
         return ()
-    known = seen.opened.features
-    found = [part for name in seen.report.window.columns for part in _parts(name, known)]
+    known = judged.opened.features
+    found = [part for name in judged.report.window.columns for part in _parts(name, known)]
     return tuple(dict.fromkeys(found))
 
 
@@ -73,9 +75,9 @@ def _parts(column: str, features: tuple[str, ...]) -> list[str]:
     return [name for name in features if name.rpartition("_")[0] == column]
 
 
-def record_of(seen: Seen, reached: Reach, page: str, now: datetime) -> DriftDay:
+def build_record(judged: JudgedDrift, reach: DriftReach, page: str, now: datetime) -> DriftDay:
     """What other stages read of the day."""
-    report, window = seen.report, seen.report.window
+    report, window = judged.report, judged.report.window
     numbers = {
         "rows": float(window.rows),
         "tests": float(len(window.findings)),
@@ -88,33 +90,33 @@ def record_of(seen: Seen, reached: Reach, page: str, now: datetime) -> DriftDay:
         rows=window.rows,
         verdict=Verdict("drift", window.outcome, window.reason, numbers),
         alarm=report.alarm,
-        columns=drifted_features(seen),
-        touched=reached.names,
+        columns=drifted_features(judged),
+        touched=reach.names,
         report=page,
         made_at=now,
     )
 
 
-def publish(spec: ModelSpec, seen: Seen, registry: Registry, dagster_run: str) -> str:
+def publish_page(spec: ModelSpec, judged: JudgedDrift, registry: Registry, dagster_run: str) -> str:
     """Evidently's page as an artefact of an MLflow run; returns the address that opens it. Empty: nothing to draw.
 
     One run a day in the experiment `<model>-monitoring`; a day that is judged again goes into the same run.
     """
-    report = seen.report
-    if seen.training is None or seen.opened is None or not len(seen.live):
+    report = judged.report
+    if judged.training is None or judged.opened is None or not len(judged.live):
         return ""
-    contract = seen.opened.bundle.contract
-    there = set(seen.live.column_names)
-    page = drift_page(
-        seen.training,
-        seen.live,
+    contract = judged.opened.bundle.contract
+    there = set(judged.live.column_names)
+    page = build_drift_page(
+        judged.training,
+        judged.live,
         numbers=[name for name in contract.numbers if name in there],
         categories=[name for name in contract.categories if name in there],
         policy=spec.monitoring.drift,
         heading=f"{spec.model}: live rows of {report.window.window} against the training rows of {report.version}",
         lines=[
             f"Decided on all {report.window.rows:,} rows: {report.window.outcome}. {report.window.reason}",
-            said_sample(seen),
+            describe_sample(judged),
         ],
     )
     if page is None:
@@ -126,20 +128,20 @@ def publish(spec: ModelSpec, seen: Seen, registry: Registry, dagster_run: str) -
     return f"{run.url}/artifacts/{PAGE}"
 
 
-def said_sample(seen: Seen) -> str:
+def describe_sample(judged: JudgedDrift) -> str:
     """How many rows the page is drawn from."""
-    live, training = (min(count, ROWS) for count in (seen.report.sample, seen.report.training_sample))
+    live, training = (min(count, ROWS) for count in (judged.report.sample, judged.report.training_sample))
     return (
-        f"Drawn from a sample of {live:,} of {seen.report.window.rows:,} live rows and of {training:,} training rows."
+        f"Drawn from a sample of {live:,} of {judged.report.window.rows:,} live rows and of {training:,} training rows."
     )
 
 
-def metadata_of(
-    spec: ModelSpec, seen: Seen, reached: Reach, page: str, reports: list[DriftReport], lake: str
+def build_metadata(
+    spec: ModelSpec, judged: JudgedDrift, reach: DriftReach, page: str, reports: list[DriftReport], lake: str
 ) -> dict[str, Any]:
     """What the UI shows of the latest day."""
-    report, window = seen.report, seen.report.window
-    told: dict[str, Any] = {
+    report, window = judged.report, judged.report.window
+    metadata: dict[str, Any] = {
         "verdict": window.outcome.value,
         "why": window.reason,
         "alarm": report.alarm.outcome.value,
@@ -151,56 +153,56 @@ def metadata_of(
         "report (JSON)": dg.MetadataValue.path(f"{lake}/{spec.model}/monitoring/{Stage.DRIFT_REPORT}/{report.day}"),
     }
     if page:
-        told |= {"Evidently": dg.MetadataValue.url(page), "sample": said_sample(seen)}
-    if reached.radius.columns:
-        told["blast radius"] = str(reached.radius)
-    if notes := [*report.notes, *reached.problems]:
-        told["notes"] = dg.MetadataValue.md("\n".join(f"- {note}" for note in notes))
-    return told | _pictures(spec, seen, reports)
+        metadata |= {"Evidently": dg.MetadataValue.url(page), "sample": describe_sample(judged)}
+    if reach.radius.columns:
+        metadata["blast radius"] = str(reach.radius)
+    if notes := [*report.notes, *reach.problems]:
+        metadata["notes"] = dg.MetadataValue.md("\n".join(f"- {note}" for note in notes))
+    return metadata | _pictures(spec, judged, reports)
 
 
-def day_metadata(report: DriftReport, page: str) -> dict[str, Any]:
+def build_day_metadata(report: DriftReport, page: str) -> dict[str, Any]:
     """What each day of a range keeps."""
-    told: dict[str, Any] = {
+    metadata: dict[str, Any] = {
         "dagster/partition_row_count": report.window.rows,
         "drift": report.window.outcome.value,
         "drifted columns": len(report.window.columns),
         "drift alarm": report.alarm.outcome.value,
     }
-    return told | ({"Evidently page": dg.MetadataValue.url(page)} if page else {})
+    return metadata | ({"Evidently page": dg.MetadataValue.url(page)} if page else {})
 
 
 def _lines(spec: ModelSpec, report: DriftReport) -> Iterator[tuple[str, str, str, float, str]]:
-    sizes = strengths(report.window, spec.monitoring.drift)
+    sizes = measure_strengths(report.window, spec.monitoring.drift)
     for each in report.window.findings[:_LINES]:
-        name = label_of(each)
+        name = describe_column(each)
         yield name, each.aspect.value, each.verdict.outcome.value, sizes[name], each.verdict.reason
 
 
-def _pictures(spec: ModelSpec, seen: Seen, reports: list[DriftReport]) -> dict[str, Any]:
+def _pictures(spec: ModelSpec, judged: JudgedDrift, reports: list[DriftReport]) -> dict[str, Any]:
     """A drifted column then and now, and all columns over the last weeks."""
     drawn: dict[str, Any] = {}
-    by_day = {each.day: strengths(each.window, spec.monitoring.drift) for each in reports}
+    by_day = {each.day: measure_strengths(each.window, spec.monitoring.drift) for each in reports}
     if any(by_day.values()):
-        marks = {each.day: [label_of(finding) for finding in each.window.drifted] for each in reports}
-        drawn["drift by day"] = picture(over_days(by_day, marks), "drift by day")
-    for name, png in _then_and_now(seen):
+        marks = {each.day: [describe_column(finding) for finding in each.window.drifted] for each in reports}
+        drawn["drift by day"] = picture(draw_drift_by_day(by_day, marks), "drift by day")
+    for name, png in _then_and_now(judged):
         drawn[f"{name}: then and now"] = picture(png, f"{name} then and now")
     return drawn
 
 
-def _then_and_now(seen: Seen) -> Iterator[tuple[str, bytes]]:
+def _then_and_now(judged: JudgedDrift) -> Iterator[tuple[str, bytes]]:
     done: set[str] = set()
-    for finding in seen.report.window.drifted:
+    for finding in judged.report.window.drifted:
         aspect = finding.aspect if finding.aspect in (Aspect.PREDICTION, Aspect.LABEL) else Aspect.FEATURE
-        reference, live = seen.compared.get(aspect, ({}, None))
+        reference, live = judged.compared.get(aspect, ({}, None))
         known, found = reference.get(finding.column), live.columns.get(finding.column) if live else None
-        name = label_of(finding)
+        name = describe_column(finding)
         if name in done or len(done) == _PICTURES:
             continue
         if isinstance(known, NumberReference) and isinstance(found, NumberSketch) and len(known.edges):
             done.add(name)
-            yield name, number_then_and_now(name, known, found)
+            yield name, draw_number_change(name, known, found)
         elif isinstance(known, CategoryReference) and isinstance(found, CategorySketch):
             done.add(name)
-            yield name, category_then_and_now(name, known, found)
+            yield name, draw_category_change(name, known, found)

@@ -30,7 +30,7 @@ from mlops_assets.stages.metadata import picture, table, told
 
 if TYPE_CHECKING:
     from mlops_assets.domain.quality.records import Estimated, PerformanceDay
-    from mlops_assets.stages.quality.judge import Judgement
+    from mlops_assets.stages.quality.judge import JudgedQuality
 
 _CHECKS = (QUALITY_HOLDS, LABELS_SOUND)
 _SHOWN = 30  # days in a picture
@@ -57,13 +57,15 @@ def performance(spec: ModelSpec) -> dg.AssetsDefinition:
         workspace: Workspace,
         clock: Clock,
     ) -> dg.MaterializeResult:
-        from mlops_assets.domain.quality.label_soundness import judge_holding, judge_labels
-        from mlops_assets.stages.quality.judge import Days
-        from mlops_assets.stages.quality.reference import References
+        from mlops_assets.domain.quality.label_soundness import judge_labels, judge_latest_fall
+        from mlops_assets.stages.quality.judge import QualityJudge
+        from mlops_assets.stages.quality.reference import VersionReferences
         from mlops_assets.stages.traffic.labelled_days import LabelledDays
 
         now, asked = clock.now(spec), windows(Every.DAY, partition_keys(context))
-        days = Days(spec, LabelledDays(spec, lake, now), References(spec, lake, bundles, workspace), monitoring, now)
+        days = QualityJudge(
+            spec, LabelledDays(spec, lake, now), VersionReferences(spec, lake, bundles, workspace), monitoring, now
+        )
         with workspace.in_turn(spec.model, Stage.PERFORMANCE.value), retried_on_infrastructure():
             judged = days.judge([each.partition for each in asked])
         records = [each.record for each in judged]
@@ -72,7 +74,7 @@ def performance(spec: ModelSpec) -> dg.AssetsDefinition:
         return dg.MaterializeResult(
             metadata=told(context, asked, _told(spec, judged, days.records), targeted),
             data_version=_version(records),
-            check_results=[_checked(judge_holding(records)), _checked(judge_labels(records))],
+            check_results=[_checked(judge_latest_fall(records)), _checked(judge_labels(records))],
         )
 
     return asset
@@ -124,7 +126,7 @@ def _interval(name: str, found: "Estimated | None") -> dict[str, float]:
     return {name: found.value, f"{name} low": found.low, f"{name} high": found.high} if found else {}
 
 
-def _told(spec: ModelSpec, judged: "Sequence[Judgement]", records: "dict[str, PerformanceDay]") -> dict[str, Any]:
+def _told(spec: ModelSpec, judged: "Sequence[JudgedQuality]", records: "dict[str, PerformanceDay]") -> dict[str, Any]:
     latest = judged[-1]
     ripe = next((each for each in reversed(judged) if each.found.ripe is not None), latest)
     return {
@@ -159,7 +161,7 @@ def _both(record: "PerformanceDay") -> "tuple[Estimated | None, Estimated | None
     return record.realised, record.estimated
 
 
-def _fairness(judgement: "Judgement") -> Iterator[tuple[str, str, str]]:
+def _fairness(judgement: "JudgedQuality") -> Iterator[tuple[str, str, str]]:
     for each in judgement.fairness.disparities:
         yield each.attribute, each.measure, f"{each.difference}, limit {each.limit:g}"
     for problem in judgement.fairness.unmeasured:
@@ -167,15 +169,15 @@ def _fairness(judgement: "Judgement") -> Iterator[tuple[str, str, str]]:
 
 
 def _pictures(
-    spec: ModelSpec, latest: "Judgement", ripe: "Judgement", records: "dict[str, PerformanceDay]"
+    spec: ModelSpec, latest: "JudgedQuality", ripe: "JudgedQuality", records: "dict[str, PerformanceDay]"
 ) -> "Iterator[tuple[str, bytes]]":
     from mlops_assets.resources.plots import evaluation as plots
     from mlops_assets.resources.plots import quality as performance_plots
 
     days = [record for _, record in sorted(records.items())][-_SHOWN:]
-    yield "quality over days", performance_plots.quality_over_days(days, spec.monitoring.quality.fall)
-    yield "estimated and realised", performance_plots.estimate_and_realised(days)
-    yield "label delay", performance_plots.label_maturity(latest.curve, spec.monitoring.quality.maturity)
+    yield "quality over days", performance_plots.draw_quality_by_day(days, spec.monitoring.quality.fall)
+    yield "estimated and realised", performance_plots.draw_estimate_and_realised(days)
+    yield "label delay", performance_plots.draw_label_delay(latest.curve, spec.monitoring.quality.maturity)
     if ripe.slices and ripe.record.recent and ripe.record.recent.realised:
         yield "slices", plots.slices(ripe.slices, ripe.record.recent.realised.value, ripe.record.metric)
     if ripe.calibration is not None:

@@ -13,10 +13,10 @@ from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.domain.evaluation.evidence import Interval
 from mlops_assets.domain.evaluation.metrics import UnmeasurableError
 from mlops_assets.domain.names import LABEL, Layer
-from mlops_assets.domain.quality.estimator import Estimator, Held, learn
-from mlops_assets.domain.quality.inputs import Version
-from mlops_assets.domain.traffic.labelled_rows import thinned
-from mlops_assets.domain.traffic.row_loss import Judged
+from mlops_assets.domain.quality.estimator import HeldOutRows, QualityEstimator, fit_estimator
+from mlops_assets.domain.quality.inputs import ServedVersion
+from mlops_assets.domain.traffic.labelled_rows import thin_rows
+from mlops_assets.domain.traffic.row_loss import LabelSpace
 from mlops_assets.resources.lake.tables import Lake, read_json
 from mlops_assets.resources.lake.workspace import Workspace
 from mlops_assets.resources.registry.bundles import Bundles
@@ -31,7 +31,7 @@ _SHORT = 12  # characters of a digest
 
 
 @dataclass(frozen=True)
-class References:
+class VersionReferences:
     """Looks up versions by their bundle."""
 
     spec: ModelSpec
@@ -46,19 +46,19 @@ class References:
         except (FileNotFoundError, CorruptBundleError):
             return None
 
-    def version(self, name: str, digest: str) -> Version:
+    def version(self, name: str, digest: str) -> ServedVersion:
         """All that is known, and why the rest is not."""
         bundle = self.opened(digest)
         if bundle is None:
             why = (
                 f"bundle {digest[:_SHORT]} is not at hand, so its answers cannot be judged: fetch it from the registry"
             )
-            return Version(name, digest, None, None, {}, (), None, None, (why,))
+            return ServedVersion(name, digest, None, None, {}, (), None, None, (why,))
         problems: list[str] = []
         baseline = self._baseline(digest, problems)
         estimator = self._estimator(bundle, problems)
-        judged = Judged.of(bundle.contract, bundle.profile)
-        return Version(
+        judged = LabelSpace.of(bundle.contract, bundle.profile)
+        return ServedVersion(
             name=name,
             bundle=digest,
             judged=judged,
@@ -87,18 +87,18 @@ class References:
         problems.append(f"the evaluation of bundle {digest[:_SHORT]} did not measure {metric}")
         return None
 
-    def _estimator(self, bundle: "Bundle", problems: list[str]) -> Estimator | None:
+    def _estimator(self, bundle: "Bundle", problems: list[str]) -> QualityEstimator | None:
         try:
-            return learn(self.spec.target.kind, self.spec.gates.metric, self._held(bundle))
+            return fit_estimator(self.spec.target.kind, self.spec.gates.metric, self._held(bundle))
         except (FileNotFoundError, UnmeasurableError) as err:
             problems.append(f"{self.spec.gates.metric} cannot be estimated before labels: {err}")
             return None
 
-    def _held(self, bundle: "Bundle") -> Held:
+    def _held(self, bundle: "Bundle") -> HeldOutRows:
         """Test rows of the version's own training set, as it answers them."""
         contract = bundle.contract
         where = f"{self.spec.model}/{Layer.TRAINING_SETS}/{contract.training_set}"
-        test = thinned(pq.read_table(self.lake.fetch(where, self.workspace.cache) / "test.parquet"), _TESTED)
+        test = thin_rows(pq.read_table(self.lake.fetch(where, self.workspace.cache) / "test.parquet"), _TESTED)
         numbers, categories = pack_table(test, contract.numbers, contract.categories)
         answers: Any = np.asarray(bundle.predict(numbers, categories), dtype=np.float64)
-        return Held(test[LABEL].to_numpy().astype(np.float64), answers, np.asarray(numbers, dtype=np.float64))
+        return HeldOutRows(test[LABEL].to_numpy().astype(np.float64), answers, np.asarray(numbers, dtype=np.float64))

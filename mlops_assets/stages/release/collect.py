@@ -38,8 +38,8 @@ def observe(
     import pyarrow as pa
 
     from mlops_assets.domain.release.step_evidence import evidence
-    from mlops_assets.domain.traffic.outcomes import from_source, outcomes_by_tail
-    from mlops_assets.domain.traffic.row_loss import Judged
+    from mlops_assets.domain.traffic.outcomes import outcomes_by_tail, source_outcomes
+    from mlops_assets.domain.traffic.row_loss import LabelSpace
 
     opened = {arm.name: _opened(bundles.root, bundles.cache, arm.bundle) for arm in state.arms}
     keys = label_columns(spec, opened[state.champion.name].contract.entity) if lake else ()
@@ -47,13 +47,13 @@ def observe(
     feedback, feedback_troubles = read_outcomes(traffic, state)
     if lake is not None and keys:
         labels = source_labels(spec, lake, since=state.opened_at, now=now)
-        feedback = pa.concat_tables([feedback, from_source(rows, labels, keys, spec.target.column)])
+        feedback = pa.concat_tables([feedback, source_outcomes(rows, labels, keys, spec.target.column)])
     return evidence(
         spec,
         state,
         rows,
         outcomes_by_tail(feedback, state.tails.values()),
-        judged={name: Judged.of(bundle.contract, bundle.profile) for name, bundle in opened.items()},
+        judged={name: LabelSpace.of(bundle.contract, bundle.profile) for name, bundle in opened.items()},
         profile=opened[state.champion.name].profile,
         now=now,
         last_read=last_read,
@@ -69,13 +69,13 @@ def read_step(
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    from mlops_assets.domain.traffic.slices import flat
+    from mlops_assets.domain.traffic.slices import flatten_batch
 
-    batches, troubles, last = [flat(_no_rows(), spec.slices, keys)], [], None
+    batches, troubles, last = [flatten_batch(_no_rows(), spec.slices, keys)], [], None
     for batch in traffic.answers(
         state.model, since=state.opened_at - _SKEW, generation=state.generation, problems=troubles
     ):
-        batches.append(flat(batch, spec.slices, keys))
+        batches.append(flatten_batch(batch, spec.slices, keys))
         if not troubles:
             latest = pc.max(batch["time"]).as_py()
             last = latest if last is None else max(last, latest)

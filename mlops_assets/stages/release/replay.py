@@ -54,7 +54,7 @@ def replayed(spec: ModelSpec, bundle: "Bundle", asked: "Replayable | str", clien
     if isinstance(asked, str):
         return Verdict(ServingCheck.REPLAY, Outcome.PASS, f"Nothing to replay: {asked}.", {"rows": 0.0}), {}
     from mlops_assets.domain.release.replay import judge_replay
-    from mlops_assets.domain.traffic.row_loss import Judged, labels
+    from mlops_assets.domain.traffic.row_loss import LabelSpace, decode_labels
 
     answers, failures = _asked(spec.model, asked.rows, client, asked.answers.shape[1:])
     report = judge_replay(
@@ -64,7 +64,7 @@ def replayed(spec: ModelSpec, bundle: "Bundle", asked: "Replayable | str", clien
         answers,
         _latencies(spec.model, asked.rows, client, failures),
         spec.serving.latency_ms,
-        labels(Judged.of(bundle.contract, bundle.profile), asked.outcomes),
+        decode_labels(LabelSpace.of(bundle.contract, bundle.profile), asked.outcomes),
         failures,
         asked.rows,
     )
@@ -102,8 +102,8 @@ def _told(report: "ReplayReport") -> Mapping[str, Any]:
     import dagster as dg
 
     from mlops_assets.domain.release.replay import markdown
-    from mlops_assets.resources.plots.replay import agreement
+    from mlops_assets.resources.plots.replay import draw_agreement
     from mlops_assets.stages.metadata import picture
 
-    plot = picture(agreement(report), "replay")
+    plot = picture(draw_agreement(report), "replay")
     return {"replay": dg.MetadataValue.md(markdown(report)), "plot_replay": plot}

@@ -20,8 +20,8 @@ from mlops_assets.stages.traffic.source_labels import label_columns, source_labe
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from mlops_assets.domain.traffic.labelled_rows import Labelled
-    from mlops_assets.domain.traffic.row_loss import Judged
+    from mlops_assets.domain.traffic.labelled_rows import LabelledAnswers
+    from mlops_assets.domain.traffic.row_loss import LabelSpace
 
 REACH = timedelta(days=30)  # how long after its answer an outcome is waited for
 _DAY = timedelta(days=1)
@@ -31,7 +31,7 @@ _SAMPLE = 50_000  # rows of a day whose features are kept for an estimate
 
 
 @dataclass(frozen=True, eq=False)
-class Answered:
+class AnsweredDay:
     """A day's answers: flat rows, which of their columns name the example, and for numbers some rows' features."""
 
     rows: "pa.Table"
@@ -55,7 +55,7 @@ class LabelledDays:
         groups = {name: SliceSpec(name, 0, fairness.minimum) for name in fairness.attributes if name not in slices}
         return (*slices.values(), *groups.values())
 
-    def answered(self, day: str) -> Answered:
+    def answered(self, day: str) -> AnsweredDay:
         """The answers that the lake holds of the day; no rows where there was no traffic."""
         import pyarrow as pa
 
@@ -66,7 +66,7 @@ class LabelledDays:
             samples.append(_thinned(batch, share) if self.spec.target.kind is Kind.REGRESSION else None)
         rows = pa.Table.from_batches(pieces) if pieces else pa.Table.from_batches([self._flat(_no_rows(), ())])
         kept = [each for each in samples if each is not None]
-        return Answered(rows, keys, pa.Table.from_batches(kept) if kept else None)
+        return AnsweredDay(rows, keys, pa.Table.from_batches(kept) if kept else None)
 
     def outcomes(self, days: Sequence[str]) -> "pa.Table":
         """Feedback that came on these days."""
@@ -87,11 +87,11 @@ class LabelledDays:
             else pa.table({"request_id": pa.array([], pa.string()), "row": pa.array([], pa.int32())})
         )
 
-    def bring(self, day: str, answers: Answered, judged: "Mapping[str, Judged]") -> "Labelled":
+    def bring(self, day: str, answers: AnsweredDay, judged: "Mapping[str, LabelSpace]") -> "LabelledAnswers":
         """Put the outcomes that are known by now beside the day's answers, and keep that."""
-        from mlops_assets.domain.traffic.labelled_rows import labelled
+        from mlops_assets.domain.traffic.labelled_rows import label_answers
 
-        found = labelled(answers.rows, self._told(day, answers), judged, now=self.now)
+        found = label_answers(answers.rows, self._told(day, answers), judged, now=self.now)
         rows = found.rows.drop_columns([name for name in answers.keys if name in found.rows.column_names])
         self._table.write(day, rows, now=self.now, time_column="time")
         return found
@@ -105,17 +105,19 @@ class LabelledDays:
     def _table(self) -> Table:
         return self.lake.table(self.spec.model, Layer.MONITORING, _TABLE)
 
-    def _told(self, day: str, answers: Answered) -> "pa.Table":
+    def _told(self, day: str, answers: AnsweredDay) -> "pa.Table":
         import pyarrow as pa
 
         from mlops_assets.domain.traffic.labelled_rows import OUTCOMES
-        from mlops_assets.domain.traffic.outcomes import from_source
+        from mlops_assets.domain.traffic.outcomes import source_outcomes
 
         start = start_of(day)
         told = [self.outcomes(days_between(start - _DAY, min(self.now, start + REACH)))]
         if answers.keys:
             labels = source_labels(self.spec, self.lake, since=start, now=self.now)
-            found = from_source(answers.rows, labels, answers.keys, self.spec.target.column) if len(labels) else None
+            found = (
+                source_outcomes(answers.rows, labels, answers.keys, self.spec.target.column) if len(labels) else None
+            )
             told += [] if found is None else [found.select(OUTCOMES.names).cast(OUTCOMES)]
         return pa.concat_tables(told)
 
@@ -140,9 +142,9 @@ class LabelledDays:
         return bool(self.parts) or self.spec.target.kind is Kind.REGRESSION
 
     def _flat(self, batch: "pa.RecordBatch", keys: Sequence[str]) -> "pa.RecordBatch":
-        from mlops_assets.domain.traffic.slices import flat
+        from mlops_assets.domain.traffic.slices import flatten_batch
 
-        return flat(batch, self.parts, keys, _PLAIN)
+        return flatten_batch(batch, self.parts, keys, _PLAIN)
 
 
 def start_of(day: str) -> datetime:

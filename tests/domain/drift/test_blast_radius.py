@@ -1,6 +1,6 @@
 """What stands on a column."""
 
-from mlops_assets.domain.drift.blast_radius import Lineage, blast_radius
+from mlops_assets.domain.drift.blast_radius import Lineage, trace_blast_radius
 
 LINEAGE = Lineage(
     views={"temp": "weather_view", "wind": "weather_view", "seats": "plane_view", "hour": "request"},
@@ -11,7 +11,7 @@ LINEAGE = Lineage(
 
 
 def test_a_column_hits_all_features_of_the_views_that_read_it():
-    hit = blast_radius(["weather.temp"], LINEAGE)
+    hit = trace_blast_radius(["weather.temp"], LINEAGE)
     assert hit.features == ("temp", "wind")
     assert hit.models == ("cancelled", "delay")
     assert hit.endpoints == ("flights",)
@@ -19,16 +19,16 @@ def test_a_column_hits_all_features_of_the_views_that_read_it():
 
 
 def test_a_feature_hits_itself_alone():
-    hit = blast_radius(["hour"], LINEAGE)
+    hit = trace_blast_radius(["hour"], LINEAGE)
     assert (hit.features, hit.models) == (("hour",), ("delay",))
 
 
 def test_a_bare_name_means_the_column_of_any_feed():
-    assert blast_radius(["seats"], LINEAGE).endpoints == ("cargo",)
+    assert trace_blast_radius(["seats"], LINEAGE).endpoints == ("cargo",)
 
 
 def test_an_unknown_name_is_told_and_hits_nothing():
-    hit = blast_radius(["weather.fog", "nothing"], LINEAGE)
+    hit = trace_blast_radius(["weather.fog", "nothing"], LINEAGE)
     assert hit.unknown == ("weather.fog", "nothing")
     assert (hit.features, hit.models, hit.endpoints) == ((), (), ())
     assert "no feature stands on it" in str(hit)

@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from mlops_assets.domain.drift.joint_test import MOST_ROWS, tell_apart, together, vectors
+from mlops_assets.domain.drift.joint_test import MOST_ROWS, compare_all_features, compare_vectors, measure_separability
 from tests.kit.watching import DRIFT, table_of
 
 
@@ -22,7 +22,7 @@ def rows(seed: int, count: int, correlation: float = 0.0, shift: float = 0.0) ->
 
 def judged(live: pa.Table, reference: pa.Table | None = None):
     kept = rows(0, 4_000) if reference is None else reference
-    return together(kept, live, numbers=["a", "b"], categories=["c"], policy=DRIFT, seed=3)
+    return compare_all_features(kept, live, numbers=["a", "b"], categories=["c"], policy=DRIFT, seed=3)
 
 
 def test_a_new_correlation_of_stable_columns_is_detected():
@@ -51,14 +51,14 @@ def test_the_same_seed_gives_the_same_answer():
 def test_missing_and_constant_values_do_no_harm():
     draw = np.random.default_rng(5)
     wide = np.column_stack([np.full(600, np.nan), np.ones(600), draw.normal(size=600)])
-    found = tell_apart(wide[:300], wide[300:], draw)
+    found = measure_separability(wide[:300], wide[300:], draw)
     assert found is not None
     assert 0.3 < found[0] < 0.7
 
 
 def halves(draw: np.random.Generator) -> tuple[float, float] | None:
     same = draw.normal(size=(600, 4))
-    return tell_apart(same[:300], same[300:], draw)
+    return measure_separability(same[:300], same[300:], draw)
 
 
 def test_false_alarms_of_the_held_out_test_are_what_p_says():
@@ -70,8 +70,8 @@ def test_false_alarms_of_the_held_out_test_are_what_p_says():
 def test_vectors_that_move_are_seen_and_others_are_not():
     draw = np.random.default_rng(7)
     reference, same = draw.normal(size=(2_000, 64)), draw.normal(size=(800, 64))
-    moved = vectors("title", reference, same + 0.15, policy=DRIFT, seed=1)
-    still = vectors("title", reference, same, policy=DRIFT, seed=1)
+    moved = compare_vectors("title", reference, same + 0.15, policy=DRIFT, seed=1)
+    still = compare_vectors("title", reference, same, policy=DRIFT, seed=1)
     assert moved is not None
     assert still is not None
     assert moved.material
@@ -81,4 +81,4 @@ def test_vectors_that_move_are_seen_and_others_are_not():
 
 def test_vectors_of_two_widths_are_an_error():
     with pytest.raises(ValueError, match="same width"):
-        vectors("title", np.ones((9, 3)), np.ones((9, 2)), policy=DRIFT, seed=1)
+        compare_vectors("title", np.ones((9, 3)), np.ones((9, 2)), policy=DRIFT, seed=1)

@@ -8,24 +8,24 @@ import pytest
 
 from mlops_assets.declaration.data import Kind
 from mlops_assets.domain.drift.live_day import (
-    Against,
-    Answered,
-    Counted,
-    Drawn,
+    AnswerCounts,
+    BundleCounts,
+    BundleReference,
     LiveDay,
-    count,
-    label_sketch,
-    vectors_in,
+    RowSampler,
+    count_day,
+    find_vectors,
+    sketch_labels,
 )
 from mlops_assets.domain.drift.reference import CHOSEN, CONFIDENCE, LABEL, PREDICTION, read_profile
 from mlops_assets.domain.drift.sketch import CategorySketch, NumberSketch
-from mlops_assets.domain.traffic.row_loss import Judged
+from mlops_assets.domain.traffic.row_loss import LabelSpace
 from mlops_assets.training.profile import describe_number
 from tests.kit.watching import profile_of
 
 DRAW = np.random.default_rng(0)
 NUMBERS, WORDS = {"x": DRAW.normal(size=800)}, {"c": DRAW.choice(["a", "b"], 800).astype(object)}
-AGAINST = Against(read_profile(profile_of(NUMBERS, WORDS)), Judged(Kind.BINARY, ("no", "yes"), None))
+AGAINST = BundleReference(read_profile(profile_of(NUMBERS, WORDS)), LabelSpace(Kind.BINARY, ("no", "yes"), None))
 
 
 def piece(rows: int, bundle: str = "one", *, role: str | None = "champion", answer: float = 0.5) -> pa.Table:
@@ -41,10 +41,10 @@ def piece(rows: int, bundle: str = "one", *, role: str | None = "champion", answ
     )
 
 
-def counted(*pieces: pa.Table, most: int = 100, **against: Against) -> tuple[LiveDay, pa.Table]:
-    answered = Answered.of(pieces)
+def counted(*pieces: pa.Table, most: int = 100, **against: BundleReference) -> tuple[LiveDay, pa.Table]:
+    answered = AnswerCounts.of(pieces)
     rows = next(iter(answered.bundles.values()))[1]
-    return count(pieces, answered, against or {"one": AGAINST}, Drawn(rows, most, 0))
+    return count_day(pieces, answered, against or {"one": AGAINST}, RowSampler(rows, most, 0))
 
 
 def number(day: LiveDay, bundle: str = "one", column: str = "x") -> NumberSketch:
@@ -54,14 +54,14 @@ def number(day: LiveDay, bundle: str = "one", column: str = "x") -> NumberSketch
 
 
 def test_versions_are_counted_without_shadows_and_defaults():
-    found = Answered.of([piece(3), piece(5, "two"), piece(9, "two", role="shadow"), piece(2, "default"), piece(1)])
+    found = AnswerCounts.of([piece(3), piece(5, "two"), piece(9, "two", role="shadow"), piece(2, "default"), piece(1)])
     assert list(found.bundles.items()) == [("two", ("two.0", 5)), ("one", ("one.0", 4))]
     assert found.default == 2
 
 
 def test_rows_without_a_role_count():
     """An older log has no roles; in a day with a newer one beside it they are null."""
-    assert Answered.of([piece(3, role=None), piece(2).drop_columns(["role"])]).rows == {("one.0", "one"): 5}
+    assert AnswerCounts.of([piece(3, role=None), piece(2).drop_columns(["role"])]).rows == {("one.0", "one"): 5}
 
 
 def test_each_version_is_counted_by_itself():
@@ -75,7 +75,7 @@ def test_each_version_is_counted_by_itself():
 def test_pieces_add_up_to_what_they_are_together():
     apart, sample = counted(piece(40), piece(60), most=1_000)
     whole, _ = counted(pa.concat_tables([piece(40), piece(60)]), most=1_000)
-    assert json.dumps(apart.as_plain()) == json.dumps(whole.as_plain())
+    assert json.dumps(apart.to_plain()) == json.dumps(whole.to_plain())
     assert sample.column_names == ["x", "c"]
     assert len(sample) == 100
 
@@ -83,16 +83,16 @@ def test_pieces_add_up_to_what_they_are_together():
 def test_days_add_up_and_come_back_from_json():
     one, _ = counted(piece(40))
     other, _ = counted(piece(60, "two"), piece(50), two=AGAINST, one=AGAINST)
-    both = LiveDay.of_plain(json.loads(json.dumps((one + other).as_plain())))
+    both = LiveDay.from_plain(json.loads(json.dumps((one + other).to_plain())))
     assert (number(both, "one").rows, number(both, "two").rows) == (90, 60)
     assert both.answered.rows == {("one.0", "one"): 90, ("two.0", "two"): 60}
 
 
 def test_a_sample_is_even_bounded_and_the_same_each_time():
     def drawn() -> list[int]:
-        taken = Drawn(1_000, 100, seed=3)
+        taken = RowSampler(1_000, 100, seed=3)
         pieces = [pa.table({"n": np.arange(begin, begin + 250)}) for begin in range(0, 1_000, 250)]
-        return [n for each in pieces for n in taken.of(each)["n"].to_pylist()]
+        return [n for each in pieces for n in taken.take(each)["n"].to_pylist()]
 
     found = drawn()
     assert found == drawn() == sorted(set(found))
@@ -102,8 +102,8 @@ def test_a_sample_is_even_bounded_and_the_same_each_time():
 
 def test_multiclass_answers_count_class_and_confidence():
     classes = {"rows": 4, "chosen": {"a": 2, "b": 1, "c": 1}, "confidence": describe_number(np.linspace(0.4, 1, 50))}
-    against = Against(
-        read_profile(profile_of(NUMBERS, WORDS, scores=classes)), Judged(Kind.MULTICLASS, ("a", "b", "c"), None)
+    against = BundleReference(
+        read_profile(profile_of(NUMBERS, WORDS, scores=classes)), LabelSpace(Kind.MULTICLASS, ("a", "b", "c"), None)
     )
     rows = piece(2)
     answers = pa.array([[0.1, 0.2, 0.7], [0.6, 0.3, 0.1]], pa.list_(pa.float64()))
@@ -118,23 +118,23 @@ def test_multiclass_answers_count_class_and_confidence():
 @pytest.mark.parametrize(
     ("judged", "said", "rows"),
     [
-        (Judged(Kind.BINARY, ("no", "yes"), None), ['"yes"', '"no"', "?", "true"], 3),
-        (Judged(Kind.REGRESSION, (), 1.0), ["1.5", '"2"', "much"], 2),
+        (LabelSpace(Kind.BINARY, ("no", "yes"), None), ['"yes"', '"no"', "?", "true"], 3),
+        (LabelSpace(Kind.REGRESSION, (), 1.0), ["1.5", '"2"', "much"], 2),
     ],
 )
 def test_outcomes_that_are_not_understood_are_left_out(judged, said, rows):
     label = describe_number(np.arange(9.0)) if judged.kind is Kind.REGRESSION else {"rows": 9, "counts": {"no": 8}}
-    against = Against(read_profile(profile_of(NUMBERS, label=label)), judged)
-    assert label_sketch(pa.array(said), against).columns[LABEL].rows == rows
+    against = BundleReference(read_profile(profile_of(NUMBERS, label=label)), judged)
+    assert sketch_labels(pa.array(said), against).columns[LABEL].rows == rows
 
 
 def test_numbered_columns_are_a_vector_where_none_is_missing():
     parts = [f"text_{place}" for place in range(12)]
-    assert vectors_in([*reversed(parts), "age", "lag_1", "lag_2"]) == {"text": tuple(parts)}
-    assert vectors_in([*parts[:4], *parts[5:]]) == {}
-    assert vectors_in([f"v_0{place}" for place in range(9)]) == {}
+    assert find_vectors([*reversed(parts), "age", "lag_1", "lag_2"]) == {"text": tuple(parts)}
+    assert find_vectors([*parts[:4], *parts[5:]]) == {}
+    assert find_vectors([f"v_0{place}" for place in range(9)]) == {}
 
 
 def test_nothing_is_counted_of_nothing():
-    assert Counted("1").features.rows == 0
-    assert LiveDay.of_plain(LiveDay(Answered({}, 0)).as_plain()).bundles == {}
+    assert BundleCounts("1").features.rows == 0
+    assert LiveDay.from_plain(LiveDay(AnswerCounts({}, 0)).to_plain()).bundles == {}

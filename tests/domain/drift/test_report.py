@@ -5,17 +5,24 @@ from dataclasses import replace
 import pytest
 
 from mlops_assets.domain.drift.distances import Aspect
-from mlops_assets.domain.drift.report import DriftReport, alarm_of, judge_input_quality, label_of, open_days, strengths
-from mlops_assets.domain.drift.window import Finding, WindowDrift
+from mlops_assets.domain.drift.report import (
+    DriftReport,
+    describe_column,
+    find_open_days,
+    judge_day_alarm,
+    judge_input_quality,
+    measure_strengths,
+)
+from mlops_assets.domain.drift.window import DriftFinding, WindowDrift
 from mlops_assets.domain.verdict import Outcome, Verdict
 from tests.kit.watching import DRIFT, verdict
 
 
-def finding(outcome: Outcome, aspect: Aspect = Aspect.FEATURE, column: str = "price", **numbers: float) -> Finding:
-    return Finding(aspect, column, Verdict(column, outcome, "as seen.", numbers))
+def finding(outcome: Outcome, aspect: Aspect = Aspect.FEATURE, column: str = "price", **numbers: float) -> DriftFinding:
+    return DriftFinding(aspect, column, Verdict(column, outcome, "as seen.", numbers))
 
 
-def window(name: str, outcome: Outcome, *findings: Finding) -> WindowDrift:
+def window(name: str, outcome: Outcome, *findings: DriftFinding) -> WindowDrift:
     told = findings or ((finding(Outcome.FAIL),) if outcome is Outcome.FAIL else ())
     return WindowDrift(name, 900, outcome, "as seen.", told)
 
@@ -43,7 +50,7 @@ TODAY = {"day": "2024-01-10", "since": "2024-01-10", "bundle": "b"}
 
 
 def alarm(earlier: list[DriftReport], outcome: Outcome, **changes: str) -> Outcome:
-    return alarm_of(window("today", outcome), earlier, DRIFT, **(TODAY | changes)).outcome
+    return judge_day_alarm(window("today", outcome), earlier, DRIFT, **(TODAY | changes)).outcome
 
 
 @pytest.mark.parametrize(
@@ -90,7 +97,7 @@ def test_days_of_long_ago_do_not_count():
     ],
 )
 def test_only_days_just_before_with_too_few_rows_are_taken_in(earlier, expected):
-    assert open_days("2024-01-10", earlier, "b") == expected
+    assert find_open_days("2024-01-10", earlier, "b") == expected
 
 
 def test_input_quality_looks_at_the_input_only():
@@ -120,11 +127,11 @@ def test_input_quality_looks_at_the_input_only():
     ],
 )
 def test_a_change_is_a_multiple_of_the_material_effect(aspect, numbers, expected):
-    found = strengths(window("w", P, finding(P, aspect, **numbers)), DRIFT)
+    found = measure_strengths(window("w", P, finding(P, aspect, **numbers)), DRIFT)
     assert found == {"price": pytest.approx(expected)}
 
 
 def test_a_missing_column_has_the_greatest_strength():
-    assert strengths(window("w", F, finding(F, Aspect.SCHEMA)), DRIFT)["price"] > 1
-    assert label_of(finding(P, Aspect.PREDICTION, "price")) == "answer: price"
-    assert label_of(finding(P, Aspect.LABEL, "label")) == "outcome: label"
+    assert measure_strengths(window("w", F, finding(F, Aspect.SCHEMA)), DRIFT)["price"] > 1
+    assert describe_column(finding(P, Aspect.PREDICTION, "price")) == "answer: price"
+    assert describe_column(finding(P, Aspect.LABEL, "label")) == "outcome: label"

@@ -8,10 +8,10 @@ import pyarrow as pa
 import pytest
 from scipy.stats import ks_2samp
 
-from mlops_assets.domain.drift.distances import Aspect, number_distance
+from mlops_assets.domain.drift.distances import Aspect, compare_numbers
 from mlops_assets.domain.drift.reference import NumberReference, ProfileError, read_profile
 from mlops_assets.domain.drift.sketch import CategorySketch, NumberSketch, Sketch
-from mlops_assets.domain.drift.sketch_store import as_plain, of_plain
+from mlops_assets.domain.drift.sketch_store import sketch_from_plain, sketch_to_plain
 from mlops_assets.domain.drift.window import judge_window
 from mlops_assets.domain.verdict import Outcome
 from tests.kit.watching import DRIFT, profile_of, reference_of, table_of
@@ -33,7 +33,7 @@ def test_ks_lies_below_the_exact_one_by_no_more_than_stated(shape, shift):
     live = live + (shift if shift > 2 else 0)
     reference = reference_of({"x": train}).features["x"]
     assert isinstance(reference, NumberReference)
-    found = number_distance(Aspect.FEATURE, "x", reference, NumberSketch.of(live, reference), DRIFT)
+    found = compare_numbers(Aspect.FEATURE, "x", reference, NumberSketch.of(live, reference), DRIFT)
     distance, chance = np.array(ks_2samp(train, live, method="asymp"), dtype=float)
     assert reference.resolution <= 0.0011
     assert -1e-12 <= distance - found.numbers["ks"] <= reference.resolution
@@ -49,7 +49,7 @@ def test_psi_is_that_of_the_rows():
     edges = [-np.inf, *described["edges"], np.inf]
     shares = [np.histogram(values, edges)[0] / len(values) for values in (train, live)]
     by_hand = ((shares[1] - shares[0]) * np.log(shares[1] / shares[0])).sum()
-    found = number_distance(Aspect.FEATURE, "x", reference, NumberSketch.of(live, reference), DRIFT)
+    found = compare_numbers(Aspect.FEATURE, "x", reference, NumberSketch.of(live, reference), DRIFT)
     assert found.numbers["psi"] == pytest.approx(by_hand, rel=1e-9)
     assert found.numbers["mean"] == pytest.approx(live.mean())
     assert found.numbers["std"] == pytest.approx(live.std())
@@ -75,7 +75,7 @@ def same(one: Sketch, other: Sketch) -> bool:
 
 
 def _rounded(sketch: Sketch) -> dict:
-    plain = as_plain(sketch)
+    plain = sketch_to_plain(sketch)
     for column in plain["columns"].values():
         column |= {key: round(float(column[key]), 3) + 0.0 for key in ("total", "squares") if key in column}
     return plain
@@ -90,7 +90,7 @@ def test_parts_in_any_order_add_up_to_the_whole(cuts):
     whole = Sketch.of(rows, reference)
     assert same(sum(parts, Sketch()), whole)
     assert same(sum(reversed(parts), Sketch()), whole)
-    assert same(of_plain(json.loads(json.dumps(as_plain(whole), allow_nan=False))), whole)
+    assert same(sketch_from_plain(json.loads(json.dumps(sketch_to_plain(whole), allow_nan=False))), whole)
 
 
 def test_a_sketch_of_more_rows_is_no_larger():
@@ -117,8 +117,8 @@ def test_sums_beyond_a_float_do_no_harm():
     sketch = NumberSketch.of(np.array([1.7e308, 1.7e308]), reference)
     assert sketch.finite == 2
     sketch.moments(reference)
-    plain = as_plain(Sketch(2, {"x": sketch}, {"x": "double"}))
-    assert of_plain(json.loads(json.dumps(plain, allow_nan=False))).columns["x"].rows == 2
+    plain = sketch_to_plain(Sketch(2, {"x": sketch}, {"x": "double"}))
+    assert sketch_from_plain(json.loads(json.dumps(plain, allow_nan=False))).columns["x"].rows == 2
 
 
 def test_a_column_that_training_never_saw_filled():

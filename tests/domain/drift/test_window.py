@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from mlops_assets.domain.drift.distances import Aspect, Compared
+from mlops_assets.domain.drift.distances import Aspect, DriftTest
 from mlops_assets.domain.drift.reference import CHOSEN, CONFIDENCE, PREDICTION, Reference, read_profile
 from mlops_assets.domain.drift.sketch import Sketch
 from mlops_assets.domain.drift.window import judge_window
@@ -184,7 +184,7 @@ def test_multiclass_scores_have_a_class_and_a_confidence():
 
 def test_what_no_column_shows_alone_counts_beside_them(reference):
     live = Sketch.of(table_of(columns(2_000, 1)), reference)
-    beside = Compared(Aspect.TOGETHER, "all features", 1e-9, True, "a classifier tells them apart", {"auc": 0.7})
+    beside = DriftTest(Aspect.TOGETHER, "all features", 1e-9, True, "a classifier tells them apart", {"auc": 0.7})
     window = judge_window("w", {Aspect.FEATURE: (reference, live)}, DRIFT, besides=[beside])
     assert window.outcome is Outcome.FAIL
     assert window.findings[0].aspect is Aspect.TOGETHER

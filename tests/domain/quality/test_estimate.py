@@ -5,7 +5,7 @@ import pytest
 from scipy.special import expit
 
 from mlops_assets.domain.evaluation.metrics import METRICS, UnmeasurableError
-from mlops_assets.domain.quality.estimate import calibration, estimate, track, trusted
+from mlops_assets.domain.quality.estimate import estimate_metric, fit_calibration, judge_trust, widen_by_trust
 from mlops_assets.domain.verdict import Outcome
 from tests.kit.watching import QUALITY, interval
 
@@ -20,9 +20,9 @@ def binary(rows: int, seed: int, *, spread: float = 1.5, tilt: float = 0.0):
 @pytest.mark.parametrize("metric", ["accuracy", "auc", "brier", "log_loss", "f1"])
 @pytest.mark.parametrize(("spread", "tilt"), [(1.5, 0.0), (0.6, 0.0), (1.0, -1.0)])
 def test_a_binary_metric_is_estimated_where_the_inputs_change(metric, spread, tilt):
-    learnt = calibration(*binary(20_000, 0))
+    learnt = fit_calibration(*binary(20_000, 0))
     labels, scores = binary(20_000, 1, spread=spread, tilt=tilt)
-    found, real = estimate(metric, scores, learnt, level=0.95, seed=3), METRICS[metric](labels, scores)
+    found, real = estimate_metric(metric, scores, learnt, level=0.95, seed=3), METRICS[metric](labels, scores)
     assert found.estimate == pytest.approx(real, abs=0.02)
     assert found.low <= found.estimate <= found.high
 
@@ -38,29 +38,29 @@ def several(rows: int, seed: int, spread: float):
 
 @pytest.mark.parametrize("metric", ["accuracy", "auc", "brier", "log_loss", "f1"])
 def test_a_metric_of_several_classes_is_estimated(metric):
-    learnt = calibration(*several(20_000, 0, 1.5))
+    learnt = fit_calibration(*several(20_000, 0, 1.5))
     labels, scores = several(20_000, 1, 0.8)
-    found = estimate(metric, scores, learnt, level=0.95, seed=3)
+    found = estimate_metric(metric, scores, learnt, level=0.95, seed=3)
     assert found.estimate == pytest.approx(METRICS[metric](labels, scores), abs=0.03)
 
 
 def test_the_interval_covers_the_realised_metric():
     hits = 0
     for seed in range(200):
-        learnt = calibration(*binary(3_000, 1_000 + seed))
+        learnt = fit_calibration(*binary(3_000, 1_000 + seed))
         labels, scores = binary(1_000, seed)
-        found = estimate("accuracy", scores, learnt, level=0.95, seed=seed)
+        found = estimate_metric("accuracy", scores, learnt, level=0.95, seed=seed)
         hits += found.low <= METRICS["accuracy"](labels, scores) <= found.high
     assert hits >= 184
 
 
 def test_what_cannot_be_estimated_says_so():
-    learnt = calibration(*binary(500, 0))
+    learnt = fit_calibration(*binary(500, 0))
     for metric, scores in (("average_precision", np.ones(9)), ("auc", np.empty(0)), ("auc", np.array([np.nan]))):
         with pytest.raises(UnmeasurableError, match="cannot be estimated"):
-            estimate(metric, scores, learnt, level=0.95, seed=0)
+            estimate_metric(metric, scores, learnt, level=0.95, seed=0)
     with pytest.raises(UnmeasurableError, match="at least 100"):
-        calibration(*binary(99, 0))
+        fit_calibration(*binary(99, 0))
 
 
 @pytest.mark.parametrize(
@@ -73,18 +73,18 @@ def test_what_cannot_be_estimated_says_so():
     ],
 )
 def test_estimates_are_believed_when_they_have_been_near_enough(estimated, realised, outcome):
-    trust = track([interval(e, 0.02) for e in estimated], [interval(r, 0.02) for r in realised], QUALITY)
+    trust = judge_trust([interval(e, 0.02) for e in estimated], [interval(r, 0.02) for r in realised], QUALITY)
     assert trust.verdict.outcome is outcome
     assert trust.believed is (outcome is Outcome.PASS)
 
 
 def test_an_estimate_is_as_wide_as_experience_says():
-    trust = track([interval(0.7, 0.01)] * 5, [interval(0.65, 0.01)] * 5, QUALITY)
+    trust = judge_trust([interval(0.7, 0.01)] * 5, [interval(0.65, 0.01)] * 5, QUALITY)
     assert trust.bias == pytest.approx(0.05)
     assert trust.covered == 0.0
-    wide = trusted(interval(0.7, 0.01), trust)
+    wide = widen_by_trust(interval(0.7, 0.01), trust)
     assert wide.high - wide.estimate == pytest.approx(1.96 * 0.05, abs=1e-3)
-    unknown = track([], [], QUALITY)
-    assert trusted(interval(0.7, 0.01), unknown) == interval(0.7, 0.01)
+    unknown = judge_trust([], [], QUALITY)
+    assert widen_by_trust(interval(0.7, 0.01), unknown) == interval(0.7, 0.01)
     with pytest.raises(ValueError, match="same windows"):
-        track([interval(0.7, 0.1)], [], QUALITY)
+        judge_trust([interval(0.7, 0.1)], [], QUALITY)

@@ -12,14 +12,14 @@ from scipy.special import expit
 
 from mlops_assets.declaration.data import Kind
 from mlops_assets.domain.evaluation.metrics import METRICS, UnmeasurableError
-from mlops_assets.domain.quality.business_value import mean_worth, undeclared
-from mlops_assets.domain.quality.estimator import Held, learn, pooled
-from mlops_assets.domain.quality.inputs import Day, Version
-from mlops_assets.domain.quality.judge import Found, judge_day
+from mlops_assets.domain.quality.business_value import find_unknown_pairs, mean_business_value
+from mlops_assets.domain.quality.estimator import HeldOutRows, fit_estimator, pool_estimates
+from mlops_assets.domain.quality.inputs import DayInputs, ServedVersion
+from mlops_assets.domain.quality.judge import DayQuality, judge_day
 from mlops_assets.domain.quality.records import PerformanceDay
-from mlops_assets.domain.traffic.labelled_rows import together
-from mlops_assets.domain.traffic.ripe_rows import delay_curve, leading
-from mlops_assets.domain.traffic.row_loss import Judged
+from mlops_assets.domain.traffic.labelled_rows import concat_days
+from mlops_assets.domain.traffic.ripe_rows import find_leading_version, measure_label_delay
+from mlops_assets.domain.traffic.row_loss import LabelSpace
 from mlops_assets.domain.verdict import Outcome
 from tests.kit.specs import GateSpec, model_spec
 from tests.kit.watching import interval
@@ -27,7 +27,7 @@ from tests.kit.watching import interval
 START = datetime(2013, 7, 1, tzinfo=UTC)
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 TIME = pa.timestamp("us", "UTC")
-BINARY = Judged(Kind.BINARY, ("no", "yes"), None)
+BINARY = LabelSpace(Kind.BINARY, ("no", "yes"), None)
 
 
 def name_of(number: int) -> str:
@@ -51,22 +51,24 @@ def day(number: int, rows: int = 600, *, delay: timedelta = 2 * HOUR, turned: bo
     return pa.table(values | columns)
 
 
-def version(kind: Kind = Kind.BINARY, **changes: Any) -> Version:
-    held = together([day(number) for number in range(-9, 0)])
+def version(kind: Kind = Kind.BINARY, **changes: Any) -> ServedVersion:
+    held = concat_days([day(number) for number in range(-9, 0)])
     answered = np.array(held["answer"].to_pylist())[:, 0]
-    estimator = learn(kind, "auc", Held(held["label"].to_numpy(), answered, np.empty((len(held), 0))))
-    plain = Version("1.0.0", "b", BINARY, 0.5, {}, (), interval(0.805, 0.01), estimator, ())
+    estimator = fit_estimator(kind, "auc", HeldOutRows(held["label"].to_numpy(), answered, np.empty((len(held), 0))))
+    plain = ServedVersion("1.0.0", "b", BINARY, 0.5, {}, (), interval(0.805, 0.01), estimator, ())
     return replace(plain, **changes)
 
 
-def judged(days: Mapping[int, pa.Table], number: int, now: datetime, *before: PerformanceDay, **given: Any) -> Found:
+def judged(
+    days: Mapping[int, pa.Table], number: int, now: datetime, *before: PerformanceDay, **given: Any
+) -> DayQuality:
     """The day in the light of all days up to it."""
     seen = {name_of(each): rows for each, rows in days.items() if each <= number}
-    of = Day(
+    of = DayInputs(
         name=name_of(number),
         rows=days[number],
         recent=seen,
-        curve=delay_curve(together(list(seen.values())), now),
+        curve=measure_label_delay(concat_days(list(seen.values())), now),
         sample=given.pop("sample", (np.empty(0), np.empty((0, 0)))),
         before=before,
         odd={},
@@ -142,11 +144,11 @@ def test_what_hours_have_in_common_widens_the_interval():
 def test_another_versions_days_and_shadows_are_left_out():
     other = day(0).set_column(5, "bundle", pa.array(["other"] * 600))
     shadow = day(1, 900).set_column(4, "role", pa.array(["shadow"] * 900))
-    both = together([day(1, 500), shadow])
+    both = concat_days([day(1, 500), shadow])
     record = judged({0: other, 1: both}, 1, START + 3 * DAY).record
     assert (record.rows, record.recent and record.recent.days) == (500, 1)
-    assert leading(both) == ("1.0.0", "b")
-    assert leading(shadow) is None
+    assert find_leading_version(both) == ("1.0.0", "b")
+    assert find_leading_version(shadow) is None
 
 
 def test_nobody_answered_and_labels_never_came_are_told():
@@ -203,14 +205,14 @@ def number(seed: int, rows: int, noise: float) -> tuple[np.ndarray, np.ndarray, 
 
 @pytest.mark.parametrize("metric", ["mae", "rmse", "r2"])
 def test_a_number_is_estimated_and_days_of_it_pooled(metric):
-    estimator = learn(Kind.REGRESSION, metric, Held(*number(0, 5_000, 1.0)))
+    estimator = fit_estimator(Kind.REGRESSION, metric, HeldOutRows(*number(0, 5_000, 1.0)))
     parts = []
     for seed in (1, 2):
         truth, told, features = number(seed, 2_000, 1.0)
         guess = estimator(told, features, level=0.95, seed=0)
         assert guess.low <= METRICS[metric](truth, told) <= guess.high
         parts.append((2_000 * seed, guess))
-    both = pooled(metric, parts)
+    both = pool_estimates(metric, parts)
     ends = sorted(each.estimate for _, each in parts)
     assert ends[0] <= both.estimate <= ends[1]
     assert both.low < both.estimate < both.high
@@ -222,8 +224,8 @@ def test_a_days_error_is_estimated_before_its_labels_are_there():
     spec = replace(spec, gates=gates, target=replace(spec.target, kind=Kind.REGRESSION))
     truth, told, features = number(3, 800, 1.0)
     rows = day(0, 800, answer=pa.array(told[:, None].tolist(), pa.list_(pa.float64())), label=pa.array(truth))
-    estimator = learn(Kind.REGRESSION, "mae", Held(*number(0, 5_000, 1.0)))
-    known = version(judged=Judged(Kind.REGRESSION, (), 1.0), baseline=interval(1.2, 0.02), estimator=estimator)
+    estimator = fit_estimator(Kind.REGRESSION, "mae", HeldOutRows(*number(0, 5_000, 1.0)))
+    known = version(judged=LabelSpace(Kind.REGRESSION, (), 1.0), baseline=interval(1.2, 0.02), estimator=estimator)
     record = judged({0: rows}, 0, START + 2 * DAY, spec=spec, version=known, sample=(told, features)).record
     assert record.estimated_fall.numbers["current"] == pytest.approx(1.2, abs=0.1)
     assert record.realised is not None
@@ -232,17 +234,17 @@ def test_a_days_error_is_estimated_before_its_labels_are_there():
 
 
 def test_what_cannot_be_estimated_says_so():
-    flat = learn(Kind.REGRESSION, "r2", Held(*number(0, 500, 1.0)))
+    flat = fit_estimator(Kind.REGRESSION, "r2", HeldOutRows(*number(0, 500, 1.0)))
     with pytest.raises(UnmeasurableError, match="every prediction is the same"):
         flat(np.ones(50), np.zeros((50, 2)), level=0.95, seed=0)
     with pytest.raises(UnmeasurableError, match="on no day"):
-        pooled("mae", [])
+        pool_estimates("mae", [])
 
 
 def test_business_value_is_the_mean_over_answers():
     costs = {"yes/yes": 10.0, "yes/no": -2.0, "no/yes": -20.0}
     labels, told = np.array([1.0, 0.0, 1.0, 0.0]), np.array([0.9, 0.8, 0.1, 0.2])
-    assert mean_worth(costs, ("no", "yes"), labels, told, None) == pytest.approx((10 - 2 - 20 + 0) / 4)
-    assert mean_worth(costs, ("no", "yes"), labels, told, 0.85) == pytest.approx((10 + 0 - 20 + 0) / 4)
-    assert mean_worth({}, ("no", "yes"), labels, told, None) is None
-    assert undeclared({"yes/no": 1.0, "yes/perhaps": 1.0}, ("no", "yes")) == ("yes/perhaps",)
+    assert mean_business_value(costs, ("no", "yes"), labels, told, None) == pytest.approx((10 - 2 - 20 + 0) / 4)
+    assert mean_business_value(costs, ("no", "yes"), labels, told, 0.85) == pytest.approx((10 + 0 - 20 + 0) / 4)
+    assert mean_business_value({}, ("no", "yes"), labels, told, None) is None
+    assert find_unknown_pairs({"yes/no": 1.0, "yes/perhaps": 1.0}, ("no", "yes")) == ("yes/perhaps",)

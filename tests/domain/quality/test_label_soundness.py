@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from mlops_assets.domain.quality.label_soundness import judge_holding, judge_labels
+from mlops_assets.domain.quality.label_soundness import judge_labels, judge_latest_fall
 from mlops_assets.domain.verdict import Outcome
 from tests.kit.watched_days import DAY, NOBODY
 from tests.kit.watching import verdict
@@ -36,9 +36,9 @@ def test_each_way_in_which_labels_can_be_wrong(changes, outcome, said):
 def test_the_latest_day_that_could_be_judged_speaks_for_quality():
     unknown = replace(NOBODY, fall=verdict(Outcome.INCONCLUSIVE, "realised", "not ripe."))
     fell = replace(DAY, fall=verdict(Outcome.FAIL, "realised", "it fell."))
-    assert judge_holding([DAY, fell, unknown]).outcome is Outcome.FAIL
-    assert judge_holding([fell, DAY]).outcome is Outcome.PASS
-    young = judge_holding([unknown])
+    assert judge_latest_fall([DAY, fell, unknown]).outcome is Outcome.FAIL
+    assert judge_latest_fall([fell, DAY]).outcome is Outcome.PASS
+    young = judge_latest_fall([unknown])
     assert (young.name, young.outcome, young.reason) == (
         "quality_holds",
         Outcome.INCONCLUSIVE,

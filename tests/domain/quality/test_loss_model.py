@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mlops_assets.domain.evaluation.metrics import METRICS, UnmeasurableError
-from mlops_assets.domain.quality.loss_model import estimate_loss, learn_loss
+from mlops_assets.domain.quality.loss_model import estimate_loss, fit_loss_model
 
 
 def rows(count: int, seed: int, low: float = 0.0):
@@ -19,7 +19,7 @@ def rows(count: int, seed: int, low: float = 0.0):
 @pytest.mark.parametrize("metric", ["mae", "rmse", "rmsle"])
 @pytest.mark.parametrize("low", [0.0, 0.7])
 def test_the_loss_is_estimated_where_the_inputs_change(metric, low):
-    model = learn_loss(metric, *rows(8_000, 0))
+    model = fit_loss_model(metric, *rows(8_000, 0))
     labels, predictions, features = rows(4_000, 1, low)
     found = estimate_loss(model, predictions, features, level=0.95)
     real = METRICS[metric](labels, predictions)
@@ -30,7 +30,7 @@ def test_the_loss_is_estimated_where_the_inputs_change(metric, low):
 def test_the_interval_covers_the_realised_loss(low):
     hits = 0
     for seed in range(60):
-        model = learn_loss("mae", *rows(4_000, 1_000 + seed))
+        model = fit_loss_model("mae", *rows(4_000, 1_000 + seed))
         labels, predictions, features = rows(2_000, seed, low)
         found = estimate_loss(model, predictions, features, level=0.95)
         hits += found.low < METRICS["mae"](labels, predictions) < found.high
@@ -38,7 +38,7 @@ def test_the_interval_covers_the_realised_loss(low):
 
 
 def test_rows_unlike_any_before_get_a_known_loss():
-    model = learn_loss("mae", *rows(8_000, 0))
+    model = fit_loss_model("mae", *rows(8_000, 0))
     _, predictions, features = rows(500, 1)
     found = estimate_loss(model, predictions * 1e6, features * 1e6, level=0.95)
     assert 0 < found.estimate < 6
@@ -47,10 +47,10 @@ def test_rows_unlike_any_before_get_a_known_loss():
 def test_what_cannot_be_estimated_says_so():
     labels, predictions, features = rows(300, 0)
     with pytest.raises(UnmeasurableError, match="mae, rmse, rmsle can"):
-        learn_loss("r2", labels, predictions, features)
+        fit_loss_model("r2", labels, predictions, features)
     with pytest.raises(UnmeasurableError, match="at least 200"):
-        learn_loss("mae", labels[:9], predictions[:9], features[:9])
+        fit_loss_model("mae", labels[:9], predictions[:9], features[:9])
     with pytest.raises(UnmeasurableError, match="above -1"):
-        learn_loss("rmsle", labels - 100, predictions, features)
+        fit_loss_model("rmsle", labels - 100, predictions, features)
     with pytest.raises(UnmeasurableError, match="finite"):
-        estimate_loss(learn_loss("mae", labels, predictions, features), np.empty(0), features[:0], level=0.95)
+        estimate_loss(fit_loss_model("mae", labels, predictions, features), np.empty(0), features[:0], level=0.95)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mlops_assets.domain.evaluation.metrics import METRICS
-from mlops_assets.domain.quality.realised import Quality, judge_quality, measure
+from mlops_assets.domain.quality.realised import WindowQuality, judge_quality, measure_metrics
 from mlops_assets.domain.verdict import Outcome
 from tests.kit.watching import QUALITY, interval
 
@@ -15,16 +15,16 @@ def test_metrics_have_an_interval_or_a_reason():
     draw = np.random.default_rng(0)
     scores = draw.random(600)
     labels = (draw.random(600) < scores).astype(int)
-    auc, brier = measure([METRICS["auc"], METRICS["brier"]], labels, scores, level=0.95)
+    auc, brier = measure_metrics([METRICS["auc"], METRICS["brier"]], labels, scores, level=0.95)
     assert auc.interval is not None
     assert auc.interval.low < auc.interval.estimate < auc.interval.high
     assert brier.interval is not None
-    alone = measure([METRICS["auc"]], np.ones(9, int), scores[:9], level=0.95)[0]
+    alone = measure_metrics([METRICS["auc"]], np.ones(9, int), scores[:9], level=0.95)[0]
     assert alone.interval is None
     assert "two classes are needed" in alone.problem
 
 
-STEADY = Quality("realised", "auc", interval(0.70, 0.01), interval(0.70, 0.01), 2_000, 1.0)
+STEADY = WindowQuality("realised", "auc", interval(0.70, 0.01), interval(0.70, 0.01), 2_000, 1.0)
 
 
 @pytest.mark.parametrize(

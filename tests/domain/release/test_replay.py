@@ -10,7 +10,7 @@ from mlops_assets.declaration.data import Kind
 from mlops_assets.domain.release.replay import WORST, judge_replay, markdown
 from mlops_assets.domain.release.replay_rows import as_asked, replayable
 from mlops_assets.domain.verdict import Outcome
-from mlops_assets.resources.plots.replay import agreement
+from mlops_assets.resources.plots.replay import draw_agreement
 from tests.kit.specs import ROLLOUT
 from tests.serving.graphs import number
 
@@ -106,7 +106,7 @@ def test_no_rows_at_all():
     report = judged(np.empty(0), champion=np.empty(0))
     assert not report.stops
     assert report.worst == ()
-    assert agreement(report).startswith(b"\x89PNG")
+    assert draw_agreement(report).startswith(b"\x89PNG")
 
 
 def test_the_worst_disagreements_are_shown_with_their_features():
@@ -118,7 +118,7 @@ def test_the_worst_disagreements_are_shown_with_their_features():
     assert len(report.worst) == WORST
     assert report.worst[0].row == {"distance": 7, "carrier": "AA|x"}
     assert "| 7 | AA/x |" in markdown(report)
-    assert agreement(report).startswith(b"\x89PNG")
+    assert draw_agreement(report).startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize(

@@ -14,13 +14,13 @@ from mlops_assets.declaration.release import Strategy
 from mlops_assets.domain.release.release_state import ReleaseState
 from mlops_assets.domain.release.step_evidence import LOSS, REWARD, Seen, evidence, step_evidence
 from mlops_assets.domain.traffic.outcomes import outcomes_by_tail
-from mlops_assets.domain.traffic.row_loss import Judged
-from mlops_assets.domain.traffic.slices import flat
+from mlops_assets.domain.traffic.row_loss import LabelSpace
+from mlops_assets.domain.traffic.slices import flatten_batch
 from serving.log.feedback import SCHEMA
 from tests.fakes.logged import Behaviour, feedback, later, requests, state
 from tests.kit.specs import model_spec
 
-JUDGED = Judged(Kind.BINARY, ("no", "yes"), None)
+JUDGED = LabelSpace(Kind.BINARY, ("no", "yes"), None)
 SLICES = (SliceSpec("carrier", 0, 1), SliceSpec("distance", 2, 1))
 PROFILE = {
     "categories": {"carrier": {"counts": {"UA": 3, "AA": 2, "ZZ": 1}}},
@@ -34,7 +34,7 @@ def rng() -> np.random.Generator:
 
 def seen(state: ReleaseState, batches: list[pa.RecordBatch], told: Sequence[pa.RecordBatch] = (), **other) -> Seen:
     spec = model_spec(slices=SLICES)
-    rows = pa.Table.from_batches([flat(batch, spec.slices, ()) for batch in batches])
+    rows = pa.Table.from_batches([flatten_batch(batch, spec.slices, ()) for batch in batches])
     outcomes = outcomes_by_tail(pa.Table.from_batches(told, SCHEMA), state.tails.values())
     given = {"now": later(30), "last_read": later(20), "profile": PROFILE} | other
     return evidence(spec, state, rows, outcomes, judged={arm.name: JUDGED for arm in state.arms}, **given)
@@ -141,7 +141,7 @@ def test_a_slice_under_its_minimum_is_empty_but_stays():
     release = state()
     batch, _ = requests(release, np.array([0, 0, 1]), rng=rng())
     spec = model_spec(slices=(SliceSpec("carrier", 0, 5),))
-    rows = pa.Table.from_batches([flat(batch, spec.slices, ())])
+    rows = pa.Table.from_batches([flatten_batch(batch, spec.slices, ())])
     found = evidence(
         spec, release, rows, outcomes_by_tail(SCHEMA.empty_table(), ()), judged={"champion": JUDGED, "canary": JUDGED},
         profile=PROFILE, now=later(1), last_read=None,
@@ -153,7 +153,7 @@ def test_a_slice_that_the_log_does_not_hold_is_told():
     release = state()
     batch, _ = requests(release, np.array([0]), rng=rng())
     spec = model_spec(slices=(SliceSpec("weekday", 0, 1),))
-    rows = pa.Table.from_batches([flat(batch, spec.slices, ())])
+    rows = pa.Table.from_batches([flatten_batch(batch, spec.slices, ())])
     found = evidence(
         spec, release, rows, outcomes_by_tail(SCHEMA.empty_table(), ()), judged={"champion": JUDGED, "canary": JUDGED},
         profile=PROFILE, now=later(1), last_read=None,

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pyarrow as pa
 import pytest
 
-from mlops_assets.domain.traffic.answer_tally import Tally, judge_repeats, judge_versions, judge_whole
+from mlops_assets.domain.traffic.answer_tally import AnswerTally, judge_completeness, judge_repeats, judge_versions
 from mlops_assets.domain.verdict import Outcome
 
 BUNDLE, OTHER = "a" * 64, "b" * 64
@@ -26,7 +26,7 @@ def piece(version: str, hours: list[int], answers: list[list[float] | None], **c
 
 
 def test_rows_hours_and_scores_are_added_up_by_version():
-    tally = Tally()
+    tally = AnswerTally()
     tally.add(piece("1.0.0", [0, 0, 23], [[0.1], [0.2], [0.3]], degraded=[True, False, False]))
     tally.add(piece("2.0.0", [5], [[0.2, 0.7, 0.1]]))
     tally.add(piece("default", [6], [None]))
@@ -63,4 +63,4 @@ def test_repeats_fail(rows, different, outcome):
     ("missing", "problems", "outcome"), [(0, [], Outcome.PASS), (1, [], Outcome.FAIL), (0, ["x: cut"], Outcome.FAIL)]
 )
 def test_a_log_that_is_not_whole_fails(missing, problems, outcome):
-    assert judge_whole(missing, 10, problems).outcome is outcome
+    assert judge_completeness(missing, 10, problems).outcome is outcome

@@ -4,7 +4,15 @@ from datetime import UTC, datetime
 
 import pyarrow as pa
 
-from mlops_assets.domain.traffic.compaction import common_schema, days_in, distinct, fitted, gathered, kept_rows, of_day
+from mlops_assets.domain.traffic.compaction import (
+    common_schema,
+    count_by_day,
+    count_distinct,
+    fit_schema,
+    gather_batches,
+    rows_of_day,
+    select_rows,
+)
 
 START = datetime(2024, 3, 1, tzinfo=UTC)
 
@@ -15,36 +23,36 @@ def keys(*rows: tuple[str, int, str]) -> pa.Table:
 
 
 def test_the_first_of_each_identity_is_kept():
-    kept = kept_rows(keys(("a", 0, "1"), ("a", 1, "1"), ("a", 0, "2"), ("a", 0, "1")), [])
+    kept = select_rows(keys(("a", 0, "1"), ("a", 1, "1"), ("a", 0, "2"), ("a", 0, "1")), [])
     assert kept.mask.tolist() == [True, True, True, False]
     assert (kept.rows, kept.repeated, kept.elsewhere) == (3, 1, 0)
 
 
 def test_what_another_day_holds_is_left_to_it():
     other = keys(("b", 0, "1"), ("a", 0, "2"))
-    kept = kept_rows(keys(("a", 0, "1"), ("b", 0, "1"), ("b", 0, "1")), [other])
+    kept = select_rows(keys(("a", 0, "1"), ("b", 0, "1"), ("b", 0, "1")), [other])
     assert kept.mask.tolist() == [True, False, False]
     assert (kept.repeated, kept.elsewhere) == (1, 1)
 
 
 def test_no_rows_are_no_trouble():
-    assert kept_rows(keys().cast(keys(("a", 0, "1")).schema), []).rows == 0
+    assert select_rows(keys().cast(keys(("a", 0, "1")).schema), []).rows == 0
 
 
 def test_identities_are_counted_once():
-    assert distinct(keys(("a", 0, "1"), ("a", 0, "1"), ("a", 1, "1"))) == 2
+    assert count_distinct(keys(("a", 0, "1"), ("a", 0, "1"), ("a", 1, "1"))) == 2
 
 
 def test_a_day_ends_before_the_next_begins():
     times = [datetime(2024, 2, 29, 23, 59, 59, tzinfo=UTC), START, datetime(2024, 3, 2, tzinfo=UTC)]
     table = pa.table({"time": pa.array(times, pa.timestamp("us", "UTC"))})
-    assert of_day(table, START)["time"].to_pylist() == [START]
-    assert days_in(table["time"]) == {"2024-02-29": 1, "2024-03-01": 1, "2024-03-02": 1}
+    assert rows_of_day(table, START)["time"].to_pylist() == [START]
+    assert count_by_day(table["time"]) == {"2024-02-29": 1, "2024-03-01": 1, "2024-03-02": 1}
 
 
 def test_small_batches_are_gathered_and_none_is_lost():
     batches = [pa.record_batch({"n": pa.array([number])}) for number in range(40_000)]
-    pieces = list(gathered(batches))
+    pieces = list(gather_batches(batches))
     assert len(pieces) == 3
     assert [value for piece in pieces for value in piece["n"].to_pylist()] == list(range(40_000))
 
@@ -54,11 +62,11 @@ def test_rows_of_versions_with_other_features_fit_one_schema():
     two = pa.table({"features": [{"a": "x", "b": 2.0}], "role": ["shadow"], "entities": pa.nulls(1, pa.struct([]))})
     schema = common_schema([one.schema, two.schema])
     assert "entities" not in schema.names  # without a field Parquet cannot hold it
-    assert fitted(one, schema).to_pylist() == [{"features": {"a": "1", "b": None}, "role": None}]
-    assert fitted(two, schema).to_pylist() == [{"features": {"a": "x", "b": 2.0}, "role": "shadow"}]
+    assert fit_schema(one, schema).to_pylist() == [{"features": {"a": "1", "b": None}, "role": None}]
+    assert fit_schema(two, schema).to_pylist() == [{"features": {"a": "x", "b": 2.0}, "role": "shadow"}]
 
 
 def test_rows_without_features_stay_so():
     rows = pa.table({"features": pa.nulls(2, pa.struct([("a", pa.float64())]))})
     schema = pa.schema([("features", pa.struct([("a", pa.float64()), ("b", pa.string())]))])
-    assert fitted(rows, schema)["features"].to_pylist() == [None, None]
+    assert fit_schema(rows, schema)["features"].to_pylist() == [None, None]

@@ -5,7 +5,7 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
-from mlops_assets.domain.traffic.label_delay import learn, learn_from_labelled, maturity
+from mlops_assets.domain.traffic.label_delay import fit_delay_curve, fit_from_labelled, measure_maturity
 
 NOW = np.datetime64("2024-03-01T00:00:00", "us")
 DAY = 86_400.0
@@ -22,7 +22,7 @@ def answers(days: float, count: int = 20_000, never: float = 0.0):
 
 def test_labels_that_are_on_their_way_do_not_count_as_missing():
     answered, labelled = answers(days=12, never=0.1)
-    curve = learn(answered, labelled, NOW)
+    curve = fit_delay_curve(answered, labelled, NOW)
     assert curve.ever == pytest.approx(0.9, abs=0.02)
     ages = np.array([1, 2, 4]) * DAY
     assert curve.share(ages) == pytest.approx(1 - np.exp(-ages / (2 * DAY)), abs=0.02)
@@ -33,31 +33,33 @@ def test_labels_that_are_on_their_way_do_not_count_as_missing():
 def test_labelled_answers_alone_give_the_same_curve():
     answered, labelled = answers(days=12)
     known = ~np.isnat(labelled)
-    curve = learn_from_labelled(answered[known], labelled[known], NOW)
+    curve = fit_from_labelled(answered[known], labelled[known], NOW)
     ages = np.array([1, 2, 4]) * DAY
     assert curve.share(ages) == pytest.approx(1 - np.exp(-ages / (2 * DAY)), abs=0.02)
 
 
 def test_maturity_of_a_window_and_the_age_of_a_ripe_one():
     answered, labelled = answers(days=20)
-    curve = learn(answered, labelled, NOW)
+    curve = fit_delay_curve(answered, labelled, NOW)
     young, old = (np.full(10, NOW - np.timedelta64(days, "D")) for days in (1, 12))
-    assert maturity(curve, young, NOW) == pytest.approx(0.39, abs=0.03)
-    assert maturity(curve, old, NOW) > 0.98
+    assert measure_maturity(curve, young, NOW) == pytest.approx(0.39, abs=0.03)
+    assert measure_maturity(curve, old, NOW) > 0.98
     assert curve.after(0.9) == pytest.approx(timedelta(days=4.6), abs=timedelta(days=0.4))
-    assert np.isnan(maturity(curve, answered[:0], NOW))
+    assert np.isnan(measure_maturity(curve, answered[:0], NOW))
 
 
 def test_where_no_label_ever_came_nothing_is_ripe():
     answered, _ = answers(days=5, count=50)
-    curve = learn(answered, np.full(50, np.datetime64("NaT"), dtype="datetime64[us]"), NOW)
+    curve = fit_delay_curve(answered, np.full(50, np.datetime64("NaT"), dtype="datetime64[us]"), NOW)
     assert (curve.ever, curve.labelled, curve.after(0.5)) == (0.0, 0, None)
-    assert maturity(curve, answered, NOW) == 0.0
+    assert measure_maturity(curve, answered, NOW) == 0.0
 
 
 def test_an_older_label_counts_at_once_and_a_future_one_never():
     answered = np.array([NOW - np.timedelta64(5, "D")] * 2)
-    curve = learn(answered, np.array([answered[0] - np.timedelta64(1, "h"), NOW + np.timedelta64(1, "D")]), NOW)
+    curve = fit_delay_curve(
+        answered, np.array([answered[0] - np.timedelta64(1, "h"), NOW + np.timedelta64(1, "D")]), NOW
+    )
     assert curve.seconds.tolist() == [0.0]
     assert curve.arrived.tolist() == [0.5]
     assert curve.labelled == 1
@@ -65,4 +67,4 @@ def test_an_older_label_counts_at_once_and_a_future_one_never():
 
 def test_a_curve_has_bounded_size():
     answered, labelled = answers(days=12)
-    assert len(learn(answered, labelled, NOW).seconds) <= 1_000
+    assert len(fit_delay_curve(answered, labelled, NOW).seconds) <= 1_000

@@ -8,13 +8,19 @@ import pyarrow as pa
 import pytest
 
 from mlops_assets.declaration.data import Kind
-from mlops_assets.domain.traffic.labelled_rows import OUTCOMES, labelled, scores, thinned, unknown
-from mlops_assets.domain.traffic.row_loss import Judged
+from mlops_assets.domain.traffic.labelled_rows import (
+    OUTCOMES,
+    find_unknown_outcomes,
+    label_answers,
+    read_scores,
+    thin_rows,
+)
+from mlops_assets.domain.traffic.row_loss import LabelSpace
 
 START = datetime(2013, 7, 1, tzinfo=UTC)
 NOW = START + timedelta(days=2)
-BINARY = Judged(Kind.BINARY, ("no", "yes"), None)
-NUMBER = Judged(Kind.REGRESSION, (), 1.0)
+BINARY = LabelSpace(Kind.BINARY, ("no", "yes"), None)
+NUMBER = LabelSpace(Kind.REGRESSION, (), 1.0)
 
 
 def answers(*ids: str, **columns: list[Any]) -> pa.Table:
@@ -40,14 +46,14 @@ def outcomes(*told: tuple[str, str, float]) -> pa.Table:
     return pa.Table.from_pylist(rows, OUTCOMES)
 
 
-def labels(rows: pa.Table, told: pa.Table, **judged: Judged) -> list[float | None]:
-    found = labelled(rows, told, judged or {"b": BINARY}, now=NOW)
+def labels(rows: pa.Table, told: pa.Table, **judged: LabelSpace) -> list[float | None]:
+    found = label_answers(rows, told, judged or {"b": BINARY}, now=NOW)
     return [None if np.isnan(each) else each for each in found.rows["label"].to_pylist()]
 
 
 def test_agreeing_feedback_and_source_do_not_contradict():
     told = outcomes(("a", '"yes"', 1), ("a", "yes", 2), ("b", "true", 1), ("b", "no", 2))
-    found = labelled(answers("a", "b"), told, {"b": BINARY}, now=NOW)
+    found = label_answers(answers("a", "b"), told, {"b": BINARY}, now=NOW)
     assert found.rows["label"].to_pylist() == [1.0, 1.0]
     assert (found.odd["repeated"], found.odd["contradicting"]) == (2, 1)
 
@@ -67,7 +73,7 @@ def test_an_outcome_means_what_the_version_learnt(judged, said, expected):
 
 
 def test_an_unreadable_outcome_counts_and_a_future_one_waits():
-    found = labelled(answers("a", "b"), outcomes(("a", "perhaps", 1), ("b", "yes", 72)), {"b": BINARY}, now=NOW)
+    found = label_answers(answers("a", "b"), outcomes(("a", "perhaps", 1), ("b", "yes", 72)), {"b": BINARY}, now=NOW)
     assert np.isnan(found.rows["label"].to_numpy()).all()
     assert (found.odd["not understood"], found.odd["from after now"]) == (1, 1)
 
@@ -93,17 +99,17 @@ def test_outcomes_without_an_answer_are_strangers():
         [{"request_id": i, "row": r, "time": START, "outcome": "1"} for i, r in (("a", 1), ("a", 2), ("c", 0))],
         OUTCOMES,
     )
-    left = unknown(told, rows).select(["request_id", "row"]).to_pylist()
+    left = find_unknown_outcomes(told, rows).select(["request_id", "row"]).to_pylist()
     assert sorted(map(tuple, (each.values() for each in left))) == [("a", 2), ("c", 0)]
 
 
 def test_scores_are_one_number_a_row_or_one_for_each_class():
-    assert scores(answers("a", "b", answer=[[0.1], [0.2]])).tolist() == [0.1, 0.2]
-    assert scores(answers("a", answer=[[0.1, 0.2, 0.7]])).shape == (1, 3)
-    assert scores(answers()).shape == (0,)
+    assert read_scores(answers("a", "b", answer=[[0.1], [0.2]])).tolist() == [0.1, 0.2]
+    assert read_scores(answers("a", answer=[[0.1, 0.2, 0.7]])).shape == (1, 3)
+    assert read_scores(answers()).shape == (0,)
 
 
 def test_thinned_rows_are_evenly_spaced():
     rows = answers(*map(str, range(10)))
-    assert thinned(rows, 4)["request_id"].to_pylist() == ["0", "3", "6", "9"]
-    assert thinned(rows, 10) is rows
+    assert thin_rows(rows, 4)["request_id"].to_pylist() == ["0", "3", "6", "9"]
+    assert thin_rows(rows, 10) is rows

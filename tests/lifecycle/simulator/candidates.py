@@ -13,7 +13,7 @@ from mlops_assets.domain.evaluation.gates import judge
 from mlops_assets.domain.evaluation.intervals import central, score
 from mlops_assets.domain.evaluation.metrics import METRICS
 from mlops_assets.domain.evaluation.report import gather
-from mlops_assets.domain.quality.estimator import Held, learn
+from mlops_assets.domain.quality.estimator import HeldOutRows, fit_estimator
 from mlops_assets.domain.registry.versions import VersionInfo
 from mlops_assets.domain.verdict import Outcome, worst
 from tests.domain.evaluated import SERVED
@@ -51,7 +51,7 @@ class School:
         number, scores = str(len(self.made) + 1), (promise or learnt).score(last)
         level = central(self.spec.gates.confidence)
         baseline = score(METRICS["auc"], last.label, scores, level=level)
-        estimator = learn(Kind.BINARY, "auc", Held(last.label, scores, np.empty((len(last), 0))))
+        estimator = fit_estimator(Kind.BINARY, "auc", HeldOutRows(last.label, scores, np.empty((len(last), 0))))
         made = self.made[number] = Made(number, learnt, now, baseline, estimator, errors)
         known = {"model": self.spec.model, "number": number, "semantic": made.semantic, "bundle": made.bundle}
         info = sample(VersionInfo, **known, tags={}, facts=facts())

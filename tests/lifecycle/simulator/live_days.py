@@ -14,11 +14,11 @@ from mlops_assets.domain.drift.distances import Aspect
 from mlops_assets.domain.drift.records import DriftDay
 from mlops_assets.domain.drift.reference import PREDICTION
 from mlops_assets.domain.drift.sketch import Sketch
-from mlops_assets.domain.drift.window import WindowDrift, inconclusive, judge_window
-from mlops_assets.domain.quality.inputs import Day
+from mlops_assets.domain.drift.window import WindowDrift, inconclusive_window, judge_window
+from mlops_assets.domain.quality.inputs import DayInputs
 from mlops_assets.domain.quality.judge import judge_day
 from mlops_assets.domain.quality.records import PerformanceDay
-from mlops_assets.domain.traffic.ripe_rows import delay_curve
+from mlops_assets.domain.traffic.ripe_rows import measure_label_delay
 from mlops_assets.domain.verdict import Verdict
 from tests.lifecycle.simulator.parts import Made, labelled, leading
 from tests.lifecycle.simulator.world import Rows
@@ -61,15 +61,15 @@ class Watch:
         lead = leading(tables[day])
         version = self.made[lead].version if lead else None
         before = [each for each in self.quality_days if each.day < day]
-        curve = delay_curve(pa.concat_tables(list(tables.values())), now)
+        curve = measure_label_delay(pa.concat_tables(list(tables.values())), now)
         blank = np.empty(0), np.empty((0, 0))
         recent = {name: table for name, table in tables.items() if len(table)}
-        return judge_day(self.spec, Day(day, tables[day], recent, curve, blank, before, {}, now), version).record
+        return judge_day(self.spec, DayInputs(day, tables[day], recent, curve, blank, before, {}, now), version).record
 
     def _drift_day(self, day: str, rows: Rows, now: datetime) -> DriftDay:
         lead, policy = leading(self.answers[day]), self.spec.monitoring.drift
         made = self.made[lead] if lead else None
-        window = inconclusive(day, 0, "no traffic: nobody asked")
+        window = inconclusive_window(day, 0, "no traffic: nobody asked")
         if made is not None:
             window = judge_window(day, _compared(made, rows), policy)
         self.windows.append((made.bundle if made else "", window))

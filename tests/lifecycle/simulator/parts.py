@@ -10,8 +10,8 @@ import pyarrow as pa
 
 from mlops_assets.domain.drift.reference import Profile, read_profile
 from mlops_assets.domain.evaluation.evidence import Interval
-from mlops_assets.domain.quality.estimator import Estimator
-from mlops_assets.domain.quality.inputs import Version
+from mlops_assets.domain.quality.estimator import QualityEstimator
+from mlops_assets.domain.quality.inputs import ServedVersion
 from mlops_assets.domain.release.rollout_signals import Watched
 from mlops_assets.domain.release.sequential import Sample
 from tests.lifecycle.simulator.world import Learnt, Rows
@@ -40,7 +40,7 @@ class Made:
     learnt: Learnt
     trained_at: datetime
     baseline: Interval
-    estimator: Estimator | None
+    estimator: QualityEstimator | None
     errors: float
     told: dict[str, Any] = field(default_factory=dict)
 
@@ -59,8 +59,8 @@ class Made:
         return self.told["profile"]
 
     @property
-    def version(self) -> Version:
-        return Version(self.semantic, self.bundle, None, None, {}, (), self.baseline, self.estimator, ())
+    def version(self) -> ServedVersion:
+        return ServedVersion(self.semantic, self.bundle, None, None, {}, (), self.baseline, self.estimator, ())
 
 
 @dataclass

@@ -9,7 +9,7 @@ from PIL import Image
 
 from mlops_assets.domain.drift.reference import CategoryReference, NumberReference
 from mlops_assets.domain.drift.sketch import CategorySketch, NumberSketch, Sketch
-from mlops_assets.resources.plots.drift import _below, category_then_and_now, number_then_and_now, over_days
+from mlops_assets.resources.plots.drift import _below, draw_category_change, draw_drift_by_day, draw_number_change
 from tests.kit.watching import reference_of
 
 DRAW = np.random.default_rng(0)
@@ -47,7 +47,7 @@ def test_shares_up_to_a_place_are_those_of_the_rows():
     ],
 )
 def test_any_number_can_be_drawn(training, live):
-    assert size(number_then_and_now("x_$1", *number(training, live)))[0] == 900
+    assert size(draw_number_change("x_$1", *number(training, live)))[0] == 900
 
 
 def test_many_categories_are_drawn_as_the_few_that_changed_most():
@@ -57,7 +57,7 @@ def test_many_categories_are_drawn_as_the_few_that_changed_most():
     known = reference["c"]
     assert isinstance(known, CategoryReference)
     assert isinstance(found, CategorySketch)
-    width, height = size(category_then_and_now("c", known, found))
+    width, height = size(draw_category_change("c", known, found))
     assert width == 900
     assert height < 700
 
@@ -65,4 +65,4 @@ def test_many_categories_are_drawn_as_the_few_that_changed_most():
 @pytest.mark.parametrize("days", [1, 31])
 def test_days_without_numbers_are_drawn_beside_the_others(days):
     found = {f"2024-01-{day:02d}": {"x": 0.4, "y": 2.0} if day % 2 else {} for day in range(1, days + 1)}
-    assert size(over_days(found, {"2024-01-01": ["y", "not there"]}))[0] == 900
+    assert size(draw_drift_by_day(found, {"2024-01-01": ["y", "not there"]}))[0] == 900

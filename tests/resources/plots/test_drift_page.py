@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from mlops_assets.resources.plots.drift_page import ROWS, drift_page
+from mlops_assets.resources.plots.drift_page import ROWS, build_drift_page
 from mlops_assets.resources.registry.model_registry import Registry
 from tests.kit.watching import DRIFT
 from tests.project.test_make_run import free_port
@@ -39,7 +39,7 @@ def rows(count: int, shift: float = 0.0) -> pa.Table:
 
 
 def page(reference: pa.Table, live: pa.Table, heading: str = "shop") -> str:
-    made = drift_page(
+    made = build_drift_page(
         reference, live, numbers=NUMBERS, categories=CATEGORIES, policy=DRIFT, heading=heading, lines=["Decided: pass."]
     )
     assert made is not None
@@ -62,8 +62,8 @@ def test_one_drifted_column_is_drift_and_the_others_are_not():
 def test_nothing_to_show_is_no_page():
     empty = pa.table({"price": pa.nulls(600, pa.float64())})
     given = {"numbers": ["price"], "categories": [], "policy": DRIFT, "heading": "", "lines": []}
-    assert drift_page(empty, empty, **given) is None
-    assert drift_page(empty, empty.slice(0, 0), **given) is None
+    assert build_drift_page(empty, empty, **given) is None
+    assert build_drift_page(empty, empty.slice(0, 0), **given) is None
 
 
 def test_the_page_does_not_grow_with_the_rows():

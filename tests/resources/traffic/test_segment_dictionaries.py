@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from mlops_assets.resources.traffic.segment_files import Wanted, batches_of, wanted_of
+from mlops_assets.resources.traffic.segment_files import RowFilter, batches_of, read_matching
 from serving.contract.segments import Writer
 
 NOON = datetime(2013, 1, 2, 12, tzinfo=UTC)
@@ -47,7 +47,7 @@ def test_every_column_is_plain(path):
 
 def test_rows_are_chosen_by_time_and_generation_every_time(path):
     for _ in range(2):
-        late = wanted_of(path, Wanted(NOON + timedelta(days=1, hours=1), None, None), [])
+        late = read_matching(path, RowFilter(NOON + timedelta(days=1, hours=1), None, None), [])
         assert [row["request_id"] for each in late for row in each.to_pylist()] == ["1b", "2a", "2a", "2b"]
-        second = wanted_of(path, Wanted(None, None, 2), [])
+        second = read_matching(path, RowFilter(None, None, 2), [])
         assert [row["request_id"] for each in second for row in each.to_pylist()] == ["2a", "2a", "2b"]

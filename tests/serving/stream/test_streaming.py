@@ -14,7 +14,7 @@ import pytest
 import redis
 
 from mlops_assets.resources.lake.tables import Table
-from mlops_assets.resources.traffic.log_segments import Segments
+from mlops_assets.resources.traffic.log_segments import LogSegments
 from mlops_assets.stages.traffic.predictions.collect import compact
 from tests.serving.endpoint import free_port
 from tests.serving.stream.streams import MODEL, Running, Streams, let_go, make_home, rows_logged, until
@@ -37,7 +37,7 @@ def home(tmp_path) -> Path:
 
 def compacted(home: Path) -> list[str]:
     """The request ids that a day of the log makes in the lake."""
-    segments = Segments(home / "predictions" / MODEL, home / "notes.json").look()
+    segments = LogSegments(home / "predictions" / MODEL, home / "notes.json").look()
     table, now = Table(str(home / "lake")), datetime.now(UTC)
     found = [compact("answers", day, segments, table, [], now=now).snapshot for day in _days(now)]
     return table.read_snapshots(found, ["request_id"])["request_id"].to_pylist()

@@ -14,8 +14,8 @@ from mlops_assets.domain.names import Stage
 from mlops_assets.domain.quality.records import PerformanceDay
 from mlops_assets.domain.verdict import Outcome
 from mlops_assets.stages.common import asset_key
-from mlops_assets.stages.quality.judge import DETAILS, Days, Judgement
-from mlops_assets.stages.quality.reference import References
+from mlops_assets.stages.quality.judge import DETAILS, JudgedQuality, QualityJudge
+from mlops_assets.stages.quality.reference import VersionReferences
 from mlops_assets.stages.traffic.labelled_days import LabelledDays
 from tests.kit.answered import add, answered, feedback, name_of, put, truth
 from tests.kit.daily import BEFORE, MODEL, START, definitions_of, passed
@@ -34,12 +34,12 @@ def moment(number: float) -> datetime:
     return START + timedelta(days=number)
 
 
-def judge(made: Bench, *numbers: int, now: datetime, **changes: Any) -> list[Judgement]:
+def judge(made: Bench, *numbers: int, now: datetime, **changes: Any) -> list[JudgedQuality]:
     """The stage's body, at a time of one's own."""
     at = made.resources
     spec = replace(made.spec, **changes)
-    references = References(spec, at["lake"], at["bundles"], at["workspace"])
-    days = Days(spec, LabelledDays(spec, at["lake"], now), references, at["monitoring"], now)
+    references = VersionReferences(spec, at["lake"], at["bundles"], at["workspace"])
+    days = QualityJudge(spec, LabelledDays(spec, at["lake"], now), references, at["monitoring"], now)
     return days.judge([name_of(number) for number in numbers])
 
 
@@ -219,7 +219,7 @@ def test_one_row_and_answers_without_any_label_are_inconclusive(made):
     assert none.record.estimated is not None
 
 
-def sound(found: list[Judgement]):
+def sound(found: list[JudgedQuality]):
     from mlops_assets.domain.quality.label_soundness import judge_labels
 
     return judge_labels([each.record for each in found])

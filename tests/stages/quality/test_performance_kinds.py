@@ -20,8 +20,8 @@ from mlops_assets.resources.lake.daily_records import Monitoring
 from mlops_assets.resources.lake.tables import Lake
 from mlops_assets.resources.lake.workspace import Workspace
 from mlops_assets.resources.registry.bundles import Bundles
-from mlops_assets.stages.quality.judge import Days, Judgement
-from mlops_assets.stages.quality.reference import References
+from mlops_assets.stages.quality.judge import JudgedQuality, QualityJudge
+from mlops_assets.stages.quality.reference import VersionReferences
 from mlops_assets.stages.traffic.labelled_days import LabelledDays
 from tests.kit.logged import answers
 from tests.kit.specs import model_spec
@@ -65,11 +65,11 @@ class World:
         times = [each + timedelta(minutes=30) for each in batch["time"].to_pylist()]
         self._write("outcomes", day, pa.table([ids, [0] * ROWS, times, said], schema=OUTCOMES))
 
-    def judge(self, *days: int) -> list[Judgement]:
+    def judge(self, *days: int) -> list[JudgedQuality]:
         now = START + timedelta(days=max(days) + 2)
         labelled = LabelledDays(self.spec, self.lake, now)
-        references = References(self.spec, self.lake, self.bundles, self.workspace)
-        judging = Days(self.spec, labelled, references, Monitoring(root=self.lake.root), now)
+        references = VersionReferences(self.spec, self.lake, self.bundles, self.workspace)
+        judging = QualityJudge(self.spec, labelled, references, Monitoring(root=self.lake.root), now)
         return judging.judge([f"{START + timedelta(days=day):%F}" for day in days])
 
     @property

@@ -194,11 +194,11 @@ def test_a_run_killed_in_the_middle_leaves_the_day_to_the_next(tmp_path):
         from datetime import UTC, datetime
         from pathlib import Path
         from mlops_assets.resources.lake.tables import Table
-        from mlops_assets.resources.traffic.log_segments import Segments
+        from mlops_assets.resources.traffic.log_segments import LogSegments
         from mlops_assets.stages.traffic.predictions.collect import compact
         root = Path({str(tmp_path)!r})
         print("begun", flush=True)
-        segments = Segments(root / "log" / "{MODEL}", root / "notes.json").look()
+        segments = LogSegments(root / "log" / "{MODEL}", root / "notes.json").look()
         compact("answers", "{NAME}", segments, Table(str(root / "lake")), [], now=datetime(2024, 1, 1, tzinfo=UTC))
         print("done", flush=True)
     """

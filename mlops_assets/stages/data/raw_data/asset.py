@@ -135,10 +135,10 @@ def _line(taken: Taken) -> str:
 
 
 def _picture(arrivals: "Sequence[Arrival]", asked: Sequence[Window]) -> dg.MetadataValue:
-    from mlops_assets.resources.plots.data import inline, rows_by_partition
+    from mlops_assets.resources.plots.data import draw_rows_by_partition, inline
 
     names = [each.partition for each in asked]
     rows = {
         arrival.feed: [arrival.after[name].rows for name in names] for arrival in arrivals if names[0] in arrival.after
     }
-    return dg.MetadataValue.md(inline(rows_by_partition(rows, names), "rows by partition") if rows else "")
+    return dg.MetadataValue.md(inline(draw_rows_by_partition(rows, names), "rows by partition") if rows else "")

@@ -125,11 +125,15 @@ def _line(line: "Line") -> str:
 
 
 def _picture(outcomes: "Sequence[Outcome]", partitions: Sequence[str]) -> str:
-    from mlops_assets.resources.plots.data import inline, rows_by_partition
+    from mlops_assets.resources.plots.data import draw_rows_by_partition, inline
 
     shown = [each.vitals for each in outcomes if [window.partition for window in each.vitals.windows] == partitions]
     rows, wrong = ({each.feed: getattr(each, part) for each in shown} for part in ("rows", "quarantined"))
-    return inline(rows_by_partition(rows, partitions, wrong), "rows and quarantined rows by partition") if shown else ""
+    return (
+        inline(draw_rows_by_partition(rows, partitions, wrong), "rows and quarantined rows by partition")
+        if shown
+        else ""
+    )
 
 
 def _counts(outcomes: "Sequence[Outcome]", partition: str) -> dict[str, Any]:

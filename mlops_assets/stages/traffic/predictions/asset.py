@@ -31,9 +31,9 @@ from mlops_assets.stages.metadata import data_version, picture, table, told
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from mlops_assets.domain.traffic.answer_tally import Tally
+    from mlops_assets.domain.traffic.answer_tally import AnswerTally
     from mlops_assets.domain.verdict import Verdict
-    from mlops_assets.resources.traffic.log_segments import Removed, Segments
+    from mlops_assets.resources.traffic.log_segments import LogSegments, RemovedSegments
     from mlops_assets.stages.traffic.predictions.collect import Compacted
 
 _CHECKS = (KNOWN_VERSIONS, NO_REPEATED_ANSWERS, WHOLE_LOG)
@@ -85,9 +85,9 @@ class _Taken:
 
     spec: ModelSpec
     lake: Lake
-    logs: "dict[str, Segments]"  # kind → files
+    logs: "dict[str, LogSegments]"  # kind → files
     days: "dict[str, dict[str, Compacted]]"  # day → kind → what became of it
-    tally: "Tally"
+    tally: "AnswerTally"
 
     @classmethod
     def take(
@@ -95,16 +95,18 @@ class _Taken:
     ) -> "_Taken":
         from pathlib import Path
 
-        from mlops_assets.domain.traffic.answer_tally import COLUMNS, Tally
+        from mlops_assets.domain.traffic.answer_tally import COLUMNS, AnswerTally
         from mlops_assets.domain.traffic.compaction import ANSWERS, OUTCOMES
         from mlops_assets.resources.lake.stream import read_pieces
-        from mlops_assets.resources.traffic.log_segments import Segments
+        from mlops_assets.resources.traffic.log_segments import LogSegments
         from mlops_assets.stages.traffic.predictions.collect import compact
 
         roots = {ANSWERS: traffic.predictions, OUTCOMES: traffic.feedback}
-        logs = {kind: Segments(Path(root) / spec.model, folder / f"{kind}.json").look() for kind, root in roots.items()}
+        logs = {
+            kind: LogSegments(Path(root) / spec.model, folder / f"{kind}.json").look() for kind, root in roots.items()
+        }
         days: dict[str, dict[str, Compacted]] = {}
-        tally = Tally()
+        tally = AnswerTally()
         for each in asked:
             beside = _beside(each)
             tables = {kind: lake.table(spec.model, Layer.PREDICTIONS, kind) for kind in logs}
@@ -130,29 +132,32 @@ class _Taken:
         return sum(each.added for each in self.answers)
 
     def verdicts(self) -> "list[Verdict]":
-        from mlops_assets.domain.traffic.answer_tally import judge_repeats, judge_whole
+        from mlops_assets.domain.traffic.answer_tally import judge_completeness, judge_repeats
 
         whole = [each for day in self.days.values() for each in day.values()]
         rows = sum(each.snapshot.rows for each in whole)
         missing = sum(each.missing for each in whole)
         problems = dict.fromkeys(problem for each in whole for problem in each.problems)
-        return [judge_repeats(rows, sum(each.read_back for each in whole)), judge_whole(missing, rows, list(problems))]
+        return [
+            judge_repeats(rows, sum(each.read_back for each in whole)),
+            judge_completeness(missing, rows, list(problems)),
+        ]
 
-    def clear(self, before: "datetime") -> "list[tuple[str, Removed]]":
+    def clear(self, before: "datetime") -> "list[tuple[str, RemovedSegments]]":
         """Let go of segments that are older than declared, and safe."""
         return [
             (kind, segments.remove(self.lake.table(self.spec.model, Layer.PREDICTIONS, kind), before))
             for kind, segments in self.logs.items()
         ]
 
-    def told(self, removed: "list[tuple[str, Removed]]") -> dict[str, Any]:
-        from mlops_assets.resources.plots.predictions import answers_by_hour, spread_of_scores
+    def told(self, removed: "list[tuple[str, RemovedSegments]]") -> dict[str, Any]:
+        from mlops_assets.resources.plots.predictions import draw_answers_by_hour, draw_score_spread
 
         pictures = {}
         if self.tally.hours:
-            pictures["answers by hour"] = picture(answers_by_hour(self.tally.hours), "answers by hour")
+            pictures["answers by hour"] = picture(draw_answers_by_hour(self.tally.hours), "answers by hour")
         if scores := self.tally.sample():
-            pictures["spread of answers"] = picture(spread_of_scores(scores), "spread of answers")
+            pictures["spread of answers"] = picture(draw_score_spread(scores), "spread of answers")
         return {
             "rows": self.rows,
             "rows new": self.added,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from mlops_assets.domain.records import Snapshot
 from mlops_assets.resources.lake.stream import read_pieces, restate, schema_of, write_pieces
 from mlops_assets.resources.lake.tables import Table
-from mlops_assets.resources.traffic.log_segments import IN_LOG, Segments
+from mlops_assets.resources.traffic.log_segments import IN_LOG, LogSegments
 from mlops_assets.resources.traffic.segment_files import batches_of
 
 if TYPE_CHECKING:
@@ -39,18 +39,18 @@ class Compacted:
 
 
 def compact(
-    kind: str, day: str, segments: Segments, table: Table, beside: Sequence[str], *, now: datetime
+    kind: str, day: str, segments: LogSegments, table: Table, beside: Sequence[str], *, now: datetime
 ) -> Compacted:
     """Make the day's partition of what it held and what the log holds. `beside`: days that may hold the same rows."""
     import pyarrow as pa
 
-    from mlops_assets.domain.traffic.compaction import IDENTITY, distinct, kept_rows
+    from mlops_assets.domain.traffic.compaction import IDENTITY, count_distinct, select_rows
 
     before = table.snapshot(day)
     reading = _Reading(kind, day, segments, table, before)
     keys = reading.keys()
     others = [_keys(table, other, kind) for name in beside if (other := table.snapshot(name)) is not None]
-    kept = kept_rows(keys, others)
+    kept = select_rows(keys, others)
     inputs = {**(before.inputs if before else {}), **reading.inputs()}
     held = before.rows if before else 0
     if before is not None and kept.rows == held:
@@ -64,8 +64,8 @@ def compact(
         added=snapshot.rows - held,
         repeated=kept.repeated,
         elsewhere=kept.elsewhere,
-        identities=distinct(pa.concat_tables([keys, written]).select(list(IDENTITY[kind]))),
-        read_back=distinct(written),
+        identities=count_distinct(pa.concat_tables([keys, written]).select(list(IDENTITY[kind]))),
+        read_back=count_distinct(written),
         problems=tuple(reading.problems),
     )
 
@@ -73,7 +73,7 @@ def compact(
 class _Reading:
     """The rows of one day, read twice: first who they are, then what they say."""
 
-    def __init__(self, kind: str, day: str, segments: Segments, table: Table, before: Snapshot | None) -> None:
+    def __init__(self, kind: str, day: str, segments: LogSegments, table: Table, before: Snapshot | None) -> None:
         self._kind, self._day, self._table, self._before = kind, day, table, before
         self._start = datetime.strptime(day, "%Y-%m-%d").replace(tzinfo=UTC)
         self._closed = segments.closed
@@ -106,13 +106,13 @@ class _Reading:
         """The rows that the mask keeps, in the common schema."""
         import pyarrow as pa
 
-        from mlops_assets.domain.traffic.compaction import fitted
+        from mlops_assets.domain.traffic.compaction import fit_schema
 
         place = 0
         for piece in self._again():
             keep = pa.array(mask[place : place + len(piece)])
             place += len(piece)
-            yield fitted(piece.filter(keep), self.schema)
+            yield fit_schema(piece.filter(keep), self.schema)
 
     @property
     def schema(self) -> "pa.Schema":
@@ -139,16 +139,16 @@ class _Reading:
                 left -= min(left, len(piece))
 
     def _pieces(self, name: str) -> "Iterator[pa.Table]":
-        from mlops_assets.domain.traffic.compaction import gathered
+        from mlops_assets.domain.traffic.compaction import gather_batches
 
         found: list[str] = []
-        yield from gathered(batches_of(self._files[name], found))
+        yield from gather_batches(batches_of(self._files[name], found))
         self.problems += [each for each in found if each not in self.problems]
 
     def _of_day(self, piece: "pa.Table") -> "pa.Table":
-        from mlops_assets.domain.traffic.compaction import of_day
+        from mlops_assets.domain.traffic.compaction import rows_of_day
 
-        return of_day(piece, self._start)
+        return rows_of_day(piece, self._start)
 
 
 def _keys(table: Table, snapshot: Snapshot | None, kind: str) -> "pa.Table":
