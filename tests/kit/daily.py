@@ -77,7 +77,14 @@ def attributes(source: Path, /, **instead: Any) -> dict[str, Any]:
         "validation": {"volume": [0, 100], "quarantine_at_most": 0.5},
         "features": {"columns": ["price", "age", "visits", "region", "device"]},
         "network": {"width": 16, "depth": 1, "embedding": 2, "bins": 4, "dropout": 0.0},
-        "training": {"window": "6d", "epochs": 2, "learning_rate": 0.02, "device": "cpu", "batch_size": 64},
+        "training": {
+            "window": "9d",  # of the ten days before or after the turn
+            "test": 0.45,  # several days: what is shown on one is not shown
+            "epochs": 2,
+            "learning_rate": 0.02,
+            "device": "cpu",
+            "batch_size": 64,
+        },
         "search": {"trials": 1, "sample": 1.0, "epochs": 1},
         "slices": [{"column": "region", "minimum": 30}],
         "gates": {"baselines": ["constant"], "calibration": None, "minimum_rows": 50},

@@ -18,7 +18,7 @@ from mlops_assets.declaration.evaluation import GateSpec
 from mlops_assets.domain.evaluation.comparison import Basis, Contenders, Opponent
 from mlops_assets.domain.evaluation.evidence import Evidence, FairnessReport
 from mlops_assets.domain.evaluation.gates import judge
-from mlops_assets.domain.evaluation.intervals import central, gain
+from mlops_assets.domain.evaluation.intervals import blocks_of, central, gain
 from mlops_assets.domain.evaluation.metrics import METRICS
 from mlops_assets.domain.evaluation.report import gather
 from mlops_assets.domain.evaluation.slices import Part, measure
@@ -151,14 +151,69 @@ def test_a_confidence_of_95_percent_has_no_margin(metric: str) -> None:
     assert 0.03 * TRIALS < promoted < 0.08 * TRIALS
 
 
-def test_days_that_move_together_are_taken_as_one() -> None:
-    """Rows of a day share its luck. Taken as independent they promote equal models too often."""
-    days = 60
-    blocks = np.arange(ROWS) * days // ROWS
-    by_row = count_promoted("auc", 0.0, gain_shown("auc", CONFIDENCE), days)
-    by_day = count_promoted("auc", 0.0, gain_shown("auc", CONFIDENCE, blocks), days)
-    tell(f"equal models with luck by day: {share(by_row)} by row, {share(by_day)} by day")
-    assert by_day <= 0.05 * TRIALS < by_row
+@dataclass(frozen=True)
+class World:
+    """Rows that come in days or from customers: how many of either, and how unevenly they are filled."""
+
+    days: int = 0
+    groups: int = 0
+    rows: int = 3000
+    uneven: bool = False
+    alike: float = 0.8
+
+    def draw(self, rng: np.random.Generator, edge: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Labels, the candidate's and the champion's scores, and blocks. Each model has luck of its own in each."""
+        ways = [rng.choice(n, size=self.rows, p=self._shares(rng, n)) for n in (self.days, self.groups) if n]
+        base = sum(rng.normal(scale=0.5, size=way.max() + 1)[way] for way in ways)
+        labels = (rng.random(self.rows) < 1 / (1 + np.exp(1.1 - base))).astype(int)
+        common, scores = rng.normal(size=self.rows), []
+        for level in (LEVEL["auc"] + edge, LEVEL["auc"]):
+            noise = np.sqrt(self.alike) * common + np.sqrt(1 - self.alike) * rng.normal(size=self.rows)
+            apart = np.full(self.rows, distance("auc", level))
+            for way in ways:
+                apart += rng.normal(scale=0.3, size=way.max() + 1)[way]
+                noise += rng.normal(scale=0.3, size=way.max() + 1)[way]
+            scores.append(1 / (1 + np.exp(-(apart * (labels - 0.5) + noise))))
+        times = np.datetime64("2026-01-01", "us") + (ways[0] if self.days else 0 * ways[0]) * np.timedelta64(1, "D")
+        blocks = blocks_of(times, ways[-1] if self.groups else None)
+        assert blocks is not None
+        return labels, scores[0], scores[1], blocks
+
+    def _shares(self, rng: np.random.Generator, count: int) -> np.ndarray:
+        return rng.dirichlet(np.ones(count)) if self.uneven else np.full(count, 1 / count)
+
+    def promoted(self, edge: float) -> int:
+        """How many of TRIALS candidates are shown to be better."""
+        found = 0
+        for seed in range(TRIALS):
+            labels, candidate, champion, blocks = self.draw(np.random.default_rng([seed, self.rows]), edge)
+            level = central(CONFIDENCE)
+            found += gain(METRICS["auc"], labels, candidate, champion, level=level, blocks=blocks).low > 0
+        return found
+
+
+STRUCTURED = {
+    "6 days": World(days=6),
+    "6 uneven days": World(days=6, uneven=True),
+    "14 days": World(days=14, alike=0.5),
+    "14 uneven days, alike": World(days=14, uneven=True, alike=0.95),
+    "60 days": World(days=60),
+    "300 days": World(days=300, alike=0.95),
+    "20 customers": World(groups=20, rows=400),
+    "250 customers of 20 rows": World(groups=250, rows=5000),
+    "5000 customers": World(groups=5000, rows=10_000, alike=0.5),
+    "30 days of 100 customers": World(days=30, groups=100),
+}
+
+
+@pytest.mark.parametrize("world", STRUCTURED.values(), ids=STRUCTURED.keys())
+def test_equal_models_are_promoted_in_5_percent(world: World) -> None:
+    """However few the days or customers: the interval knows how many there are."""
+    equal, worse, better = (world.promoted(edge) for edge in (0.0, -0.01, 0.03))
+    tell(f"equal {share(equal)}, a point worse {share(worse)}, three points better {share(better)}")
+    assert equal <= 0.05 * TRIALS
+    assert worse <= 0.05 * TRIALS
+    assert better >= equal
 
 
 def test_the_textbook_rule_promotes_a_worse_model() -> None:

@@ -50,7 +50,7 @@ class Basis:
     metric: Metric
     labels: Array
     level: float
-    blocks: Array | None = None  # rows that move together, as numbers [n]; see intervals.time_blocks
+    blocks: Array | None = None  # rows that move together, as numbers; see intervals.blocks_of
 
     def score(self, scores: Array, metric: Metric | None = None) -> Interval:
         return score(metric or self.metric, self.labels, scores, level=self.level, blocks=self.blocks)

@@ -1,12 +1,16 @@
 """How sure a score, or the difference of two scores, is.
 
-Two ways, both for rows that are not independent: those of one block (the same day or entity) move
+Two ways, both for rows that are not independent: those of one block (the same day, customer or machine) move
 together.
-- `score` and `gain` add up each row's influence by block and use Student's t with blocks - 1 degrees of
-  freedom. For AUC that is DeLong's interval, clustered. It needs no seed, so a decision can be repeated.
-  Gates use it.
+- `score` and `gain` add up each row's influence by block and leave out one block at a time (the cluster
+  jackknife, CR3). Student's t takes as many degrees of freedom as there would be blocks of one size, so six
+  days are judged as six and not as thousands of rows. For AUC that is DeLong's interval, clustered. It needs no
+  seed, so a decision can be repeated. Gates use it.
 - `bootstrap` resamples blocks by weights and corrects bias and skew (BCa). One set of weights serves all
   estimators. The report uses it.
+
+Where rows share their day with some and their customer with others, blocks have two columns, and the variances of
+both count (two-way clustering, Cameron, Gelbach and Miller 2011).
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,7 +22,6 @@ from mlops_assets.domain.evaluation.estimators import Array, Estimator
 from mlops_assets.domain.evaluation.evidence import Interval
 from mlops_assets.domain.evaluation.metrics import Metric, UnmeasurableError
 
-FEWEST_BLOCKS = 30
 _CELLS = 2_000_000  # weights held at once
 
 
@@ -54,13 +57,33 @@ def gain(
 
 def delta(estimate: float, influence: Array, *, level: float, blocks: Array | None = None) -> Interval:
     """The interval from influence values [n] (mean 0), added up by block."""
-    sums = influence if blocks is None else np.bincount(_checked(blocks, len(influence)), influence)
+    variance, freedom = _variance(influence, blocks)
+    reach = float(stdtrit(freedom, (1 + level) / 2) * np.sqrt(variance))
+    return Interval(float(estimate), float(estimate) - reach, float(estimate) + reach, level, "delta")
+
+
+def _variance(influence: Array, blocks: Array | None) -> tuple[float, float]:
+    """The variance of the value, and the degrees of freedom with which it is known."""
+    if blocks is None or blocks.ndim == 1:
+        return _jackknifed(influence, blocks)
+    ways = [_jackknifed(influence, column) for column in blocks.T]
+    both, _ = _jackknifed(influence, np.unique(blocks, axis=0, return_inverse=True)[1].ravel())
+    larger = max(variance for variance, _ in ways)
+    return max(sum(variance for variance, _ in ways) - both, larger), min(freedom for _, freedom in ways)
+
+
+def _jackknifed(influence: Array, blocks: Array | None) -> tuple[float, float]:
+    rows = len(influence)
+    sums, sizes = influence, np.ones(rows)
+    if blocks is not None:
+        codes = _checked(blocks, rows)
+        sums, sizes = np.bincount(codes, influence), np.bincount(codes)
     count = len(sums)
     if count < 2:
         raise UnmeasurableError(f"an interval needs at least 2 independent blocks of rows, there are {count}")
-    error = np.sqrt(np.square(sums - sums.mean()).sum() * count / (count - 1)) / len(influence)
-    reach = float(stdtrit(count - 1, (1 + level) / 2) * error)
-    return Interval(float(estimate), float(estimate) - reach, float(estimate) + reach, level, "delta")
+    moved = sums / (rows - sizes)  # by how much the value moves when a block is left out
+    even = 1 / np.square(sizes / rows).sum()  # blocks of one size that would weigh as much
+    return float(np.square(moved).sum() * (count - 1) / count), max(even - 1, 1.0)
 
 
 def bootstrap(
@@ -75,7 +98,7 @@ def bootstrap(
     """BCa intervals of estimators on the same rows, from the same resamples."""
     if not estimators:
         return ()
-    codes = None if blocks is None else _checked(blocks, rows)
+    codes = None if blocks is None else _checked(coarsest(blocks), rows)
     weights = _weights(rng, rows, codes, resamples)
     parts = [[estimator.resampled(chunk) for estimator in estimators] for chunk in weights]
     replicates = np.concatenate([np.asarray(part, dtype=np.float64) for part in parts], axis=1)
@@ -120,13 +143,25 @@ def _checked(blocks: Array, rows: int) -> Array:
     return np.unique(blocks, return_inverse=True)[1]
 
 
-def time_blocks(times: Array) -> Array | None:
-    """Number rows [n] by UTC day, or by hour where there are too few days; None: rows count as independent.
+def coarsest(blocks: Array) -> Array:
+    """The one way of two in which the rows are less independent, for methods that take one."""
+    return blocks if blocks.ndim == 1 else min(blocks.T, key=_even)
 
-    `times` is datetime64. Blocks must be many (30) for Student's t to be near the truth.
+
+def _even(blocks: Array) -> float:
+    return 1 / np.square(np.unique(blocks, return_counts=True)[1] / len(blocks)).sum()
+
+
+def blocks_of(times: Array, groups: Array | None = None) -> Array | None:
+    """Number rows [n] by UTC day and by declared group, [n] or [n, 2]; None: each row counts by itself.
+
+    `times` is datetime64. Rows of a single day are not told apart by time. Few days stay few: the interval is wide
+    then, and a gate inconclusive.
     """
-    for unit in ("D", "h"):
-        starts, codes = np.unique(times.astype(f"datetime64[{unit}]"), return_inverse=True)
-        if len(starts) >= FEWEST_BLOCKS:
-            return codes
-    return None
+    days = np.unique(times.astype("datetime64[D]"), return_inverse=True)[1]
+    ways = [days] if days.max(initial=0) > 0 else []
+    if groups is not None:
+        ways.append(np.unique(groups.astype(str), return_inverse=True)[1])
+    if not ways:
+        return None
+    return ways[0] if len(ways) == 1 else np.column_stack(ways)

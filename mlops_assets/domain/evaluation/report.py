@@ -22,7 +22,7 @@ from mlops_assets.domain.evaluation.comparison import Basis, Contenders, Contend
 from mlops_assets.domain.evaluation.estimators import Array
 from mlops_assets.domain.evaluation.evidence import Evidence, FairnessReport, Measured, Robustness
 from mlops_assets.domain.evaluation.importance import Importance, permutation_importance
-from mlops_assets.domain.evaluation.intervals import central
+from mlops_assets.domain.evaluation.intervals import central, coarsest
 from mlops_assets.domain.evaluation.metrics import metric_named
 from mlops_assets.domain.evaluation.robustness import Predict, Rows, sample, stress
 from mlops_assets.domain.evaluation.slices import SliceScore, cut, measure
@@ -36,7 +36,7 @@ class HeldOut:
     rows: Rows
     columns: pa.Table
     training: pa.Table
-    blocks: Array | None  # rows that move together, as numbers [n]; see intervals.time_blocks
+    blocks: Array | None  # rows that move together, as numbers; see intervals.blocks_of
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def build_report(
         metric=basis.metric.name,
         level=basis.level,
         rows=len(basis.labels),
-        blocks=None if basis.blocks is None else len(np.unique(basis.blocks)),
+        blocks=None if basis.blocks is None else len(np.unique(coarsest(basis.blocks))),
         scores=score_all(basis, contenders, rng=rng, resamples=resamples, known={"ece": calibrated.error}),
         slices=slices,
         reliability=calibrated,

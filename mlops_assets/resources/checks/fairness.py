@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from mlops_assets.declaration.data import Kind
 from mlops_assets.declaration.evaluation import FairnessSpec
 from mlops_assets.domain.evaluation.evidence import Disparity, FairnessReport, GroupScore, Interval
+from mlops_assets.domain.evaluation.intervals import coarsest
 
 if TYPE_CHECKING:
     import numpy as np
@@ -178,7 +179,7 @@ def _resampled(rows: _Rows, groups: "pd.Index", rng: "np.random.Generator") -> "
     if rows.blocks is None:  # rows on their own: a resample of the rows is one draw of the cells' counts
         drawn = rng.multinomial(len(cell), np.bincount(cell, minlength=cells) / len(cell), size=RESAMPLES)
     else:
-        blocks = np.unique(rows.blocks, return_inverse=True)[1]
+        blocks = np.unique(coarsest(rows.blocks), return_inverse=True)[1]
         count = int(blocks.max()) + 1
         table = np.bincount(blocks * cells + cell, minlength=count * cells).reshape(count, cells)
         drawn = rng.multinomial(count, np.full(count, 1 / count), size=RESAMPLES) @ table

@@ -13,7 +13,7 @@ from mlops_assets.declaration.data import Kind
 from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.domain.evaluation.comparison import Contenders, Opponent
 from mlops_assets.domain.evaluation.gates import judge
-from mlops_assets.domain.evaluation.intervals import central, time_blocks
+from mlops_assets.domain.evaluation.intervals import blocks_of, central
 from mlops_assets.domain.evaluation.report import EvaluationReport, HeldOut, build_report
 from mlops_assets.domain.evaluation.report_text import markdown, sections
 from mlops_assets.domain.evaluation.robustness import Rows
@@ -60,7 +60,7 @@ def hold(
     """Score everybody on the test rows, report, judge, and keep the report."""
     tables = read_parts(lake.fetch(f"{spec.model}/{Layer.TRAINING_SETS}/{training_set.digest}", workspace.cache))
     folder = lake.fetch(trained.path, workspace.cache)
-    held_out = _held_out(training_set, tables)
+    held_out = _held_out(spec, training_set, tables)
     bundle = bundles.open(serving.bundle)
     session = bundle.session(spec.serving.provider)  # where it will be served, or an error
     opponents = _Opponents(spec, serving.bundle, tables["test"], bundles, features, registry, workspace)
@@ -92,11 +92,12 @@ def hold(
     )
 
 
-def _held_out(training_set: TrainingSet, tables: Mapping[str, pa.Table]) -> HeldOut:
-    test = tables["test"]
+def _held_out(spec: ModelSpec, training_set: TrainingSet, tables: Mapping[str, pa.Table]) -> HeldOut:
+    test, group = tables["test"], spec.training.group
+    groups = test[group].to_numpy(zero_copy_only=False) if group else None
     numbers, categories = pack_table(test, training_set.inputs.numbers, training_set.inputs.categories)
     rows = Rows(training_set.inputs, numbers, categories, test[LABEL].to_numpy())
-    return HeldOut(rows, test, tables["train"], time_blocks(test[EVENT_TIME].to_numpy()))
+    return HeldOut(rows, test, tables["train"], blocks_of(test[EVENT_TIME].to_numpy(), groups))
 
 
 def _report(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mlops_assets.domain.evaluation.estimators import Ratio
-from mlops_assets.domain.evaluation.intervals import bootstrap, central, delta, gain, score, time_blocks
+from mlops_assets.domain.evaluation.intervals import blocks_of, bootstrap, central, coarsest, delta, gain, score
 from mlops_assets.domain.evaluation.metrics import METRICS, UnmeasurableError
 
 
@@ -114,10 +114,40 @@ def test_an_interval_bound_holds_with_its_confidence() -> None:
         central(0.4)
 
 
-@pytest.mark.parametrize(
-    ("hours", "blocks"), [(24 * 40, 40), (24 * 10, 240), (10, None)], ids=["days", "hours", "neither"]
-)
-def test_time_blocks_are_days_else_hours_else_rows(hours: int, blocks: int | None) -> None:
-    times = np.datetime64("2013-01-01T00", "us") + np.arange(hours * 4) * np.timedelta64(15, "m")
-    found = time_blocks(times)
+@pytest.mark.parametrize(("days", "blocks"), [(40, 40), (2, 2), (1, None)])
+def test_blocks_are_days_however_few(days: int, blocks: int | None) -> None:
+    times = np.datetime64("2013-01-01T00", "us") + np.arange(days * 96) * np.timedelta64(15, "m")
+    found = blocks_of(times)
     assert (None if found is None else len(np.unique(found))) == blocks
+
+
+def test_a_declared_group_is_a_block_beside_the_day() -> None:
+    times = np.repeat(np.datetime64("2013-01-01", "us") + np.arange(10) * np.timedelta64(1, "D"), 4)
+    customers = np.array(["a", "b", "c", "d"] * 10)
+    alone, both = blocks_of(np.repeat(times[:1], 40), customers), blocks_of(times, customers)
+    assert alone is not None
+    assert both is not None
+    assert (alone.shape, both.shape) == ((40,), (40, 2))
+    assert len(np.unique(coarsest(both))) == 4
+
+
+def test_either_of_two_ways_alone_is_too_narrow() -> None:
+    """Days have their luck and customers theirs: rows that share either move together."""
+    rng, missed = np.random.default_rng(1), {"both": 0, "days": 0, "customers": 0}
+    for _ in range(300):
+        day, customer = rng.integers(25, size=1500), rng.integers(25, size=1500)
+        values = rng.normal(size=25)[day] + rng.normal(size=25)[customer] + rng.normal(size=1500)
+        ways = {"both": np.column_stack([day, customer]), "days": day, "customers": customer}
+        for name, blocks in ways.items():
+            estimator = Ratio(values)
+            found = delta(estimator.value(), estimator.influence(), level=0.9, blocks=blocks)
+            missed[name] += not found.low < 0 < found.high
+    assert missed["both"] < 0.15 * 300 < min(missed["days"], missed["customers"])
+
+
+def test_one_large_block_leaves_few_degrees_of_freedom() -> None:
+    influence = np.random.default_rng(0).normal(size=1000)
+    influence -= influence.mean()
+    even = delta(0.0, influence, level=0.95, blocks=np.arange(1000) % 20)
+    uneven = delta(0.0, influence, level=0.95, blocks=np.minimum(np.arange(1000) // 700 * 19, 19))
+    assert uneven.high > 2 * even.high
