@@ -32,7 +32,7 @@ import json, sys, time
 from datetime import UTC, datetime
 from pathlib import Path
 from mlops_assets.domain.partitions import windows
-from mlops_assets.domain.spec import Every
+from mlops_assets.declaration.data import Every
 from mlops_assets.resources.registry.bundles import Bundles
 from mlops_assets.resources.lake.tables import Lake
 from mlops_assets.resources.lake.daily_records import Monitoring

@@ -31,7 +31,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from mlops_assets.domain.names import Layer
-from mlops_assets.domain.spec import SliceSpec
+from mlops_assets.declaration.evaluation import SliceSpec
 from mlops_assets.resources.registry.bundles import Bundles
 from mlops_assets.stages.traffic.labelled_days import LabelledDays
 from mlops_assets.resources.lake.tables import Lake

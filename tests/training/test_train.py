@@ -100,7 +100,7 @@ def test_the_weights_do_not_depend_on_the_number_of_cores(tmp_path: Path) -> Non
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from mlops_assets.domain.spec import Kind
+from mlops_assets.declaration.data import Kind
 from tests.training.test_train import run, searching
 def die(epoch, metrics):
     if epoch == 2: os.kill(os.getpid(), signal.SIGKILL)
