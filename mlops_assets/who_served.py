@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 
+from mlops_assets.declaration.values import moment
 from mlops_assets.defs.resources import resources
-from mlops_assets.domain.partitions import moment
 from mlops_assets.domain.registry.ledger import Entry
 from mlops_assets.domain.release import served_by as answered_by
 from mlops_assets.domain.release.release_state import ReleaseState

@@ -129,10 +129,10 @@ class System:
 
     @cached_property
     def spec(self) -> ModelSpec:
-        from mlops_assets.lifecycle import ModelLifecycle
+        from mlops_assets.declaration.declare import declare
 
         attributes = yaml.safe_load((PROJECT / DECLARATION).read_text())["attributes"]
-        return ModelLifecycle.resolve_from_dict(attributes).spec(PROJECT)
+        return declare(attributes, PROJECT)
 
     @cached_property
     def resources(self) -> dict[str, Any]:

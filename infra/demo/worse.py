@@ -76,12 +76,11 @@ def _trained(
     from mlops_assets.training.train import Declared, train
 
     spec, at = system.spec, system.resources
-    network = replace(spec.network, width=_WIDTH, depth=_DEPTH, dropout=0.0)
-    training = replace(
-        spec.training, epochs=_EPOCHS, patience=_EPOCHS, batch_size=_BATCH, learning_rate=_RATE, weight_decay=0.0,
-        calibrate=False,
-    )  # fmt: skip
-    declared = Declared(network, training, replace(spec.search, trials=0), spec.target.transform)
+    network = spec.network.with_changes(width=_WIDTH, depth=_DEPTH, dropout=0.0)
+    training = spec.training.with_changes(
+        epochs=_EPOCHS, patience=_EPOCHS, batch_size=_BATCH, learning_rate=_RATE, weight_decay=0.0, calibrate=False
+    )
+    declared = Declared(network, training, spec.search.with_changes(trials=0), spec.target.transform)
     metric = metric_named(spec.gates.metric, spec.target.kind)
     found = train(made, tables, declared, metric, at["workspace"].place(MODEL, "by hand"))
     card = _CARD.format(rows=made.rows["train"], days=_WINDOW)

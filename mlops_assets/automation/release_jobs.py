@@ -11,8 +11,8 @@ from pydantic import Field
 
 from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.declaration.release import Strategy
+from mlops_assets.declaration.values import moment
 from mlops_assets.domain.names import MODEL_TAG
-from mlops_assets.domain.partitions import moment
 from mlops_assets.resources.clock import Clock
 from mlops_assets.resources.lake.tables import Lake
 from mlops_assets.resources.registry.bundles import Bundles

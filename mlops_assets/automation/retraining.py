@@ -183,12 +183,12 @@ def _check_volume(context: CauseContext, champion: Champion) -> CauseFinding:
     from mlops_assets.stages.retraining.collect import count_new_rows
 
     rows = count_new_rows(context.spec, context.lake, since=champion.trained_at, now=context.now)
-    return check_volume(context.spec.retraining.policy, rows, context.now)
+    return check_volume(context.spec.retraining, rows, context.now)
 
 
 def _check_age(context: CauseContext, champion: Champion) -> CauseFinding:
     """Warns of age here, before it is critical: without traffic no decision is made that could warn."""
-    policy, wall = context.spec.retraining.policy, datetime.now(UTC)
+    policy, wall = context.spec.retraining, datetime.now(UTC)
     events = age_alerts(policy, context.spec.model, champion.trained_at, context.now, at=wall)
     context.alerts.note(*events, now=wall)
     return check_age(policy, champion.trained_at, context.now)

@@ -1,9 +1,32 @@
 """What a model's data is: its feeds, how they are cut in time, the target, and what every row must satisfy."""
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from enum import StrEnum
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator, BeforeValidator, Field, GetJsonSchemaHandler, WithJsonSchema, model_validator
+from pydantic.json_schema import SkipJsonSchema
+
+from mlops_assets.declaration.values import (
+    LEFT_OUT,
+    Choice,
+    Completed,
+    Count,
+    DeclaredPart,
+    Duration,
+    Items,
+    Moment,
+    Positive,
+    Share,
+    Text,
+    refusal,
+    text_like,
+)
+
+ONLY_FEED = "rows"  # the name of a feed that is written without one
 
 
 class Kind(StrEnum):
@@ -23,22 +46,70 @@ class Every(StrEnum):
     NONE = "none"
 
 
-@dataclass(frozen=True)
-class FeedSpec:
-    """One table of the source: where its rows come from and what its columns mean in time."""
+def _columns(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else () if value is None else value
 
-    name: str
-    path: str | None  # file, folder, glob or fsspec URL of Parquet or CSV
-    separator: str
-    decimal: str  # mark in the numbers of a CSV
-    query: str | None  # SQL; `connection` names the database it goes to
-    connection: str | None
-    time: tuple[str, ...]  # the event's time: one column, or a date column and an hour column
-    order: str | None  # a column (or "row", the position) that stands in for time
-    arrived: str | None  # the column that says when the row became known; none: at its event time
-    timezone: str  # of times written without one
-    key: tuple[str, ...]  # the columns that identify a row; empty: none do
-    missing: tuple[str, ...]  # texts that mean "no value"
+
+def _time_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ValueError, OSError, KeyError) as err:
+        raise ValueError(f"{name!r} is not a time zone; write one such as UTC or Europe/Paris.") from err
+    return name
+
+
+def _regular_expression(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as err:
+        raise ValueError(f"{text!r} is not a regular expression: {err}.") from err
+    return text
+
+
+_Columns = Annotated[
+    Items[str],
+    Field(max_length=2),
+    BeforeValidator(_columns),
+    WithJsonSchema({"type": ["string", "array", "null"], "items": {"type": "string"}, "maxItems": 2}),
+]
+
+
+class FeedSpec(DeclaredPart):
+    """One table of the source: where its rows come from, and what its columns mean in time."""
+
+    name: SkipJsonSchema[str] = ONLY_FEED
+    path: str | None = Field(
+        default=None,
+        description="A file, folder, glob or fsspec URL (such as s3://bucket/folder) of Parquet or CSV (.csv, "
+        ".csv.gz); a relative path starts at the project's root.",
+    )
+    separator: str = Field(
+        default=",", min_length=1, max_length=1, description="The character between the fields of a CSV."
+    )
+    decimal: Literal[".", ","] = Field(default=".", description="The decimal mark of the numbers in a CSV.")
+    query: str | None = Field(default=None, description="A SQL SELECT that is read instead of a path.")
+    connection: str | None = Field(
+        default=None,
+        description="The database that `query` is sent to; the environment variable MLOPS_SQL_<NAME> holds its URL.",
+    )
+    time: _Columns = Field(
+        default=(),
+        description="The column with the time of the event, or [date column, hour column]. Without it and without "
+        "`order`, the feed is one snapshot.",
+    )
+    order: str | None = Field(
+        default=None,
+        description='The number column that orders rows where there is no clock, or "row" for their position.',
+    )
+    arrived: str | None = Field(
+        default=None,
+        description="The column with the time at which a row became known. Default: the time of the event.",
+    )
+    timezone: Annotated[str, AfterValidator(_time_zone)] = Field(
+        default="UTC", description="The zone of times that are written without one, such as Europe/Paris."
+    )
+    key: Items[str] = Field(default=(), description="The columns that identify a row; repeated keys are quarantined.")
+    missing: Items[str] = Field(default=(), description='The texts that mean "no value", such as unknown or NA.')
 
     @property
     def static(self) -> bool:
@@ -46,51 +117,149 @@ class FeedSpec:
         return not self.time and self.order is None
 
 
-@dataclass(frozen=True)
-class SourceSpec:
-    python: str | None  # dotted name of a class that reads the feeds; none: built-in readers
-    examples: str  # the feed whose rows are predicted on
-    feeds: Mapping[str, FeedSpec]
+class SourceSpec(DeclaredPart):
+    """Where data comes from: several feeds by name, or the fields of a single feed."""
+
+    python: Annotated[str, text_like(r"^[A-Za-z_][\w.]*\.[A-Za-z_]\w*$", "the dotted name of a class")] | None = Field(
+        default=None,
+        description="The dotted name of a class with read(feed, start, end, as_of), for data that neither a path nor "
+        "a query reaches.",
+    )
+    examples: Completed[str] = Field(
+        default=LEFT_OUT,
+        description="The feed whose rows the model predicts on; it must be named where there are several feeds.",
+    )
+    feeds: Mapping[str, FeedSpec] = Field(
+        default={}, description="Several feeds by name; they replace the fields of a single feed."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_feeds(cls, values: Any) -> Any:
+        """Gives every feed its name; the fields of a single feed become the feed `rows`."""
+        if not isinstance(values, Mapping):
+            return values
+        single = {name: value for name, value in values.items() if name in FeedSpec.model_fields}
+        rest = {name: value for name, value in values.items() if name not in single}
+        feeds = rest.get("feeds") or {}
+        if feeds and single:
+            remedy = "There are several feeds: write this under source.feeds.<name>."
+            raise refusal(dict.fromkeys(single, remedy), values)
+        feeds = feeds or {ONLY_FEED: single}
+        if isinstance(feeds, Mapping):
+            only = next(iter(feeds)) if len(feeds) == 1 else None
+            rest["examples"] = only if rest.get("examples") is None else rest["examples"]
+            rest["feeds"] = {name: _with_name(name, feed) for name, feed in feeds.items()}
+        return rest
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        schema = handler.resolve_ref_schema(handler(core_schema))
+        feed = handler.resolve_ref_schema(handler(FeedSpec.__pydantic_core_schema__))
+        schema["properties"] = {**feed["properties"], **schema["properties"]}
+        return schema
+
+    def with_root(self, root: str) -> "SourceSpec":
+        """The same source, its relative paths starting at `root`."""
+        feeds = {name: feed.with_changes(path=_from_root(root, feed.path)) for name, feed in self.feeds.items()}
+        return self.with_changes(feeds=feeds)
 
 
-@dataclass(frozen=True)
-class PartitionSpec:
-    every: Every
-    start: datetime | None
-    end: datetime | None
+def _with_name(name: str, feed: Any) -> Any:
+    return {"name": name, **feed} if isinstance(feed, Mapping) else feed
 
 
-@dataclass(frozen=True)
-class TargetSpec:
-    column: str
-    kind: Kind
-    feed: str  # the feed that brings it
-    positive: str | None  # binary: the value that counts as 1 (as text)
-    known_after: timedelta  # after the event's time, where the label's feed has no arrival time of its own
-    transform: str  # regression: "none" or "log1p"
+def _from_root(root: str, path: str | None) -> str | None:
+    return path if path is None or "://" in path or path.startswith("/") else f"{root}/{path}"
 
 
-@dataclass(frozen=True)
-class ExpectationSpec:
-    """What one column (or key) of a feed has to be. A row that breaks it goes to quarantine."""
+class PartitionSpec(DeclaredPart):
+    """How the data stages are cut in time."""
 
-    feed: str
-    columns: tuple[str, ...]
-    type: str | None  # number, integer, text, boolean, time
-    nulls: float | None  # largest share of nulls in a partition
-    between: tuple[float | None, float | None] | None
-    among: tuple[str, ...] | None
-    matches: str | None
-    unique: bool
-    drift: float | None  # largest PSI of a partition against the reference window
-    severity: str  # "error" quarantines and counts; "warning" only counts
+    every: Choice[Every] = Field(
+        default=Every.DAY, description="How often a partition begins, or none for one snapshot."
+    )
+    start: Moment | None = Field(default=None, description="The moment at which the first partition begins.")
+    end: Moment | None = Field(
+        default=None, description="The moment at which the last partition ends. Default: they go on."
+    )
 
 
-@dataclass(frozen=True)
-class ValidationSpec:
-    expectations: tuple[ExpectationSpec, ...]
-    quarantine_at_most: float  # share of rows of a partition
-    volume: tuple[float, float]  # rows as a multiple of the median of recent partitions
-    recent: int  # how many partitions "recent" is
-    freshness: timedelta | None
-    future: timedelta  # how far after "now" an event may lie
+class TargetSpec(DeclaredPart):
+    """What the model predicts."""
+
+    column: str = Field(description="The column with the outcome.")
+    kind: Choice[Kind] = Field(description="The kind of outcome: binary, multiclass or regression.")
+    feed: Completed[str] = Field(
+        default=LEFT_OUT, description="The feed that brings the outcome. Default: the examples' feed."
+    )
+    positive: Text | None = Field(default=None, description="The value of a binary outcome that counts as 1.")
+    known_after: Duration = Field(
+        default=timedelta(0),
+        description="How long after the event the outcome is known, where no `arrived` column says it.",
+    )
+    transform: Literal["none", "log1p"] = Field(
+        default="none",
+        description="With log1p, a regression fits the logarithm of 1 + target and answers in the target's own unit.",
+    )
+
+
+class ExpectationSpec(DeclaredPart):
+    """What columns of a feed have to be. A row that breaks an expectation is quarantined with the reason."""
+
+    feed: Completed[str] = Field(
+        default=LEFT_OUT, description="The feed of the columns. Default: that of the examples."
+    )
+    column: str | None = Field(default=None, description="The column that the expectation is about.")
+    columns: Items[str] = Field(
+        default=(),
+        description="Several columns: each one has to satisfy the expectation, or all together where it is `unique`.",
+    )
+    type: Literal["number", "integer", "text", "boolean", "time"] | None = Field(
+        default=None, description="The type that every value must have."
+    )
+    nulls: Share | None = Field(default=None, description="The largest share of nulls in a partition; 0 allows none.")
+    between: Annotated[tuple[float | None, float | None], Field(strict=False)] | None = Field(
+        default=None, description="The [lowest, highest] value; null leaves that side open."
+    )
+    among: Items[Text] | None = Field(default=None, description="The allowed values.")
+    matches: Annotated[str, AfterValidator(_regular_expression)] | None = Field(
+        default=None, description="A regular expression that the whole text has to match."
+    )
+    unique: bool = Field(default=False, description="With true, no two rows of a partition may have the same values.")
+    drift: Positive | None = Field(
+        default=None,
+        description="The largest population stability index against earlier partitions; above it there is a warning.",
+    )
+    severity: Literal["error", "warning"] = Field(
+        default="error", description="With error, a row that fails is quarantined; with warning, it is only counted."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather_columns(cls, values: Any) -> Any:
+        """Puts `column` among `columns`, so that readers look at one field."""
+        if not isinstance(values, Mapping) or not isinstance(column := values.get("column"), str):
+            return values
+        columns = values.get("columns") or ()
+        return values if column in columns else {**values, "columns": (column, *columns)}
+
+
+class ValidationSpec(DeclaredPart):
+    """When a partition as a whole is good enough to go on."""
+
+    expectations: Items[ExpectationSpec] = Field(
+        default=(), description="What the rows of a feed have to satisfy, column by column."
+    )
+    quarantine_at_most: Share = Field(default=0.05, description="The largest share of rows that may be quarantined.")
+    volume: Annotated[tuple[float, float], Field(strict=False)] = Field(
+        default=(0.2, 5.0),
+        description="The [fewest, most] rows of a partition, as multiples of the median of recent partitions.",
+    )
+    recent: Count = Field(default=14, description="How many earlier partitions count as recent.")
+    freshness: Duration | None = Field(
+        default=None, description="How long before the end of the newest partition its newest event may be."
+    )
+    future: Duration = Field(
+        default=timedelta(hours=1), description="How far in the future the time of an event may be."
+    )

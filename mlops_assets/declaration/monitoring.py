@@ -1,9 +1,23 @@
 """What is watched of live answers, and what may start a training."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import timedelta
 from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, WithJsonSchema
+
+from mlops_assets.declaration.values import (
+    Confidence,
+    Count,
+    DeclaredPart,
+    Duration,
+    InnerShare,
+    Items,
+    Positive,
+    SomeDuration,
+    SomeShare,
+)
 
 
 class Cause(StrEnum):
@@ -17,124 +31,128 @@ class Cause(StrEnum):
     SCHEDULE = "schedule"
 
 
-JUDGED = (Cause.QUALITY, Cause.DRIFT, Cause.DATA_VOLUME, Cause.STALENESS)  # as against asked for
+JUDGED = (Cause.QUALITY, Cause.DRIFT, Cause.DATA_VOLUME, Cause.STALENESS)  # causes that evidence decides on
+_BY_ITSELF = (*JUDGED, Cause.SCHEDULE)
 
 
-@dataclass(frozen=True)
-class DriftPolicy:
-    """When a window has drifted, and when that is an alarm."""
-
-    alpha: float  # Holm-adjusted over all tests of a window
-    ks: float  # least KS distance of a number that is material
-    psi: float  # least PSI, less what chance gives, that is material
-    psi_rows: int  # under which PSI says nothing
-    cramers_v: float  # least V of a category, less what chance gives, that is material
-    null_share: float  # least change of the share of missing values
-    out_of_range: float  # least growth of the share of numbers outside the training range
-    unseen: float  # least growth of the share of categories that training did not see
-    together: float  # least held-out AUC of a classifier that tells live rows from training rows
-    minimum_rows: int  # of a window; under it nothing is concluded
-    needed: int  # windows that drifted, the latest among them ...
-    of_last: int  # ... out of so many
-    exclude: tuple[str, ...]  # features that differ from day to day by their nature, such as the weekday
-
-    def __post_init__(self) -> None:
-        _demand("monitoring.drift", _drift_problems(self))
+def _cause(value: Any) -> Any:
+    if value not in _BY_ITSELF:
+        raise ValueError(f"{value!r} is not one of {', '.join(_BY_ITSELF)}; a person may always start a training.")
+    return Cause(value)
 
 
-@dataclass(frozen=True)
-class QualityPolicy:
-    """When quality has fallen, and how far labels and estimates are to be believed."""
-
-    fall: float  # part of the baseline
-    confidence: float  # with which a fall has to be shown
-    maturity: float  # least share of the labels that will come and are there
-    minimum_rows: int  # labelled ones, under which no quality is told
-    trust_windows: int  # with both estimate and outcome before an estimate is believed
-    roll_back_within: timedelta  # of a promotion, in which proven worse answers take it back; 0: never
-
-    def __post_init__(self) -> None:
-        _demand("monitoring.quality", _quality_problems(self))
+_CauseByItself = Annotated[
+    Cause, BeforeValidator(_cause), WithJsonSchema({"type": "string", "enum": [cause.value for cause in _BY_ITSELF]})
+]
 
 
-@dataclass(frozen=True)
-class RetrainPolicy:
-    """What starts a training, and what holds it back."""
+class DriftPolicy(DeclaredPart):
+    """When a day of live rows has drifted, and when that raises an alarm."""
 
-    causes: tuple[Cause, ...]  # those that may start one; a person always may
-    new_rows: int  # labelled ones since training that are enough to train again
-    least_rows: int  # labelled ones since training without which there is nothing new to learn
-    age_warning: timedelta
-    age_critical: timedelta
-    cooldown: timedelta  # from the start of one run to the next
-    runs_at_most: int  # in each `period`
-    period: timedelta
-    cost_at_most: float | None  # hours of training in each `period`; none: no limit
-
-    def __post_init__(self) -> None:
-        _demand("retraining", _retrain_problems(self))
-
-
-def _demand(where: str, problems: Iterable[str]) -> None:
-    if found := list(problems):
-        raise ValueError("; ".join(f"{where}.{problem}" for problem in found))
-
-
-def _drift_problems(policy: DriftPolicy) -> Iterator[str]:
-    shares = ("alpha", "ks", "cramers_v", "null_share", "out_of_range", "unseen")
-    yield from _outside(policy, shares, 0.0, 1.0)
-    yield from _outside(policy, ("together",), 0.5, 1.0)
-    if not policy.psi > 0:
-        yield f"psi {policy.psi} has to be above 0"
-    yield from _too_small(policy, 1, "psi_rows", "minimum_rows", "needed")
-    if policy.needed > policy.of_last:
-        yield f"needed {policy.needed} cannot be more than of_last {policy.of_last}"
-
-
-def _quality_problems(policy: QualityPolicy) -> Iterator[str]:
-    yield from _outside(policy, ("fall",), 0.0, 1.0)
-    yield from _outside(policy, ("confidence",), 0.5, 1.0)
-    if not 0 < policy.maturity <= 1:
-        yield f"maturity {policy.maturity} has to lie above 0 and be at most 1"
-    yield from _too_small(policy, 2, "minimum_rows", "trust_windows")
-    if policy.roll_back_within < timedelta(0):
-        yield f"roll_back_within {policy.roll_back_within} cannot be negative; 0 rolls nothing back"
+    alpha: InnerShare = Field(
+        default=0.01, description="The chance of any false finding in a day, over all its tests (Holm)."
+    )
+    ks: InnerShare = Field(
+        default=0.1, description="The smallest Kolmogorov-Smirnov distance of a number that matters."
+    )
+    psi: Positive = Field(
+        default=0.2, description="The smallest population stability index that matters, less what chance explains."
+    )
+    psi_rows: Count = Field(
+        default=1000, description="The rows below which the population stability index is not computed."
+    )
+    cramers_v: InnerShare = Field(
+        default=0.1, description="The smallest Cramer's V of a category that matters, less what chance explains."
+    )
+    null_share: InnerShare = Field(
+        default=0.05, description="The smallest change of the share of missing values that matters."
+    )
+    out_of_range: InnerShare = Field(
+        default=0.02, description="The smallest growth of the share of numbers outside the training range that matters."
+    )
+    unseen: InnerShare = Field(
+        default=0.02, description="The smallest growth of the share of categories unknown to training that matters."
+    )
+    together: Confidence = Field(
+        default=0.6,
+        description="The lowest held-out AUC that matters, of a classifier that separates live from training rows.",
+    )
+    minimum_rows: Count = Field(default=500, description="The rows of a day below which nothing is concluded.")
+    needed: Count = Field(
+        default=2, description="How many of the last `of_last` days must have drifted, the latest among them."
+    )
+    of_last: Count = Field(default=3, description="The number of latest days among which drifted days are counted.")
+    exclude: Items[str] = Field(
+        default=(),
+        description="The features that are not judged as they differ from day to day, such as the weekday.",
+    )
 
 
-def _retrain_problems(policy: RetrainPolicy) -> Iterator[str]:
-    yield from _too_small(policy, 1, "new_rows", "least_rows", "runs_at_most")
-    if policy.least_rows > policy.new_rows:
-        yield f"least_rows {policy.least_rows} cannot be more than new_rows {policy.new_rows}"
-    if not timedelta(0) < policy.age_warning <= policy.age_critical:
-        yield f"age_warning {policy.age_warning} has to be above 0 and at most age_critical {policy.age_critical}"
-    if policy.cooldown < timedelta(0) or policy.period <= timedelta(0):
-        yield f"cooldown {policy.cooldown} cannot be negative, and period {policy.period} has to be above 0"
-    if policy.cost_at_most is not None and not policy.cost_at_most > 0:
-        yield f"cost_at_most {policy.cost_at_most} has to be above 0; leave it out for no limit"
+class QualityPolicy(DeclaredPart):
+    """When quality has fallen, and how far labels and estimates are trusted."""
+
+    fall: InnerShare = Field(
+        default=0.05, description="The smallest fall that matters, as a part of the score at evaluation."
+    )
+    confidence: Confidence = Field(default=0.975, description="The confidence with which a fall has to be shown.")
+    maturity: SomeShare = Field(
+        default=0.9, description="The share of all expected labels that must have arrived before a day is judged."
+    )
+    minimum_rows: Annotated[int, Field(ge=2)] = Field(
+        default=500, description="The labelled rows below which no quality is reported."
+    )
+    trust_windows: Annotated[int, Field(ge=2)] = Field(
+        default=5, description="How many days need both an estimate and an outcome before estimates are trusted."
+    )
+    roll_back_within: Duration = Field(
+        default=timedelta(days=14),
+        description="How long after a promotion answers that are proven worse than before roll the version back; 0d "
+        "never rolls back.",
+    )
 
 
-def _outside(policy: DriftPolicy | QualityPolicy, names: Iterable[str], low: float, high: float) -> Iterator[str]:
-    for name in names:
-        if not low < getattr(policy, name) < high:
-            yield f"{name} {getattr(policy, name)} has to lie between {low:g} and {high:g}"
+class MonitoringSpec(DeclaredPart):
+    """What is watched of live answers, day by day."""
+
+    drift: DriftPolicy = Field(
+        default_factory=DriftPolicy, description="How live rows are compared with the training rows."
+    )
+    quality: QualityPolicy = Field(
+        default_factory=QualityPolicy, description="How answers are compared with their outcomes."
+    )
+    costs: Mapping[str, float] = Field(
+        default={},
+        description="The value of an answer in your own unit, by answer/outcome, such as {yes/no: -5, no/yes: -50}. "
+        "Default: there is no business metric.",
+    )
 
 
-def _too_small(policy: DriftPolicy | QualityPolicy | RetrainPolicy, least: int, *names: str) -> Iterator[str]:
-    for name in names:
-        if getattr(policy, name) < least:
-            yield f"{name} {getattr(policy, name)} has to be at least {least}"
+class RetrainPolicy(DeclaredPart):
+    """What starts a training without a person, and what holds it back."""
 
-
-@dataclass(frozen=True)
-class MonitoringSpec:
-    """When a day of live answers counts as changed, or as worse."""
-
-    drift: DriftPolicy
-    quality: QualityPolicy
-    costs: Mapping[str, float]  # what an answer is worth, by `<answer>/<outcome>`; empty: no business metric
-
-
-@dataclass(frozen=True)
-class RetrainingSpec:
-    schedule: str | None  # cron of regular training
-    policy: RetrainPolicy
+    schedule: str | None = Field(
+        default=None, description="The cron of regular training in UTC, such as 0 5 * * 1. Default: none."
+    )
+    causes: Items[_CauseByItself] = Field(
+        default=_BY_ITSELF, description="What may start a training by itself; a person always may."
+    )
+    new_rows: Count = Field(default=10_000, description="How many new labelled rows are enough to start a training.")
+    least_rows: Count = Field(
+        default=1_000, description="The new labelled rows below which there is nothing to learn from."
+    )
+    age_warning: SomeDuration = Field(
+        default=timedelta(days=30), description="The age of the champion at which a warning is reported."
+    )
+    age_critical: SomeDuration = Field(
+        default=timedelta(days=60), description="The age of the champion that starts a training."
+    )
+    cooldown: Duration = Field(
+        default=timedelta(days=7), description="The shortest time from the start of one training to the next."
+    )
+    runs_at_most: Count = Field(default=4, description="The most trainings in each `period`.")
+    period: SomeDuration = Field(
+        default=timedelta(days=30), description="The time over which trainings and their cost are counted."
+    )
+    cost_at_most: Positive | None = Field(
+        default=None, description="The most hours of training in each `period`. Default: no limit."
+    )

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from mlops_assets.declaration.data import Every
 from mlops_assets.domain.names import SNAPSHOT
@@ -11,15 +11,6 @@ FORMATS = {Every.HOUR: "%Y-%m-%d-%H:%M", Every.DAY: "%Y-%m-%d", Every.MONTH: "%Y
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 _LENGTH = {Every.HOUR: timedelta(hours=1), Every.DAY: timedelta(days=1)}
-
-
-def moment(value: str | date | datetime) -> datetime:
-    """An ISO date or time; without a zone it is UTC."""
-    if isinstance(value, str):
-        value = datetime.fromisoformat(value)
-    if not isinstance(value, datetime):
-        value = datetime.combine(value, datetime.min.time(), UTC)
-    return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """Which fields of `network` and `training` a search may set, and how a trial's values become specs."""
 
-import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +17,7 @@ Value = float | int | str | bool | None
 
 
 def _interval(low: float, high: float, *, log: bool = False, integer: bool = False) -> Dimension:
-    return Dimension(low=low, high=high, log=log, integer=integer, choices=())
+    return Dimension(low=low, high=high, log=log, integer=integer)
 
 
 _RATES = {
@@ -26,10 +25,10 @@ _RATES = {
     "weight_decay": _interval(1e-3, 3e-1, log=True),
 }
 _SHAPE = {
-    "width": Dimension(low=None, high=None, log=False, integer=True, choices=(96, 128, 192, 256)),
+    "width": Dimension(integer=True, choices=(96, 128, 192, 256)),
     "depth": _interval(1, 3, integer=True),
     "dropout": _interval(0.0, 0.4),
-    "embedding": Dimension(low=None, high=None, log=False, integer=True, choices=(4, 8, 16)),
+    "embedding": Dimension(integer=True, choices=(4, 8, 16)),
 }
 
 
@@ -73,8 +72,8 @@ def apply(values: Mapping[str, Any], network: NetworkSpec, training: TrainingSpe
     options = {name.removeprefix(OPTION): v for name, v in values.items() if name.startswith(OPTION)}
     shape = {name: v for name, v in values.items() if name in _OF_NETWORK}
     rates = {name: v for name, v in values.items() if name in _OF_TRAINING}
-    changed = dataclasses.replace(network, **shape, options={**network.options, **options})
-    return changed, dataclasses.replace(training, **rates)
+    changed = network.with_changes(**shape, options={**network.options, **options})
+    return changed, training.with_changes(**rates)
 
 
 def declared_values(space: Mapping[str, Dimension], network: NetworkSpec, training: TrainingSpec) -> dict[str, Any]:

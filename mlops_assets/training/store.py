@@ -85,7 +85,7 @@ def save_result(
     metric: str,
 ) -> Trained:
     """Write everything, the result last: a folder with a result is whole."""
-    parameters = {"network": dataclasses.asdict(network), "training": dataclasses.asdict(training)}
+    parameters = {"network": network.model_dump(), "training": training.model_dump()}
     replace_file(folder / PARAMETERS, canonical_json(parameters))
     result = {
         "digest": _save_weights(folder, model),

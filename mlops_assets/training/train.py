@@ -5,7 +5,6 @@ The folder's name is a digest of all that goes in, so the same inputs find the f
 that was killed finds its own half-done one and goes on.
 """
 
-import dataclasses
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -94,7 +93,12 @@ def train(
 def run_name(training_set: TrainingSet, declared: Declared, metric: Metric) -> str:
     """Digest of everything that decides the weights."""
     record = {"code": _code(), "training_set": training_set.digest, "metric": metric.name}
-    return digest_of(canonical_json({**record, "declared": dataclasses.asdict(declared)}))[:16]
+    return digest_of(canonical_json({**record, "declared": _as_json(declared)}))[:16]
+
+
+def _as_json(declared: Declared) -> dict[str, Any]:
+    parts = {"network": declared.network, "training": declared.training, "search": declared.search}
+    return {**{name: part.model_dump() for name, part in parts.items()}, "transform": declared.transform}
 
 
 @cache
@@ -173,7 +177,7 @@ def _objective(
 
     def objective(values: Mapping[str, Any], report: searching.Report) -> float:
         network, training = apply(values, declared.network, declared.training)
-        training = dataclasses.replace(training, epochs=declared.search.epochs)
+        training = training.with_changes(epochs=declared.search.epochs)
         layout = _layout(train, training_set, network, declared.transform)
         with reproducible(device):
             model = _new_model(layout, network, training, device)

@@ -44,7 +44,7 @@ from mlops_assets.stages.quality.reference import VersionReferences
 from tests.kit.specs import model_spec
 root, stage, days = Path(sys.argv[1]), sys.argv[2], sys.argv[3:]
 now = datetime.fromisoformat(days[-1]).replace(tzinfo=UTC) + timedelta(days=2)
-spec = model_spec(slices=(SliceSpec("f0", 4, 100),))
+spec = model_spec(slices=(SliceSpec(column="f0", bins=4, minimum=100),))
 lake, bundles = Lake(root=str(root / "lake")), Bundles(root=str(root / "bundles"), cache=str(root / "cache"))
 began = time.perf_counter()
 if stage == "predictions":

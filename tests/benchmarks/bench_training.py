@@ -68,7 +68,7 @@ def epoch_times(device: torch.device) -> tuple[float, float]:
         for start in range(0, ROWS, size)
     ]
     model = build(layout, NETWORK).to(device)
-    one_epoch = dataclasses.replace(SPEC, epochs=1)
+    one_epoch = SPEC.with_changes(epochs=1)
 
     def plain() -> None:
         with reproducible(device):

@@ -1,6 +1,6 @@
 """A tiny model whose feeds are CSV files in a folder: write days, run raw_data and validated_data, look at the lake."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -71,7 +71,7 @@ class DataStages:
 
 def data_stages(folder: Path, **changes: Any) -> DataStages:
     feed = feed_spec(path=str(folder / "source"))
-    spec = replace(model_spec(source=source_spec(feed), replay=NOW), **changes)
+    spec = model_spec(source=source_spec(feed), replay=NOW).with_changes(**changes)
     return DataStages(folder, spec, dg.DagsterInstance.ephemeral(tempdir=str(folder)))
 
 

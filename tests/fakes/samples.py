@@ -7,8 +7,10 @@ from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
-from mlops_assets.declaration.monitoring import MonitoringSpec, RetrainingSpec
-from mlops_assets.declaration.release import RolloutSpec
+from pydantic import BaseModel
+
+from mlops_assets.declaration.monitoring import MonitoringSpec, RetrainPolicy
+from mlops_assets.declaration.release import RolloutPolicy
 from mlops_assets.domain.registry.lineage import Provenance
 from mlops_assets.domain.registry.versions import Candidate, VersionFacts
 from tests.kit.specs import MONITORING, RETRAINING, ROLLOUT
@@ -24,14 +26,17 @@ _PLAIN: Mapping[Any, Any] = {
     timedelta: timedelta(hours=1),
     Any: "any",
     # records that check themselves
-    RolloutSpec: ROLLOUT,
+    RolloutPolicy: ROLLOUT,
     MonitoringSpec: MONITORING,
-    RetrainingSpec: RETRAINING,
+    RetrainPolicy: RETRAINING,
 }
 
 
 def sample(kind: type[Record], /, **given: Any) -> Record:
     """A record with these fields; the others hold some value of their type."""
+    if issubclass(kind, BaseModel):
+        hints = {name: field.annotation for name, field in kind.model_fields.items()}
+        return kind.model_construct(**{name: given[name] if name in given else _value(hints[name]) for name in hints})
     hints = get_type_hints(kind)
     values = {field.name: given.get(field.name, _value(hints[field.name])) for field in fields(cast(Any, kind))}
     return kind(**values | given)
@@ -85,7 +90,7 @@ def _value(hint: Any) -> Any:
         return {}
     if hint in _PLAIN:
         return _PLAIN[hint]
-    if is_dataclass(hint):
+    if is_dataclass(hint) or (isinstance(hint, type) and issubclass(hint, BaseModel)):
         return sample(hint if isinstance(hint, type) else type(hint))
     if isinstance(hint, type) and issubclass(hint, Enum):
         return next(iter(hint))

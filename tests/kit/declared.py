@@ -9,10 +9,11 @@ from typing import Any
 import dagster as dg
 import yaml
 
+from mlops_assets.declaration.declare import declare
 from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.defs.resources import resources
 from mlops_assets.domain.names import Stage
-from mlops_assets.lifecycle import ModelLifecycle, lifecycle_of
+from mlops_assets.lifecycle import lifecycle_of
 from mlops_assets.stages.common import asset_key, partitions_of
 
 RANGE: tuple[str, str] = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
@@ -27,7 +28,7 @@ def declaration(path: Path, **environment: Any) -> ModelSpec:
 
 
 def specified(attributes: Mapping[str, Any], root: Path = Path("/")) -> ModelSpec:
-    return ModelLifecycle.resolve_from_dict(dict(attributes)).spec(root)
+    return declare(attributes, root)
 
 
 @dataclass(frozen=True)

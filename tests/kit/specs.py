@@ -1,10 +1,8 @@
 """A small `ModelSpec` for tests: one daily feed, one label. Keywords replace what a test is about."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from mlops_assets import schema
 from mlops_assets.declaration.data import (
     Every,
     ExpectationSpec,
@@ -18,61 +16,29 @@ from mlops_assets.declaration.data import (
 from mlops_assets.declaration.evaluation import FairnessSpec, GateSpec
 from mlops_assets.declaration.features import FeatureSpec
 from mlops_assets.declaration.model import ModelSpec
-from mlops_assets.declaration.release import Precision, Promotion, ServingSpec
+from mlops_assets.declaration.monitoring import MonitoringSpec, RetrainPolicy
+from mlops_assets.declaration.release import Precision, Promotion, RolloutPolicy, ServingSpec
 from mlops_assets.declaration.training import NetworkSpec, SearchSpec, TrainingSpec
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
-ROLLOUT = schema.rollout_record(schema.Rollout())  # what a declaration without `rollout` gets
-STANDARD = ROLLOUT.policy
-MONITORING = schema.monitoring_record(schema.Monitoring())
-RETRAINING = schema.retraining_record(schema.Retraining())
+ROLLOUT = RolloutPolicy()  # what a declaration without `rollout` gets
+STANDARD = ROLLOUT
+MONITORING = MonitoringSpec()
+RETRAINING = RetrainPolicy()
 
 
 def feed_spec(name: str = "events", **changes: Any) -> FeedSpec:
-    feed = FeedSpec(
-        name=name,
-        path=f"{name}.parquet",
-        separator=",",
-        decimal=".",
-        query=None,
-        connection=None,
-        time=("at",),
-        order=None,
-        arrived=None,
-        timezone="UTC",
-        key=("id",),
-        missing=(),
-    )
-    return replace(feed, **changes)
+    return FeedSpec(**{"name": name, "path": f"{name}.parquet", "time": ("at",), "key": ("id",), **changes})
 
 
 def expectation(column: str | tuple[str, ...], feed: str = "events", **changes: Any) -> ExpectationSpec:
     columns = (column,) if isinstance(column, str) else column
-    plain = ExpectationSpec(
-        feed=feed,
-        columns=columns,
-        type=None,
-        nulls=None,
-        between=None,
-        among=None,
-        matches=None,
-        unique=False,
-        drift=None,
-        severity="error",
-    )
-    return replace(plain, **changes)
+    return ExpectationSpec(feed=feed, columns=columns, **changes)
 
 
 def validation_spec(*expectations: ExpectationSpec, **changes: Any) -> ValidationSpec:
-    validation = ValidationSpec(
-        expectations=expectations,
-        quarantine_at_most=0.5,
-        volume=(0.0, 100.0),
-        recent=7,
-        freshness=None,
-        future=timedelta(hours=1),
-    )
-    return replace(validation, **changes)
+    plain = {"quarantine_at_most": 0.5, "volume": (0.0, 100.0), "recent": 7}
+    return ValidationSpec(expectations=expectations, **{**plain, **changes})
 
 
 def source_spec(*feeds: FeedSpec, python: str | None = None) -> SourceSpec:
@@ -83,7 +49,7 @@ def source_spec(*feeds: FeedSpec, python: str | None = None) -> SourceSpec:
 def model_spec(**changes: Any) -> ModelSpec:
     """A tiny daily binary model; keyword arguments replace whole parts."""
     spec = ModelSpec(
-        model="tiny",
+        name="tiny",
         owner="team@example.com",
         purpose="tests",
         limits="tests only",
@@ -154,4 +120,4 @@ def model_spec(**changes: Any) -> ModelSpec:
         retraining=RETRAINING,
         declared="0" * 12,
     )
-    return replace(spec, **changes)
+    return spec.with_changes(**changes)

@@ -8,47 +8,16 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from mlops_assets.declaration.monitoring import Cause, DriftPolicy, QualityPolicy, RetrainPolicy
+from mlops_assets.declaration.monitoring import DriftPolicy, QualityPolicy, RetrainPolicy
 from mlops_assets.domain.drift.reference import FORMAT, Profile, read_profile
 from mlops_assets.domain.evaluation.evidence import Interval
 from mlops_assets.domain.retraining.records import RetrainEvidence
 from mlops_assets.domain.verdict import Outcome, Verdict
 from mlops_assets.training.profile import describe_category, describe_number
 
-DRIFT = DriftPolicy(
-    alpha=0.01,
-    ks=0.1,
-    psi=0.2,
-    psi_rows=1_000,
-    cramers_v=0.1,
-    null_share=0.05,
-    out_of_range=0.02,
-    unseen=0.02,
-    together=0.6,
-    minimum_rows=500,
-    needed=2,
-    of_last=3,
-    exclude=(),
-)
-QUALITY = QualityPolicy(
-    fall=0.05,
-    confidence=0.975,
-    maturity=0.9,
-    minimum_rows=500,
-    trust_windows=5,
-    roll_back_within=timedelta(days=14),
-)
-RETRAIN = RetrainPolicy(
-    causes=tuple(Cause),
-    new_rows=10_000,
-    least_rows=1_000,
-    age_warning=timedelta(days=30),
-    age_critical=timedelta(days=60),
-    cooldown=timedelta(days=7),
-    runs_at_most=4,
-    period=timedelta(days=30),
-    cost_at_most=None,
-)
+DRIFT = DriftPolicy()
+QUALITY = QualityPolicy()
+RETRAIN = RetrainPolicy()
 NOW = datetime(2013, 7, 2, tzinfo=UTC)
 
 

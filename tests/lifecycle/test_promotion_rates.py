@@ -14,7 +14,7 @@ import pytest
 from scipy.special import ndtri
 
 from mlops_assets.declaration.data import Kind
-from mlops_assets.declaration.evaluation import GateSpec
+from mlops_assets.declaration.evaluation import GateSpec, Metric
 from mlops_assets.domain.evaluation.comparison import Basis, Contenders, Opponent
 from mlops_assets.domain.evaluation.evidence import Evidence, FairnessReport
 from mlops_assets.domain.evaluation.gates import judge
@@ -41,7 +41,7 @@ class Trial:
     scores: Mapping[str, np.ndarray]
 
 
-def policy(metric: str) -> GateSpec:
+def policy(metric: Metric) -> GateSpec:
     return GateSpec(
         metric=metric,
         confidence=CONFIDENCE,
@@ -98,7 +98,7 @@ def evidence(name: str, trial: Trial, level: float) -> Evidence:
     )
 
 
-def by_gates(metric: str) -> Callable[[Trial], bool]:
+def by_gates(metric: Metric) -> Callable[[Trial], bool]:
     """All gates of a usual policy, four guard slices among them."""
     rules, level = policy(metric), central(CONFIDENCE)
     return lambda trial: worst(judge(rules, evidence(metric, trial, level))) is Outcome.PASS
@@ -139,12 +139,12 @@ def tell(text: str) -> None:
 
 @pytest.mark.parametrize("metric", ["auc", "accuracy"])
 @pytest.mark.parametrize(("edge", "limit", "at_most"), [(0.0, 0.05, True), (-0.01, 0.01, True), (0.03, 0.95, False)])
-def test_the_gates_promote_as_promised(metric: str, edge: float, limit: float, at_most: bool) -> None:
+def test_the_gates_promote_as_promised(metric: Metric, edge: float, limit: float, at_most: bool) -> None:
     demand(count_promoted(metric, edge, by_gates(metric)), limit, at_most=at_most)
 
 
 @pytest.mark.parametrize("metric", ["auc", "accuracy"])
-def test_a_confidence_of_95_percent_has_no_margin(metric: str) -> None:
+def test_a_confidence_of_95_percent_has_no_margin(metric: Metric) -> None:
     """Why the usual confidence is 0.975: at 0.95 an equal model passes in 5 % of trials, give or take."""
     promoted = count_promoted(metric, 0.0, gain_shown(metric, 0.95))
     tell(f"promoted {share(promoted)} at a confidence of 0.95")

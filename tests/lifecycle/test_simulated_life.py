@@ -6,7 +6,6 @@ everybody and is soon gone; one cause is one run, whatever daemons and clocks do
 
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -26,8 +25,8 @@ pytestmark = [pytest.mark.simulation, pytest.mark.timeout(600)]
 
 COOLDOWN = 7  # days, of the policy in force
 ROLLED_BACK_WITHIN = 5_000  # requests that the worse version answered
-STEPS = replace(ROLLOUT.policy, steps=(0.25, 0.5, 1.0), patience=timedelta(days=14))
-DECLARED = model_spec(model=MODEL, replay=START, rollout=replace(ROLLOUT, policy=STEPS))
+STEPS = ROLLOUT.with_changes(steps=(0.25, 0.5, 1.0), patience=timedelta(days=14))
+DECLARED = model_spec(model=MODEL, replay=START, rollout=ROLLOUT.with_changes(policy=STEPS))
 WATCHING = with_policies(DECLARED, causes=(Cause.QUALITY, Cause.DRIFT))  # causes that may be false
 
 Begin = Callable[..., Life]

@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pytest
 
-from mlops_assets.declaration.release import RolloutSpec, Strategy
+from mlops_assets.declaration.release import RolloutPolicy, Strategy
 from mlops_assets.domain.release.release_state import ReleaseState
 from mlops_assets.domain.release.rollout import Action
 from mlops_assets.domain.release.step_decision import StepDecision, decide_step
@@ -47,7 +47,7 @@ class World:
 
     logs: Logs
     bundles: Bundles
-    rollout: RolloutSpec
+    rollout: RolloutPolicy
     state: ReleaseState
     challenger: Behaviour
     rng: np.random.Generator
@@ -99,7 +99,7 @@ class World:
 def world(bundles: tuple[Bundles, tuple[str, str]], seed: int, challenger: Behaviour, **how) -> Iterator[World]:
     store, digests = bundles
     release = state(how.pop("strategy", Strategy.CANARY), share=how.pop("share", STEPS[0]), bundles=digests)
-    rollout = replace(ROLLOUT, policy=replace(ROLLOUT.policy, steps=STEPS))
+    rollout = ROLLOUT.with_changes(policy=ROLLOUT.with_changes(steps=STEPS))
     with TemporaryDirectory() as folder:
         logs = Logs(Path(folder))
         made = World(logs, store, how.pop("rollout", rollout), release, challenger, np.random.default_rng(seed), **how)
@@ -138,7 +138,7 @@ def test_a_worse_model_is_rolled_back_on_late_outcomes(bundles):
     for seed in range(runs):
         shares = {"feedback": 0.3, "delay": 30.0}
         with world(bundles, seed, replace(USUAL, shift=0.35), **shares) as made:
-            needs = replace(made.rollout, policy=replace(made.rollout.policy, needs_feedback=True))
+            needs = made.rollout.with_changes(policy=made.rollout.with_changes(needs_feedback=True))
             made.rollout = needs
             found = made.end(2_000, most=60_000)
             caught += found.action is Action.ROLL_BACK
@@ -151,8 +151,8 @@ def test_a_worse_model_is_rolled_back_on_late_outcomes(bundles):
 def test_an_ab_test_of_equal_arms_at_every_look(bundles):
     """Reduced: the full rates are those of `test_experiment_rates`."""
     runs, looks, alarms = 60, 20, 0
-    experiment = replace(ROLLOUT.experiment, metric="loss", worth=0.02, minimum=200, longest=1_000_000)
-    rollout = replace(ROLLOUT, experiment=experiment)
+    experiment = ROLLOUT.experiment.with_changes(metric="loss", worth=0.02, minimum=200, longest=1_000_000)
+    rollout = ROLLOUT.with_changes(experiment=experiment)
     for seed in range(runs):
         how = {"strategy": Strategy.AB_TEST, "share": 0.5, "rollout": rollout, "feedback": 1.0}
         with world(bundles, seed, USUAL, **how) as made:

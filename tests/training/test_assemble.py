@@ -1,6 +1,5 @@
 """From a trained folder to a bundle that opens, answers and repeats itself."""
 
-import dataclasses
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -150,7 +149,7 @@ def test_a_profile_of_awkward_columns_is_plain_json() -> None:
 
 def test_slices_are_measured_for_each_precision(bench: Bench) -> None:
     red = np.array([value == "red" for value in tables(Kind.BINARY)["test"]["colour"].to_pylist()])
-    serving = dataclasses.replace(SERVING, precisions=(Precision.FP16,))
+    serving = SERVING.with_changes(precisions=(Precision.FP16,))
     made, _ = bench.make(Kind.BINARY, serving, slices={"red": red})
 
     assert made.slices[Precision.FP16]["red"].rows == red.sum()

@@ -22,7 +22,7 @@ from serving.contract.bundle import open_session
 from tests.training.synthetic import CLASSES, INPUTS, NETWORK, table
 
 CPU = torch.device("cpu")
-OWN = dataclasses.replace(NETWORK, type="tests.training.own_network.Wide", options={"hidden": 8})
+OWN = NETWORK.with_changes(type="tests.training.own_network.Wide", options={"hidden": 8})
 
 
 def model_of(kind: Kind, inputs: Inputs = INPUTS, network=NETWORK, transform: str = "none") -> Model:
@@ -122,7 +122,7 @@ def test_lower_precisions_are_measured_against_torch(kind: Kind, network) -> Non
 
 
 def test_what_cannot_be_converted_is_told_and_not_served() -> None:
-    bag = dataclasses.replace(OWN, type="tests.training.own_network.Bag")
+    bag = OWN.with_changes(type="tests.training.own_network.Bag")
     model = model_of(Kind.BINARY, network=bag)
     exact, fp16 = measure_variants(model, hostile(INPUTS), [Precision.FP16], 0.2)
 

@@ -1,6 +1,5 @@
 """The search on functions that cost nothing, and the space it searches."""
 
-import dataclasses
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -16,9 +15,9 @@ from mlops_assets.training.space import apply, declared_values, space_of
 from tests.training.synthetic import NETWORK, TRAINING
 
 SPACE = {
-    "learning_rate": Dimension(low=1e-4, high=1e-1, log=True, integer=False, choices=()),
-    "depth": Dimension(low=1, high=4, log=False, integer=True, choices=()),
-    "width": Dimension(low=None, high=None, log=False, integer=True, choices=(16, 32)),
+    "learning_rate": Dimension(low=1e-4, high=1e-1, log=True),
+    "depth": Dimension(low=1, high=4, integer=True),
+    "width": Dimension(integer=True, choices=(16, 32)),
 }
 
 
@@ -122,18 +121,18 @@ def test_no_new_trial_begins_after_the_time_is_up() -> None:
 
 
 def test_the_default_space_contains_the_declared_values() -> None:
-    declared = dataclasses.replace(NETWORK, width=128, depth=2, dropout=0.3, embedding=8)
-    training = dataclasses.replace(TRAINING, learning_rate=2e-3, weight_decay=1e-1)
+    declared = NETWORK.with_changes(width=128, depth=2, dropout=0.3, embedding=8)
+    training = TRAINING.with_changes(learning_rate=2e-3, weight_decay=1e-1)
     space = space_of({}, declared)
 
     assert set(declared_values(space, declared, training)) == set(space)
 
 
 def test_an_own_network_is_searched_by_rates_by_default() -> None:
-    own = NetworkSpec("mine.Net", 0, 0, 0.0, 0, 8, {"heads": 2})
+    own = NetworkSpec(type="mine.Net", options={"heads": 2})
     assert set(space_of({}, own)) == {"learning_rate", "weight_decay"}
 
-    space = {"options.heads": Dimension(low=1, high=4, log=False, integer=True, choices=())}
+    space = {"options.heads": Dimension(low=1, high=4, integer=True)}
     network, training = apply({"options.heads": 4}, own, TRAINING)
 
     assert declared_values(space_of(space, own), own, TRAINING) == {"options.heads": 2}
@@ -142,16 +141,16 @@ def test_an_own_network_is_searched_by_rates_by_default() -> None:
 
 
 def test_values_outside_the_space_are_not_tried() -> None:
-    assert "width" not in declared_values(SPACE, dataclasses.replace(NETWORK, width=17), TRAINING)
+    assert "width" not in declared_values(SPACE, NETWORK.with_changes(width=17), TRAINING)
 
 
 def test_every_wrong_axis_is_told_at_once() -> None:
-    axis = Dimension(low=None, high=None, log=False, integer=False, choices=())
+    axis = Dimension()
     wrong = {
         "widht": axis,
         "width": axis,
-        "dropout": dataclasses.replace(axis, low=0.5, high=0.1),
-        "learning_rate": dataclasses.replace(axis, low=0.0, high=0.1, log=True),
+        "dropout": axis.with_changes(low=0.5, high=0.1),
+        "learning_rate": axis.with_changes(low=0.0, high=0.1, log=True),
     }
 
     with pytest.raises(ValueError, match=r"^search\.space") as caught:

@@ -33,7 +33,7 @@ def run(root: Path, kind: Kind = Kind.BINARY, declared: Declared = DECLARED, **m
 
 
 def with_training(**changes) -> Declared:
-    return dataclasses.replace(DECLARED, training=dataclasses.replace(TRAINING, **changes))
+    return dataclasses.replace(DECLARED, training=TRAINING.with_changes(**changes))
 
 
 @pytest.mark.parametrize(("kind", "reached"), [(Kind.BINARY, 0.9), (Kind.MULTICLASS, 0.7), (Kind.REGRESSION, 0.45)])
@@ -109,7 +109,7 @@ run(Path(sys.argv[1]), declared=searching(), on_epoch=die)
 
 
 def searching() -> Declared:
-    search = dataclasses.replace(DECLARED.search, trials=3)
+    search = DECLARED.search.with_changes(trials=3)
     return dataclasses.replace(with_training(epochs=4), search=search)
 
 
@@ -182,7 +182,7 @@ def test_calibration_undoes_the_lift_of_class_weights(tmp_path: Path) -> None:
 
 
 def test_a_network_of_ones_own(tmp_path: Path) -> None:
-    own = dataclasses.replace(NETWORK, type="tests.training.own_network.Wide", options={"hidden": 8})
+    own = NETWORK.with_changes(type="tests.training.own_network.Wide", options={"hidden": 8})
     trained = run(tmp_path, declared=dataclasses.replace(DECLARED, network=own))
 
     assert trained.parameters["network.options.hidden"] == 8
@@ -200,7 +200,7 @@ def test_a_network_of_ones_own(tmp_path: Path) -> None:
 )
 def test_a_network_that_does_not_exist(tmp_path: Path, name: str, problem: str) -> None:
     with pytest.raises((ValueError, TypeError), match=problem):
-        run(tmp_path, declared=dataclasses.replace(DECLARED, network=dataclasses.replace(NETWORK, type=name)))
+        run(tmp_path, declared=dataclasses.replace(DECLARED, network=NETWORK.with_changes(type=name)))
 
 
 @pytest.mark.parametrize("inputs", [Inputs(("size", "count"), ()), Inputs((), ("colour", "code"))])
@@ -243,7 +243,7 @@ def test_bf16_trains_too(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("rows", "size"), [(100, 64), (50_000, 500), (10_000_000, 2048)])
 def test_small_data_gets_smaller_batches(rows: int, size: int) -> None:
-    assert batch_size(dataclasses.replace(TRAINING, batch_size=2048), rows) == size
+    assert batch_size(TRAINING.with_changes(batch_size=2048), rows) == size
 
 
 def test_hidden_inputs_teach_missing_and_unknown(tmp_path: Path) -> None:
@@ -260,7 +260,7 @@ def test_hidden_inputs_teach_missing_and_unknown(tmp_path: Path) -> None:
 def test_a_search_ends_in_time(tmp_path: Path) -> None:
     ticks = iter(range(0, 10_000, 60))
     declared = searching()
-    search = dataclasses.replace(declared.search, trials=50, timeout=timedelta(minutes=2))
+    search = declared.search.with_changes(trials=50, timeout=timedelta(minutes=2))
     seen: list[Mapping] = []
     trained = run(
         tmp_path,

@@ -7,7 +7,7 @@ starts from what the first made of it.
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from mlops_assets.declaration.release import RolloutSpec, Strategy
+from mlops_assets.declaration.release import RolloutPolicy, Strategy
 from mlops_assets.domain.registry.ledger import Action
 from mlops_assets.domain.release.release_state import ArmState, ReleaseState, Role
 
@@ -46,7 +46,7 @@ class Change:
 
 def begin(
     model: str,
-    rollout: RolloutSpec,
+    rollout: RolloutPolicy,
     present: ReleaseState | None,
     candidate: Version,
     *,
@@ -159,12 +159,12 @@ def _next(present: ReleaseState, now: datetime, **changes: object) -> ReleaseSta
     return replace(present, **moved)  # type: ignore[arg-type]  # fields of the record
 
 
-def _shares(rollout: RolloutSpec, strategy: Strategy) -> tuple[float, float]:
+def _shares(rollout: RolloutPolicy, strategy: Strategy) -> tuple[float, float]:
     """Weights of challenger and champion at the start. A shadow's is of copies; bandits go by rewards."""
     if strategy is Strategy.SHADOW:
         return rollout.shadow_share, 1.0
     if strategy is Strategy.CANARY:
-        return rollout.policy.steps[0], 1 - rollout.policy.steps[0]
+        return rollout.steps[0], 1 - rollout.steps[0]
     share = rollout.experiment.share if strategy is Strategy.AB_TEST else 0.5
     return share, 1 - share
 

@@ -9,9 +9,9 @@
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from mlops_assets.declaration.release import RolloutPolicy, RolloutSpec, Strategy
+from mlops_assets.declaration.release import RolloutPolicy, Strategy
 from mlops_assets.domain.release import rollout_signals as signals
 from mlops_assets.domain.release.experiment import Ending, ExperimentMetric, ExperimentPolicy, Readout, read_out
 from mlops_assets.domain.release.release_state import ReleaseState
@@ -53,7 +53,7 @@ def nothing_to_decide(state: ReleaseState) -> str | None:
     return None
 
 
-def decide_step(rollout: RolloutSpec, state: ReleaseState, seen: Seen) -> StepDecision:
+def decide_step(rollout: RolloutPolicy, state: ReleaseState, seen: Seen) -> StepDecision:
     """The same release and the same logs give the same decision."""
     match state.strategy:
         case Strategy.AB_TEST:
@@ -61,13 +61,13 @@ def decide_step(rollout: RolloutSpec, state: ReleaseState, seen: Seen) -> StepDe
         case Strategy.EPSILON_GREEDY | Strategy.THOMPSON:
             return _of_bandit(state, seen)
         case _:
-            return _of_steps(rollout.policy, state, seen)
+            return _of_steps(rollout, state, seen)
 
 
 def _of_steps(policy: RolloutPolicy, state: ReleaseState, seen: Seen) -> StepDecision:
     arm = _challenger(state)
     if state.strategy is Strategy.SHADOW:
-        policy = replace(policy, steps=(share_of(state), FINISHED))
+        policy = policy.with_changes(steps=(share_of(state), FINISHED))
     if share_of(state) not in policy.steps[:-1]:
         steps = ", ".join(f"{step:.0%}" for step in policy.steps)
         reason = f"{arm} stands at {share_of(state):.1%}, which is none of the steps {steps}: a person has to move it."
@@ -87,13 +87,13 @@ def _share_after(state: ReleaseState, found: Decision) -> float:
     return found.share
 
 
-def _of_experiment(rollout: RolloutSpec, state: ReleaseState, seen: Seen) -> StepDecision:
+def _of_experiment(rollout: RolloutPolicy, state: ReleaseState, seen: Seen) -> StepDecision:
     arm, share = _challenger(state), share_of(state)
     if seen.problems:
-        return _unmeasured(rollout.policy, state, seen)
+        return _unmeasured(rollout, state, seen)
     policy = experiment_policy(rollout, state)
     found = read_out(policy, seen.people)
-    verdicts = (*_of_readout(policy, found), *_of_errors(rollout.policy, state, seen))
+    verdicts = (*_of_readout(policy, found), *_of_errors(rollout, state, seen))
     numbers = _numbers(verdicts, seen)
     failed = [verdict for verdict in verdicts if verdict.name.startswith(Signal.ERRORS) and _is_failure(verdict)]
     if failed and found.ending is not Ending.SPLIT_BROKEN:
@@ -108,7 +108,7 @@ def _of_experiment(rollout: RolloutSpec, state: ReleaseState, seen: Seen) -> Ste
     return StepDecision(action, share, arm, " ".join([found.reason, *_noted(seen)]), numbers, verdicts)
 
 
-def experiment_policy(rollout: RolloutSpec, state: ReleaseState) -> ExperimentPolicy:
+def experiment_policy(rollout: RolloutPolicy, state: ReleaseState) -> ExperimentPolicy:
     """The declared experiment for the arms of this release."""
     declared = rollout.experiment
     metric = ExperimentMetric(declared.metric, higher_is_better=declared.metric == REWARD, worth=declared.worth)
@@ -117,7 +117,7 @@ def experiment_policy(rollout: RolloutSpec, state: ReleaseState) -> ExperimentPo
         shares={arm.name: arm.weight for arm in state.arms},
         metrics=(metric,),
         alpha=declared.alpha,
-        split_alpha=rollout.policy.split_alpha,
+        split_alpha=rollout.split_alpha,
         minimum=declared.minimum,
         longest=declared.longest,
     )

@@ -5,7 +5,7 @@ same. Decides nothing.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
@@ -79,7 +79,7 @@ def read_retrain_evidence(
     stopped = retrain_sensor(model) in off
     evidence = build_evidence(
         model,
-        (spec.monitoring.quality, spec.retraining.policy),
+        (spec.monitoring.quality, spec.retraining),
         ModelHistory(champion, drift, performance, read_training_runs(spec, instance, lake)),
         new_rows=count_new_rows(spec, lake, since=champion.trained_at if champion else None, now=now),
         request=request,
@@ -88,8 +88,8 @@ def read_retrain_evidence(
         problems=problems,
         now=now,
     )
-    causes = tuple(cause for cause in spec.retraining.policy.causes if cause_sensor(model, cause) not in off)
-    policy = replace(spec.retraining.policy, causes=causes)
+    causes = tuple(cause for cause in spec.retraining.causes if cause_sensor(model, cause) not in off)
+    policy = spec.retraining.with_changes(causes=causes)
     ours = days_of_champion(champion, drift), days_of_champion(champion, performance)
     return RetrainInputs(evidence, policy, off, *ours, champion)
 

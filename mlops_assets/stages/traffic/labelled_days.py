@@ -52,7 +52,11 @@ class LabelledDays:
         """What rows are told apart by: declared slices, and protected attributes."""
         slices = {each.column: each for each in self.spec.slices}
         fairness = self.spec.fairness
-        groups = {name: SliceSpec(name, 0, fairness.minimum) for name in fairness.attributes if name not in slices}
+        groups = {
+            name: SliceSpec(column=name, bins=0, minimum=fairness.minimum)
+            for name in fairness.attributes
+            if name not in slices
+        }
         return (*slices.values(), *groups.values())
 
     def answered(self, day: str) -> AnsweredDay:

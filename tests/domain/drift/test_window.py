@@ -1,7 +1,5 @@
 """One window against the profile: what counts as drift, in every respect, and what does not."""
 
-from dataclasses import replace
-
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -65,7 +63,7 @@ def test_a_number_drifts_only_significantly_and_materially(reference, rows, shif
 
 def test_a_feature_that_differs_by_its_nature_is_left_out(reference):
     shifted = np.random.default_rng(2).normal(0.5, 1, 2_000)
-    window = judged(reference, policy=replace(DRIFT, exclude=("a",)), a=shifted)
+    window = judged(reference, policy=DRIFT.with_changes(exclude=("a",)), a=shifted)
     assert window.outcome is Outcome.PASS
     assert {each.column for each in window.findings} == {"b", "c"}
 
@@ -96,7 +94,7 @@ def test_a_window_without_rows_is_inconclusive(reference):
 def test_psi_says_nothing_of_few_rows(reference):
     draw = np.random.default_rng(4)
     wide = [np.where(draw.random(rows) < 0.2, 2.9, draw.normal(size=rows)) for rows in (900, 1_100)]
-    policy = replace(DRIFT, ks=0.5)
+    policy = DRIFT.with_changes(ks=0.5)
     outcomes = [found(judged(reference, len(a), policy, a=a), Aspect.FEATURE, "a").drifted for a in wide]
     assert outcomes == [False, True]
 

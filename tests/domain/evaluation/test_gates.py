@@ -78,7 +78,7 @@ GOOD = Evidence(
 
 
 def verdict(gate: Gate, policy: dict[str, Any] | None = None, **found: Any) -> Verdict:
-    verdicts = judge(replace(POLICY, **(policy or {})), replace(GOOD, **found))
+    verdicts = judge(POLICY.with_changes(**(policy or {})), replace(GOOD, **found))
     return {v.name: v for v in verdicts}[gate]
 
 

@@ -23,9 +23,11 @@ FAIR = FairnessReport((), (), ())
 
 
 def spec() -> ModelSpec:
-    plain = model_spec(slices=(SliceSpec("airport", 0, 100), SliceSpec("strong", 4, 100)))
-    gates = replace(plain.gates, metric="auc", confidence=0.975, baselines=("constant",), calibration=0.2)
-    return replace(plain, gates=gates)
+    plain = model_spec(
+        slices=(SliceSpec(column="airport", minimum=100), SliceSpec(column="strong", bins=4, minimum=100))
+    )
+    gates = plain.gates.with_changes(metric="auc", confidence=0.975, baselines=("constant",), calibration=0.2)
+    return plain.with_changes(gates=gates)
 
 
 def contenders(given, champion: Opponent | None) -> Contenders:
@@ -151,10 +153,9 @@ def test_regression_and_many_classes_are_reported_too() -> None:
         (Kind.MULTICLASS, "accuracy", classes, guess_class),
     ):
         plain = spec()
-        declared = replace(
-            plain,
-            target=replace(plain.target, kind=kind),
-            gates=replace(plain.gates, metric=metric, baselines=()),
+        declared = plain.with_changes(
+            target=plain.target.with_changes(kind=kind),
+            gates=plain.gates.with_changes(metric=metric, baselines=()),
         )
         found = build_report(
             declared, HeldOut(part, columns(part), columns(part), None),

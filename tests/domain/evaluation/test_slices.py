@@ -25,32 +25,34 @@ def names_and_rows(spec: SliceSpec, column: list, training: list | None = None) 
     ],
 )
 def test_by_value_with_missing_as_a_part(column: list, parts: dict[str, int]) -> None:
-    assert names_and_rows(SliceSpec("c", 0, 1), column) == parts
+    assert names_and_rows(SliceSpec(column="c", minimum=1), column) == parts
 
 
 def test_rare_values_are_one_part_together() -> None:
     column = [f"v{k}" for k in range(MOST_VALUES + 5)] * 2 + ["v0"]
-    found = names_and_rows(SliceSpec("c", 0, 1), column)
+    found = names_and_rows(SliceSpec(column="c", minimum=1), column)
     assert len(found) == MOST_VALUES + 1
     assert found[OTHER] == 10
 
 
 def test_bins_have_edges_from_training_rows() -> None:
-    found = names_and_rows(SliceSpec("x", 2, 1), [1.0, 9.0, 10.0, 11.0, None], training=[0.0, 10.0, 20.0])
+    found = names_and_rows(
+        SliceSpec(column="x", bins=2, minimum=1), [1.0, 9.0, 10.0, 11.0, None], training=[0.0, 10.0, 20.0]
+    )
     assert found == {"up to 10": 3, "above 10": 1, MISSING: 1}
 
 
 def test_constant_or_empty_columns_still_give_whole_slices() -> None:
-    assert names_and_rows(SliceSpec("x", 4, 1), [1.0, 5.0], training=[5.0, 5.0]) == {"up to 5": 2}
+    assert names_and_rows(SliceSpec(column="x", bins=4, minimum=1), [1.0, 5.0], training=[5.0, 5.0]) == {"up to 5": 2}
     nothing = pa.table({"x": pa.array([None, None], pa.float64())})
-    parts = cut([SliceSpec("x", 4, 1)], pa.table({"x": [1.0, 2.0]}), nothing)
+    parts = cut([SliceSpec(column="x", bins=4, minimum=1)], pa.table({"x": [1.0, 2.0]}), nothing)
     assert [(p.value, int(p.mask.sum())) for p in parts] == [("any number", 2)]
 
 
 def test_all_that_is_wrong_with_a_declaration_is_told_at_once() -> None:
     table = pa.table({"c": ["a"]})
     with pytest.raises(ValueError, match=r"gone is not in the test rows.*c is string, no number: leave out its `bins`"):
-        cut([SliceSpec("gone", 0, 1), SliceSpec("c", 4, 1)], table, table)
+        cut([SliceSpec(column="gone", minimum=1), SliceSpec(column="c", bins=4, minimum=1)], table, table)
 
 
 def scored(rows: int = 4000) -> tuple[np.ndarray, np.ndarray, np.ndarray, pa.Table]:
@@ -65,7 +67,7 @@ def scored(rows: int = 4000) -> tuple[np.ndarray, np.ndarray, np.ndarray, pa.Tab
 
 def test_parts_are_measured_worst_first_and_few_rows_are_told() -> None:
     labels, candidate, champion, table = scored()
-    parts = cut([SliceSpec("airport", 0, 100)], table, table)
+    parts = cut([SliceSpec(column="airport", minimum=100)], table, table)
     found = measure(parts, METRICS["auc"], labels, candidate, champion, level=0.95)
     assert [s.value for s in found] == ["EWR", "JFK", "tiny"]
     worst, best, tiny = found
@@ -81,7 +83,7 @@ def test_parts_are_measured_worst_first_and_few_rows_are_told() -> None:
 
 def test_without_a_champion_slices_have_no_gain() -> None:
     labels, candidate, _, table = scored()
-    parts = cut([SliceSpec("airport", 0, 100)], table, table)
+    parts = cut([SliceSpec(column="airport", minimum=100)], table, table)
     found = measure(parts, METRICS["log_loss"], labels, candidate, None, level=0.95)
     scores = [s.score.estimate for s in found if s.score]
     assert scores == sorted(scores, reverse=True)

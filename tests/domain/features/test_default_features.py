@@ -1,7 +1,5 @@
 """Which columns are features where no service says so."""
 
-from dataclasses import replace
-
 import pytest
 
 from mlops_assets.declaration.features import FeatureSpec
@@ -44,15 +42,15 @@ def test_an_entity_is_a_key_and_no_feature():
 
 def test_the_target_of_another_feed_is_an_ordinary_column_here():
     other = model_spec(features=spec().features, source=source_spec(feed_spec(), feed_spec("outcomes")))
-    other = replace(other, target=replace(other.target, feed="outcomes", column="cancelled"))
+    other = other.with_changes(target=other.target.with_changes(feed="outcomes", column="cancelled"))
     assert "cancelled" in feature_columns(other, {"x": "double", "cancelled": "string"})
 
 
 def test_a_column_with_the_labels_name_has_to_be_excluded():
-    other = replace(spec(), target=replace(spec().target, column="y"))
+    other = spec().with_changes(target=spec().target.with_changes(column="y"))
     with pytest.raises(FeatureError, match="'label' cannot be one: put it under `exclude`"):
         feature_columns(other, TYPES | {"y": "string"})
-    excluded = replace(other, features=replace(other.features, exclude=("label",)))
+    excluded = other.with_changes(features=other.features.with_changes(exclude=("label",)))
     assert "label" not in feature_columns(excluded, TYPES | {"y": "string"})
 
 

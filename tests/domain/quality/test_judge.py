@@ -220,8 +220,8 @@ def test_a_number_is_estimated_and_days_of_it_pooled(metric):
 
 def test_a_days_error_is_estimated_before_its_labels_are_there():
     spec = model_spec()
-    gates: GateSpec = replace(spec.gates, metric="mae")
-    spec = replace(spec, gates=gates, target=replace(spec.target, kind=Kind.REGRESSION))
+    gates: GateSpec = spec.gates.with_changes(metric="mae")
+    spec = spec.with_changes(gates=gates, target=spec.target.with_changes(kind=Kind.REGRESSION))
     truth, told, features = number(3, 800, 1.0)
     rows = day(0, 800, answer=pa.array(told[:, None].tolist(), pa.list_(pa.float64())), label=pa.array(truth))
     estimator = fit_estimator(Kind.REGRESSION, "mae", HeldOutRows(*number(0, 5_000, 1.0)))

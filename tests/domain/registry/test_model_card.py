@@ -172,7 +172,7 @@ def test_no_value_brings_in_markup(value):
 
 @pytest.mark.parametrize("value", HOSTILE)
 def test_hostile_declarations_keep_the_shape_of_the_card(value):
-    spec = replace(SPEC, purpose=value, owner=value, limits=value, ethics=value)
+    spec = SPEC.with_changes(purpose=value, owner=value, limits=value, ethics=value)
     trained = sample(TrainedModel, parameters={value: value, "width": 8})
     shape = [token.tag for token in _tokens(full()) if token.tag in ("h1", "h2", "h3", "table")]
     hostile = model_card(

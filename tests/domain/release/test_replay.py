@@ -1,7 +1,5 @@
 """A candidate on logged requests: what stops a release, and what does not."""
 
-from dataclasses import replace
-
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -14,7 +12,7 @@ from mlops_assets.resources.plots.replay import draw_agreement
 from tests.kit.specs import ROLLOUT
 from tests.serving.graphs import number
 
-POLICY = replace(ROLLOUT.replay, minimum=500, agreement=0.7, calibration=0.05, errors=0.01)
+POLICY = ROLLOUT.replay.with_changes(minimum=500, agreement=0.7, calibration=0.05, errors=0.01)
 N = 2_000
 
 

@@ -35,7 +35,7 @@ GOOD = StepEvidence(
     problems=(),
 )
 LONG, BLIND = STANDARD.patience, STANDARD.blind_patience
-DEMANDING = replace(STANDARD, needs_feedback=True)
+DEMANDING = STANDARD.with_changes(needs_feedback=True)
 
 
 def case(policy: RolloutPolicy = STANDARD, **changes: Any) -> tuple[RolloutPolicy, StepEvidence]:

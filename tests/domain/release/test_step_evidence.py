@@ -21,7 +21,7 @@ from tests.fakes.logged import Behaviour, feedback, later, requests, state
 from tests.kit.specs import model_spec
 
 JUDGED = LabelSpace(Kind.BINARY, ("no", "yes"), None)
-SLICES = (SliceSpec("carrier", 0, 1), SliceSpec("distance", 2, 1))
+SLICES = (SliceSpec(column="carrier", minimum=1), SliceSpec(column="distance", bins=2, minimum=1))
 PROFILE = {
     "categories": {"carrier": {"counts": {"UA": 3, "AA": 2, "ZZ": 1}}},
     "numbers": {"distance": {"quantiles": [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0]}},
@@ -140,7 +140,7 @@ def test_a_request_counts_once_in_each_slice_of_its_rows():
 def test_a_slice_under_its_minimum_is_empty_but_stays():
     release = state()
     batch, _ = requests(release, np.array([0, 0, 1]), rng=rng())
-    spec = model_spec(slices=(SliceSpec("carrier", 0, 5),))
+    spec = model_spec(slices=(SliceSpec(column="carrier", minimum=5),))
     rows = pa.Table.from_batches([flatten_batch(batch, spec.slices, ())])
     found = evidence(
         spec, release, rows, outcomes_by_tail(SCHEMA.empty_table(), ()), judged={"champion": JUDGED, "canary": JUDGED},
@@ -152,7 +152,7 @@ def test_a_slice_under_its_minimum_is_empty_but_stays():
 def test_a_slice_that_the_log_does_not_hold_is_told():
     release = state()
     batch, _ = requests(release, np.array([0]), rng=rng())
-    spec = model_spec(slices=(SliceSpec("weekday", 0, 1),))
+    spec = model_spec(slices=(SliceSpec(column="weekday", minimum=1),))
     rows = pa.Table.from_batches([flatten_batch(batch, spec.slices, ())])
     found = evidence(
         spec, release, rows, outcomes_by_tail(SCHEMA.empty_table(), ()), judged={"champion": JUDGED, "canary": JUDGED},

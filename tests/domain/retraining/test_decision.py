@@ -1,6 +1,5 @@
 """Yes or no, its cause and its reason: one row of the truth table each."""
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -84,7 +83,7 @@ def test_what_holds_a_run_back_is_named_with_its_cause(changes, said):
 
 
 def test_the_cost_of_a_run_is_weighed_before_it_is_spent():
-    tight = replace(RETRAIN, cost_at_most=2.0)
+    tight = RETRAIN.with_changes(cost_at_most=2.0)
     assert decide(tight, evidence(realised=FELL, spent=1.5, cost=0.5), NOW).yes
     decision = decide(tight, evidence(realised=FELL, spent=1.5, cost=0.6), NOW)
     assert not decision.yes
@@ -122,7 +121,7 @@ def test_what_cannot_be_judged_is_inconclusive_and_never_a_yes(changes, said):
 
 
 def test_an_undeclared_cause_starts_nothing():
-    quiet = replace(RETRAIN, causes=())
+    quiet = RETRAIN.with_changes(causes=())
     assert not decide(quiet, evidence(realised=FELL, drift=ALARM, new_rows=99_999, due=True), NOW).yes
     assert decide(quiet, evidence(person="ana"), NOW).yes
 

@@ -1,7 +1,6 @@
 """What a policy would do though nothing changed."""
 
 import time
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -29,7 +28,7 @@ def test_the_default_policy_rarely_retrains_without_cause():
 
 
 def test_a_policy_that_alarms_at_anything_is_found_out():
-    hasty = replace(DRIFT, alpha=0.9, ks=0.001, psi=0.001, psi_rows=1, cramers_v=0.001, needed=1, of_last=1)
+    hasty = DRIFT.with_changes(alpha=0.9, ks=0.001, psi=0.001, psi_rows=1, cramers_v=0.001, needed=1, of_last=1)
     assert expected_false_retrains(hasty, profile(), 500, 7).retrains > 50
 
 
@@ -41,8 +40,8 @@ def test_windows_that_are_too_small_never_alarm():
 
 def test_what_windows_add_up_to():
     assert alarm_rate(0.1, DRIFT) == pytest.approx(0.1 * (1 - 0.9**2))
-    assert alarm_rate(0.1, replace(DRIFT, needed=1, of_last=1)) == 0.1
-    assert alarm_rate(0.1, replace(DRIFT, needed=3)) == pytest.approx(0.001)
+    assert alarm_rate(0.1, DRIFT.with_changes(needed=1, of_last=1)) == 0.1
+    assert alarm_rate(0.1, DRIFT.with_changes(needed=3)) == pytest.approx(0.001)
     draw = np.random.default_rng(1)
     drifted = draw.random((2_000, 365)) < 0.1
     alarms = drifted[:, 2:] & (drifted[:, 1:-1] | drifted[:, :-2])

@@ -60,7 +60,7 @@ def test_an_error_that_grows_is_a_fall_too():
     [
         (QUALITY, REIGN, SINCE + timedelta(days=15), "in the first 14 only"),
         (QUALITY, replace(REIGN, before=None), NOW, "follows no champion"),
-        (replace(QUALITY, roll_back_within=timedelta(0)), REIGN, NOW, "is 0"),
+        (QUALITY.with_changes(roll_back_within=timedelta(0)), REIGN, NOW, "is 0"),
     ],
 )
 def test_rollback_needs_time_left_and_a_predecessor(policy, term, now, said):

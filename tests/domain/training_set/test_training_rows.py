@@ -1,6 +1,5 @@
 """From examples and outcomes to the rows of a training set."""
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pyarrow as pa
@@ -21,7 +20,7 @@ from tests.kit.specs import START, feed_spec, model_spec, source_spec
 
 HOUR = timedelta(hours=1)
 MOMENT = pa.timestamp("us", "UTC")
-UNPARTITIONED = PartitionSpec(Every.NONE, None, None)
+UNPARTITIONED = PartitionSpec(every=Every.NONE)
 
 
 def examples(count: int = 20, **columns: list) -> pa.Table:
@@ -36,7 +35,7 @@ def ids(rows: pa.Table) -> list[int]:
 
 
 def test_only_rows_with_ripe_labels_are_used():
-    spec = model_spec(training=replace(model_spec().training, gap=5 * HOUR))
+    spec = model_spec(training=model_spec().training.with_changes(gap=5 * HOUR))
     found = labelled_examples(spec, examples(), examples(), now=START + 19 * HOUR)
     assert ids(found.rows) == list(range(15))
     assert found.left_out == {"label not ripe": 5, "label missing": 0, "before the window": 0}
@@ -50,7 +49,7 @@ def test_a_row_that_was_not_known_yet_is_no_example():
 
 
 def test_the_window_reaches_back_from_the_latest_example():
-    spec = model_spec(training=replace(model_spec().training, window=4 * HOUR))
+    spec = model_spec(training=model_spec().training.with_changes(window=4 * HOUR))
     found = labelled_examples(spec, examples(), examples(), now=START + 100 * HOUR)
     assert ids(found.rows) == [15, 16, 17, 18, 19]
     assert found.left_out["before the window"] == 15
@@ -58,7 +57,7 @@ def test_the_window_reaches_back_from_the_latest_example():
 
 def test_outcomes_of_another_feed_are_joined_by_their_key():
     spec = model_spec(source=source_spec(feed_spec(), feed_spec("outcomes")))
-    spec = replace(spec, target=replace(spec.target, feed="outcomes"))
+    spec = spec.with_changes(target=spec.target.with_changes(feed="outcomes"))
     outcomes = examples(15).select(["id", "label", EVENT_TIME, CREATED_TIME])
     found = labelled_examples(spec, examples().drop_columns(["label"]), outcomes, now=START + 100 * HOUR)
     assert sorted(ids(found.rows)) == list(range(15))
@@ -96,7 +95,7 @@ def test_rows_of_one_moment_stand_in_order_of_their_key():
 
 def test_groups_stay_on_one_side():
     rows = examples(branch=[i // 3 for i in range(20)])
-    parts = divided(rows, training=replace(model_spec().training, group="branch"))
+    parts = divided(rows, training=model_spec().training.with_changes(group="branch"))
     sides = [set(table["branch"].to_pylist()) for table in parts.tables.values()]
     assert all(not sides[a] & sides[b] for a, b in ((0, 1), (0, 2), (1, 2)))
     assert parts.left_out["group stands in an earlier part"] == 2  # branch 5 begins before the test does

@@ -5,7 +5,6 @@ train again, the looks of the sensors, the gates, the judge of champions. Summed
 rollout is counted from arrays instead of from segments on disk.
 """
 
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from random import Random
@@ -213,7 +212,7 @@ class Life:
         problems = ("a record is half written",) if self.day in self.faults.unreadable else ()
         last = self.instance.last
         pending = bool(last and last.decision.run_key and not self.instance.launched(last.decision.run_key))
-        policy = self.spec.retraining.policy
+        policy = self.spec.retraining
         trainings = self.instance.trainings()
         found = build_evidence(
             MODEL, (self.spec.monitoring.quality, policy),
@@ -234,7 +233,7 @@ class Life:
 
     def _asks(self) -> list[Any]:
         """The looks of the sensors, each as what it would ask for."""
-        champion, policy = self.champion, self.spec.retraining.policy
+        champion, policy = self.champion, self.spec.retraining
 
         def key(find: Any) -> Any:
             return lambda: causes.request_decision(MODEL, champion, find(), self.instance.last).run_key
@@ -285,6 +284,6 @@ class Life:
 
 def with_policies(spec: ModelSpec, *, causes: tuple[Any, ...] | None = None, **retrain: Any) -> ModelSpec:
     """The spec with other rules of retraining."""
-    policy = spec.retraining.policy
-    policy = replace(policy, **({"causes": causes} if causes is not None else {}), **retrain)
-    return replace(spec, retraining=replace(spec.retraining, policy=policy))
+    policy = spec.retraining
+    policy = policy.with_changes(**({"causes": causes} if causes is not None else {}), **retrain)
+    return spec.with_changes(retraining=policy)

@@ -27,7 +27,7 @@ REPO = Path(__file__).parents[3] / "feature_repo"
 
 def feature_spec(**changes) -> FeatureSpec:
     plain = FeatureSpec(service=None, version=1, columns=(), exclude=(), categories=(), entity=("shop",), ttl=None)
-    return replace(plain, **changes)
+    return plain.with_changes(**changes)
 
 
 def flights() -> ModelSpec:

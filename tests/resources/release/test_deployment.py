@@ -195,7 +195,7 @@ def test_without_an_endpoint_there_is_nothing_to_wait_for(deployment):
 
 def test_a_changed_declaration_gets_a_new_generation(deployment):
     begun(deployment, "1")
-    anew = replace(SPEC, rollout=replace(SPEC.rollout, default={"probability": 0.5}))
+    anew = SPEC.with_changes(rollout=SPEC.rollout.with_changes(default={"probability": 0.5}))
     deployment.change(anew, lambda state: releasing.freeze(state, True), ADA, MOMENT)
     file = Path(deployment.folder) / "m.json"
     assert (read_release(file).generation, read_release(file).default) == (1, None)
@@ -234,7 +234,7 @@ def test_a_frozen_release_admits_no_new_version(deployment, actor, holds):
     """A rollout that froze itself was undecided: the next version may take its place, or the loop would end there."""
     begun(deployment, "1")
     begun(deployment, "2", Strategy.CANARY)
-    gated = replace(SPEC, promotion=Promotion.AUTOMATIC)
+    gated = SPEC.with_changes(promotion=Promotion.AUTOMATIC)
     assert why_it_waits(gated, deployment.version("m", "3"), deployment) == ""
     deployment.change(SPEC, lambda state: releasing.freeze(state, True), replace(ADA, actor=actor), MOMENT)
     assert (f"frozen by {actor}" in why_it_waits(gated, deployment.version("m", "3"), deployment)) is holds

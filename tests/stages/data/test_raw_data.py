@@ -126,7 +126,7 @@ def test_a_static_feed_is_one_snapshot_beside_daily_ones(tmp_path):
     made = data_stages(tmp_path)
     (tmp_path / "shops.csv").write_text("shop,size\n1,10\n2,20\n")
     shops = feed_spec("shops", path=str(tmp_path / "shops.csv"), time=(), key=("shop",))
-    made = replace(made, spec=replace(made.spec, source=source_spec(made.spec.source.feeds["events"], shops)))
+    made = replace(made, spec=made.spec.with_changes(source=source_spec(made.spec.source.feeds["events"], shops)))
     made.write(DAYS[0])
     assert run(made, DAYS[0]).success
     assert list(made.table(Layer.RAW, "shops").snapshots()) == [SNAPSHOT]
@@ -138,7 +138,7 @@ def test_a_replay_lands_only_what_had_arrived(tmp_path):
     made.write(DAYS[0], header="id,at,came,label", lines=[f"1,{DAYS[0]},{DAYS[0]},1", f"2,{DAYS[0]},{DAYS[2]},1"])
     run(made, DAYS[0])
     assert column(made.table(Layer.RAW), "id", DAYS[0]) == [1]
-    run(replace(made, spec=replace(made.spec, replay=NOW)), DAYS[0])
+    run(replace(made, spec=made.spec.with_changes(replay=NOW)), DAYS[0])
     assert column(made.table(Layer.RAW), "id", DAYS[0]) == [1, 2]
 
 
@@ -146,7 +146,7 @@ def test_a_replay_lands_only_what_had_arrived(tmp_path):
     ("every", "partition"), [(Every.HOUR, "2024-01-01-05:00"), (Every.MONTH, "2024-01"), (Every.NONE, None)]
 )
 def test_every_size_of_partition(tmp_path, every, partition):
-    made = data_stages(tmp_path, partitions=PartitionSpec(every, None if every is Every.NONE else START, None))
+    made = data_stages(tmp_path, partitions=PartitionSpec(every=every, start=None if every is Every.NONE else START))
     made.write(DAYS[0])
     assert run(made, *([partition] if partition else [])).success
     assert list(made.table(Layer.RAW).snapshots()) == [partition or SNAPSHOT]

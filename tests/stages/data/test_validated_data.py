@@ -1,6 +1,5 @@
 """validated_data on real rows: what goes on, what waits, what stops everything."""
 
-from dataclasses import replace
 from datetime import timedelta
 
 import dagster as dg
@@ -204,9 +203,9 @@ def test_a_faulty_row_does_not_displace_its_correction(tmp_path):
 
 def test_future_events_are_quarantined(tmp_path):
     feed = feed_spec(path=str(tmp_path / "source"))
-    stages = data_stages(tmp_path, partitions=PartitionSpec(Every.NONE, None, None), source=source_spec(feed))
+    stages = data_stages(tmp_path, partitions=PartitionSpec(every=Every.NONE), source=source_spec(feed))
     stages.write(DAYS[0], lines=["1,2024-01-01,1,1,a", "2,2199-01-01,1,1,a", "3,never,1,1,a"])
-    stages.spec = replace(stages.spec, replay=None)
+    stages.spec = stages.spec.with_changes(replay=None)
     stages.run()
     assert column(stages.table(Layer.VALIDATED), "id", SNAPSHOT) == [1]
     assert reasons(stages, SNAPSHOT) == {2: ["at: in the future"], 3: ["at: no readable event time"]}
@@ -222,7 +221,7 @@ def test_empty_columns_and_new_categories_are_no_errors(tmp_path):
 
 def test_rows_without_a_key_get_an_id_that_stays(tmp_path):
     feed = feed_spec(path=str(tmp_path / "source"), time=(), order="row", key=())
-    stages = data_stages(tmp_path, partitions=PartitionSpec(Every.NONE, None, None), source=source_spec(feed))
+    stages = data_stages(tmp_path, partitions=PartitionSpec(every=Every.NONE), source=source_spec(feed))
     stages.write(DAYS[0], header="label,x", lines=["1,1.5", "0,inf", "1,2.5"])
     assert stages.run().success
     assert column(stages.table(Layer.VALIDATED), ROW_KEY, SNAPSHOT) == [0, 2]

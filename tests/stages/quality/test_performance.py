@@ -1,6 +1,5 @@
 """performance: days ripen, falls are found; what is wrong with labels or traffic is told, and judged by nobody."""
 
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -37,7 +36,7 @@ def moment(number: float) -> datetime:
 def judge(made: Bench, *numbers: int, now: datetime, **changes: Any) -> list[JudgedQuality]:
     """The stage's body, at a time of one's own."""
     at = made.resources
-    spec = replace(made.spec, **changes)
+    spec = made.spec.with_changes(**changes)
     references = VersionReferences(spec, at["lake"], at["bundles"], at["workspace"])
     days = QualityJudge(spec, LabelledDays(spec, at["lake"], now), references, at["monitoring"], now)
     return days.judge([name_of(number) for number in numbers])
@@ -185,9 +184,9 @@ def test_shadows_and_arms_are_told_apart(made):
 
 
 def test_slices_fairness_and_worth_are_told(made):
-    fairness = FairnessSpec(("device",), demographic_parity=0.5, equalised_odds=None, minimum=20)
+    fairness = FairnessSpec(attributes=("device",), demographic_parity=0.5, equalised_odds=None, minimum=20)
     put(made, 8, "answers", answered(made, 8))
-    monitoring = replace(made.spec.monitoring, costs={**made.spec.monitoring.costs, "1/maybe": 1.0})
+    monitoring = made.spec.monitoring.with_changes(costs={**made.spec.monitoring.costs, "1/maybe": 1.0})
     (found,) = judge(made, 8, now=moment(10), fairness=fairness, monitoring=monitoring)
     assert "monitoring.costs: 1/maybe is no answer and outcome; there are 0, 1" in found.notes
     assert {each.value for each in found.slices} == {"north", "south", "west"}

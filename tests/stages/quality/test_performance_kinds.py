@@ -1,7 +1,6 @@
 """Days of models with several classes and with numbers, on a bundle of their kind, from the log to the record."""
 
 import json
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -74,10 +73,10 @@ class World:
 
     @property
     def spec(self) -> ModelSpec:
-        spec = model_spec(slices=(SliceSpec("x", 2, 50),))
-        gates, target = replace(spec.gates, metric=METRIC[self.kind]), replace(spec.target, kind=self.kind)
-        quality = replace(spec.monitoring.quality, fall=0.15)
-        return replace(spec, gates=gates, target=target, monitoring=replace(spec.monitoring, quality=quality))
+        spec = model_spec(slices=(SliceSpec(column="x", bins=2, minimum=50),))
+        gates, target = spec.gates.with_changes(metric=METRIC[self.kind]), spec.target.with_changes(kind=self.kind)
+        quality = spec.monitoring.quality.with_changes(fall=0.15)
+        return spec.with_changes(gates=gates, target=target, monitoring=spec.monitoring.with_changes(quality=quality))
 
     def _write(self, kind: str, day: int, rows: pa.Table) -> None:
         table = self.lake.table(MODEL, Layer.PREDICTIONS, kind)

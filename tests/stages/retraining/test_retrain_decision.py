@@ -1,7 +1,6 @@
 """retrain_decision on the real stores: what it weighs, what it says, and that a no is a materialisation too."""
 
 import json
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -140,7 +139,7 @@ def test_nobody_wishes_without_name_and_reason(made, missing):
 
 
 def test_the_schedule_asks_and_is_held_back_by_the_cooldown(made):
-    spec = replace(made.spec, retraining=replace(made.spec.retraining, schedule="0 5 * * 1"))
+    spec = made.spec.with_changes(retraining=made.spec.retraining.with_changes(schedule="0 5 * * 1"))
     made = Bench(spec, made.home, made.instance)
     due = {"ops": {f"{MODEL}__retrain_decision": {"config": {"due": True}}}}
     assert decide(made, run_config=due).decision.cause is Cause.SCHEDULE
@@ -209,7 +208,7 @@ def test_runs_are_told_in_the_models_time(made):
     train(made)  # a person launched it: its training set would say when
     runs = read_training_runs(made.spec, made.instance, made.resources["lake"])
     assert [run.began for run in runs] == [None, decided]
-    wall = replace(made.spec, replay=None)
+    wall = made.spec.with_changes(replay=None)
     began = read_training_runs(wall, made.instance, made.resources["lake"])[0].began
     assert began is not None
     assert abs(began - datetime.now(UTC)) < HOUR

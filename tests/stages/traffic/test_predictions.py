@@ -233,6 +233,5 @@ def test_days_begin_with_the_data_the_replay_or_what_is_declared(made):
 
 
 def _with_retention(made: Bench, retention: timedelta):
-    from dataclasses import replace
 
-    return replace(made.spec, serving=replace(made.spec.serving, log_retention=retention))
+    return made.spec.with_changes(serving=made.spec.serving.with_changes(log_retention=retention))

@@ -1,6 +1,5 @@
 """Labels of the source: only those known by now, and how the log names their example."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
@@ -30,7 +29,7 @@ def lake(tmp_path) -> Lake:
 
 def ids(lake: Lake, *, hours: float = 0, arrived: str | None = None, since: int = 0, now: float = 9) -> list[str]:
     spec = model_spec(source=source_spec(feed_spec("events", arrived=arrived)))
-    spec = replace(spec, target=replace(spec.target, known_after=timedelta(hours=hours)))
+    spec = spec.with_changes(target=spec.target.with_changes(known_after=timedelta(hours=hours)))
     begin, end = START + timedelta(days=since), START + timedelta(days=now)
     return source_labels(spec, lake, since=begin, now=end)["id"].to_pylist()
 
