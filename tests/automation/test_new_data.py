@@ -41,11 +41,11 @@ def spans(asked: list[dg.RunRequest]) -> list[tuple[str, str]]:
     return [(request.tags[RANGE[0]], request.tags[RANGE[1]]) for request in asked]
 
 
-def test_the_first_look_only_takes_note_of_the_time(made):
+def test_the_first_tick_only_takes_note_of_the_time(made):
     asked, cursor, why = look(made, None)
     assert asked == []
     assert cursor == START.isoformat()
-    assert "First look" in why
+    assert "First tick" in why
 
 
 def test_days_that_came_are_asked_for_as_one_range_and_once(made):

@@ -15,6 +15,7 @@ import pytest
 from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.declaration.monitoring import Cause
 from mlops_assets.declaration.release import Strategy
+from mlops_assets.domain.retraining.records import RetrainDecision
 from mlops_assets.domain.verdict import Outcome
 from tests.kit.specs import ROLLOUT, model_spec
 from tests.lifecycle.simulator.life import MODEL, Life, with_policies
@@ -53,6 +54,10 @@ def begin(tmp_path) -> Iterator[Begin]:
     assert (wrong, unknown) == (0, 0)
 
 
+def decisions_of(life: Life) -> list[RetrainDecision]:
+    return [event.record.decision for event in life.instance.decisions]
+
+
 def causes(life: Life) -> list[str]:
     return [run.run_key.split(":")[2] for run in life.instance.runs if run.job == "train"]
 
@@ -79,9 +84,7 @@ def test_bad_days_are_inconclusive_and_train_nothing(begin):
     )
     world = Synthetic(7, requests=800, silent=range(20, 26), unlabelled=range(30, 40))
     life = begin(world, seed=7, faults=faults).run(90)
-    told = [
-        told.reason for told, weighed in life.instance.decisions if weighed.decision.outcome is Outcome.INCONCLUSIVE
-    ]
+    told = [made.reason for made in decisions_of(life) if made.outcome is Outcome.INCONCLUSIVE]
     say(f"bad days: {len(life.started)} trainings (0), {len(told)} of {len(life.instance.decisions)} inconclusive")
     assert life.started == []
     for what in ("ended 4 days ago", "half written", "no label has ripened"):
@@ -107,7 +110,7 @@ def test_drift_alone_alarms_and_waits_for_new_rows(begin):
     spec = with_policies(WATCHING, new_rows=30_000)
     life = begin(Synthetic(3, requests=1_000, shift=Shift(10, turned=False)), seed=3, spec=spec).run(24)
     alarms = sum(day.alarm.outcome is Outcome.FAIL for day in life.watch.drift_days)
-    alone = sum("drift alone is not enough" in told.reason for told, _ in life.instance.decisions)
+    alone = sum("drift alone is not enough" in made.reason for made in decisions_of(life))
     say(f"inputs move, quality holds: {alarms} days of alarm, {alone} times drift alone was not enough, "
         f"{len(life.started)} trainings (0)")  # fmt: skip
     assert alarms > 10
@@ -167,7 +170,7 @@ def test_one_cause_is_one_run_whatever_daemons_and_clocks_do(begin):
         life = begin(world, seed=seed, faults=faults).run(90)
         keys = [run.run_key for run in life.instance.runs]
         assert len(keys) == len(set(keys))
-        skewed += sum("the clock shows" in told.reason for told, _ in life.instance.decisions)
+        skewed += sum("the clock shows" in made.reason for made in decisions_of(life))
         trainings = [key for key in life.instance.repeated if key.startswith("retrain:")]
         repeated += len(trainings)
         starts.append(life.started)
