@@ -18,9 +18,9 @@ from mlops_assets.domain.release.next_release import begin, go_back
 from mlops_assets.resources.release.deployment import Plan, Told
 from mlops_assets.stages.retraining.collect import read_champion, stopped_sensors
 from tests.fakes.daemon import Daemon
-from tests.fakes.watched import drift_day, performance_day
 from tests.kit.daily import AFTER, BEFORE, MODEL, Shop, after_the_turn, crowned, definitions_of, run_job, told, trained
 from tests.kit.declared import RANGE, Bench
+from tests.kit.watched_days import drift_day, performance_day
 
 DAY = f"{BEFORE:%Y-%m-%d}"
 NEXT = BEFORE + timedelta(days=1, hours=2)

@@ -25,8 +25,16 @@ from mlops_assets.resources.registry.model_registry import Registry
 from mlops_assets.resources.release.deployment import Deployment, release_of
 from mlops_assets.resources.release.endpoint import Endpoint
 from serving.contract.release import write_release
-from tests.fakes.logged import OPENED, Behaviour, Logs, feedback, later, requests, state
-from tests.fakes.samples import sample
+from tests.kit.rollout_log import (
+    OPENED,
+    Behaviour,
+    EndpointLogs,
+    minutes_later,
+    outcome_rows,
+    release_state,
+    routed_requests,
+)
+from tests.kit.samples import sample
 from tests.kit.specs import model_spec
 from tests.serving.graphs import category, contract, make_bundle, number
 
@@ -55,7 +63,7 @@ class Place:
 
     home: Path
     spec: ModelSpec
-    logs: Logs
+    logs: EndpointLogs
     digests: tuple[str, str]
     instance: dg.DagsterInstance
 
@@ -75,7 +83,7 @@ class Place:
         }
 
     def release(self, **how: Any) -> ReleaseState:
-        return self.enter(state(bundles=self.digests, **how))
+        return self.enter(release_state(bundles=self.digests, **how))
 
     def enter(self, made: ReleaseState) -> ReleaseState:
         draft = sample(Draft, action=Action.RELEASE, actor="ann", details=details_of(made), cause=f"{made}")
@@ -89,10 +97,10 @@ class Place:
     ) -> None:
         rng = np.random.default_rng(0)
         arm = (rng.random(count) < release.arms[1].weight).astype(int)
-        batch, truth = requests(release, arm, rng=rng, behaviour=behaviour, at=later(5))
+        batch, truth = routed_requests(release, arm, rng=rng, behaviour=behaviour, at=minutes_later(5))
         self.logs.answer(batch)
         if told:
-            self.logs.tell(feedback(batch, truth.tolist(), at=later(6)))
+            self.logs.tell(outcome_rows(batch, truth.tolist(), at=minutes_later(6)))
 
     def at(self, moment: datetime) -> None:
         self.resources["clock"].move(self.spec, moment)
@@ -108,7 +116,7 @@ def place(tmp_path) -> Iterator[Place]:
     given = contract([number("distance"), category("carrier")], entity=("tail",))
     first, second = (make_bundle(tmp_path / "bundles", given, seed=seed) for seed in (0, 1))
     instance = dg.DagsterInstance.ephemeral(tempdir=str(tmp_path))
-    logs = Logs(tmp_path)
+    logs = EndpointLogs(tmp_path)
     yield Place(tmp_path, model_spec(model="delay", replay=OPENED), logs, (first, second), instance)
     logs.close()
 
@@ -120,7 +128,7 @@ def test_without_a_release_there_is_nothing_to_judge(place):
 
 
 def test_a_champion_alone_is_no_step(place):
-    made = state(bundles=place.digests)
+    made = release_state(bundles=place.digests)
     place.enter(replace(made, strategy=Strategy.BLUE_GREEN, arms=(replace(made.arms[0], weight=1.0),)))
     assert "alone" in place.look()[1]
 
@@ -141,7 +149,7 @@ def test_a_frozen_release_waits_and_names_who_froze_it(place):
 
 def test_without_traffic_it_holds_and_says_what_is_missing(place):
     place.release()
-    place.at(later(20))
+    place.at(minutes_later(20))
     asked, why = place.look()
     assert asked == []
     assert why.startswith("hold: generation 7")
@@ -150,7 +158,7 @@ def test_without_traffic_it_holds_and_says_what_is_missing(place):
 
 def test_a_broken_canary_asks_for_the_same_run_at_every_tick(place):
     place.ask(place.release(share=0.5), 400, BROKEN)
-    place.at(later(7))
+    place.at(minutes_later(7))
     (asked,), _ = place.look()
     assert asked.run_key == "rollout:delay:7:roll_back"
     assert asked.run_config == {"ops": {step_op_name("delay"): {"config": {"generation": 7}}}}
@@ -159,7 +167,7 @@ def test_a_broken_canary_asks_for_the_same_run_at_every_tick(place):
 
 def test_a_step_whose_run_failed_is_asked_for_again_a_few_times(place):
     place.ask(place.release(share=0.5), 400, BROKEN)
-    place.at(later(7))
+    place.at(minutes_later(7))
     keys = []
     for _ in range(4):
         asked, why = place.look()
@@ -173,9 +181,9 @@ def test_a_step_whose_run_failed_is_asked_for_again_a_few_times(place):
 
 def test_an_equal_canary_advances(place):
     place.ask(place.release(share=0.5), 4_000, told=False)
-    place.at(later(5))
+    place.at(minutes_later(5))
     assert "enough_data inconclusive" in place.look()[1]
-    place.at(later(11))
+    place.at(minutes_later(11))
     (asked,), _ = place.look()
     assert asked.run_key == "rollout:delay:7:advance"
 
@@ -185,7 +193,7 @@ def test_a_damaged_segment_holds_and_then_rolls_back(place):
     (path,) = (place.home / "predictions" / "delay").iterdir()
     whole = path.read_bytes()
     path.with_name("20240101T000000-w0-00001.arrow").write_bytes(whole[: len(whole) // 2])
-    place.at(later(11))
+    place.at(minutes_later(11))
     asked, why = place.look()
     assert asked == []
     assert "20240101T000000-w0-00001.arrow" in why
@@ -213,6 +221,6 @@ def test_a_bundle_that_is_gone_is_told_and_nothing_is_done(place):
 
 def test_an_ab_test_promotes_the_better_one(place):
     place.ask(place.release(strategy=Strategy.AB_TEST, share=0.5), 8_000, {"champion": Behaviour(shift=0.5)})
-    place.at(later(30))
+    place.at(minutes_later(30))
     (asked,), _ = place.look()
     assert asked.run_key == "rollout:delay:7:advance"

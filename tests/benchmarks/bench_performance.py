@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from mlops_assets.resources.lake.tables import Table
 from serving.log.feedback import SCHEMA
-from tests.kit.logged import Log, answers
+from tests.kit.prediction_log import SegmentLog, live_rows
 from tests.serving.graphs import contract, make_bundle, number
 
 ROWS, SEGMENTS, FEATURES, MODEL = 1_000_000, 40, 20, "tiny"
@@ -112,7 +112,7 @@ def _days_before(root: Path, day: str) -> None:
 
 def _write(root: Path, bundle: str) -> None:
     each = ROWS // SEGMENTS
-    logs = {kind: Log(root / kind, MODEL) for kind in ("answers", "outcomes")}
+    logs = {kind: SegmentLog(root / kind, MODEL) for kind in ("answers", "outcomes")}
     for part in range(SEGMENTS):
         batches = [_batch(part * each + begin, 500, bundle) for begin in range(0, each, 500)]
         logs["answers"].closed(*batches)
@@ -126,7 +126,7 @@ def _batch(first: int, rows: int, bundle: str) -> pa.RecordBatch:
     start = DAY + timedelta(milliseconds=first * 80)
     features = [f"f{i}" for i in range(FEATURES)]
     lists = pa.ListArray.from_arrays(pa.array(np.arange(rows + 1, dtype=np.int32)), pa.array(scores))
-    return answers(ids, start, bundle=bundle, features=features, apart=timedelta(milliseconds=80), answer=lists)
+    return live_rows(ids, start, bundle=bundle, features=features, apart=timedelta(milliseconds=80), answer=lists)
 
 
 def _outcomes(batches: list[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

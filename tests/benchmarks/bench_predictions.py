@@ -8,7 +8,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from tests.kit.logged import Log, answers
+from tests.kit.prediction_log import SegmentLog, live_rows
 
 ROWS, SEGMENTS, FEATURES = 1_000_000, 40, 20
 DAY = datetime(2024, 1, 1, tzinfo=UTC)
@@ -36,7 +36,7 @@ print(json.dumps({"seconds": seconds, "peak": peak / 1024, "grown": (peak - befo
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        log = Log(root / "log", "m")
+        log = SegmentLog(root / "log", "m")
         size = _write(log)
         print(f"log: {ROWS:,} rows with {FEATURES} features, {SEGMENTS} segments, {size(root):.0f} MB")
         _told("first time", root)
@@ -45,7 +45,7 @@ def main() -> None:
         _told("1,000 late rows", root)
 
 
-def _write(log: Log):
+def _write(log: SegmentLog):
     each = ROWS // SEGMENTS
     for number in range(SEGMENTS):
         log.closed(*(_batch(number * each + begin, 500) for begin in range(0, each, 500)))
@@ -55,7 +55,7 @@ def _write(log: Log):
 def _batch(first: int, rows: int):
     ids = [f"0a1b2c3d-{number:x}-1.0" for number in range(first, first + rows)]
     start = DAY + timedelta(milliseconds=(first % ROWS) * 80)
-    return answers(ids, start, features=[f"f{i}" for i in range(FEATURES)], apart=timedelta(milliseconds=1))
+    return live_rows(ids, start, features=[f"f{i}" for i in range(FEATURES)], apart=timedelta(milliseconds=1))
 
 
 def _told(what: str, root: Path) -> None:

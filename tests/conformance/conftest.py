@@ -4,9 +4,9 @@ import pytest
 
 from mlops_assets.domain.registry.versions import Bump, VersionInfo
 from mlops_assets.resources.registry.model_registry import Registry
-from tests.fakes.bundles import tiny_bundle
 from tests.fakes.registry import FakeRegistry
-from tests.fakes.samples import candidate, made_of
+from tests.kit.bundles import tiny_bundle
+from tests.kit.samples import candidate, made_of
 
 
 @pytest.fixture(scope="session")

@@ -10,8 +10,8 @@ from mlops_assets.resources.registry.ledger import Ledger
 from mlops_assets.resources.registry.promotion import audit, enlist, promote
 from mlops_assets.resources.registry.tracking import Tag
 from tests.conformance.conftest import card
-from tests.fakes.bundles import tiny_bundle
-from tests.fakes.samples import MOMENT, candidate, facts, made_of
+from tests.kit.bundles import tiny_bundle
+from tests.kit.samples import MOMENT, candidate, facts, made_of
 
 
 def test_the_first_version_is_one(add, registry, model):

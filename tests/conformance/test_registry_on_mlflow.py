@@ -9,8 +9,8 @@ import pytest
 from mlops_assets.resources.registry.model_registry import Registry
 from mlops_assets.resources.registry.tracking import Tag
 from tests.conformance.conftest import card
-from tests.fakes.bundles import tiny_bundle
-from tests.fakes.samples import candidate, made_of
+from tests.kit.bundles import tiny_bundle
+from tests.kit.samples import candidate, made_of
 
 
 @pytest.fixture

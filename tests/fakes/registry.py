@@ -16,7 +16,7 @@ from mlops_assets.domain.registry.versions import Candidate, VersionInfo, next_v
 from mlops_assets.resources.registry.model_registry import Card
 from mlops_assets.resources.registry.tracking import Tag, redacted
 from serving.contract.bundle import open_bundle
-from tests.fakes.samples import MOMENT
+from tests.kit.samples import MOMENT
 
 
 @dataclass

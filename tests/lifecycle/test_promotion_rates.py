@@ -23,7 +23,7 @@ from mlops_assets.domain.evaluation.metrics import METRICS
 from mlops_assets.domain.evaluation.report import gather
 from mlops_assets.domain.evaluation.slices import Part, measure
 from mlops_assets.domain.verdict import Outcome, worst
-from tests.domain.evaluated import SERVED
+from tests.kit.evaluated_model import SERVED
 from tests.kit.specs import model_spec
 
 ROWS, TRIALS = 5000, 400

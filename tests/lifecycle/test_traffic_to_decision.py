@@ -20,7 +20,7 @@ from mlops_assets.domain.release.rollout import Action
 from mlops_assets.domain.release.step_decision import StepDecision, decide_step
 from mlops_assets.resources.registry.bundles import Bundles
 from mlops_assets.stages.release.collect import observe
-from tests.fakes.logged import Behaviour, Logs, feedback, later, requests, state
+from tests.kit.rollout_log import Behaviour, EndpointLogs, minutes_later, outcome_rows, release_state, routed_requests
 from tests.kit.specs import ROLLOUT, model_spec
 from tests.serving.graphs import category, contract, make_bundle, number
 
@@ -45,7 +45,7 @@ def bundles(tmp_path_factory) -> tuple[Bundles, tuple[str, str]]:
 class World:
     """Traffic on one release after another, and what is decided about it."""
 
-    logs: Logs
+    logs: EndpointLogs
     bundles: Bundles
     rollout: RolloutPolicy
     state: ReleaseState
@@ -65,24 +65,24 @@ class World:
         release, self.minutes = self.state, self.minutes + 5
         arm = (self.rng.random(count) < release.arms[1].weight).astype(int)
         does = {"champion": USUAL, release.arms[1].name: self.challenger}
-        at = later(self.minutes)
-        batch, truth = requests(release, arm, rng=self.rng, behaviour=does, first=self.sent, at=at)
+        at = minutes_later(self.minutes)
+        batch, truth = routed_requests(release, arm, rng=self.rng, behaviour=does, first=self.sent, at=at)
         self.logs.answer(batch)
         told = int(count * self.feedback)
         self._late.append((self.minutes + self.delay, batch.slice(0, told), truth[:told]))
         for due, rows, outcome in [each for each in self._late if each[0] <= self.minutes]:
-            self.logs.tell(feedback(rows, outcome.tolist(), at=later(due)))
+            self.logs.tell(outcome_rows(rows, outcome.tolist(), at=minutes_later(due)))
         self._late = [each for each in self._late if each[0] > self.minutes]
         self.sent, self.taken = self.sent + count, self.taken + int(arm.sum())
         spec = model_spec(model="delay", rollout=self.rollout)
-        seen = observe(spec, release, self.logs.traffic, self.bundles, now=later(self.minutes + 1))
+        seen = observe(spec, release, self.logs.traffic, self.bundles, now=minutes_later(self.minutes + 1))
         return decide_step(self.rollout, release, seen)
 
     def step(self, share: float) -> None:
         """The next generation, with its own evidence."""
         champion, challenger = self.state.arms
         arms = (replace(champion, weight=1 - share), replace(challenger, weight=share))
-        opened, generation = later(self.minutes), self.state.generation + 1
+        opened, generation = minutes_later(self.minutes), self.state.generation + 1
         self.state = replace(self.state, arms=arms, generation=generation, opened_at=opened)
 
     def end(self, count: int, most: int) -> StepDecision:
@@ -98,10 +98,10 @@ class World:
 @contextmanager
 def world(bundles: tuple[Bundles, tuple[str, str]], seed: int, challenger: Behaviour, **how) -> Iterator[World]:
     store, digests = bundles
-    release = state(how.pop("strategy", Strategy.CANARY), share=how.pop("share", STEPS[0]), bundles=digests)
+    release = release_state(how.pop("strategy", Strategy.CANARY), share=how.pop("share", STEPS[0]), bundles=digests)
     rollout = ROLLOUT.with_changes(policy=ROLLOUT.with_changes(steps=STEPS))
     with TemporaryDirectory() as folder:
-        logs = Logs(Path(folder))
+        logs = EndpointLogs(Path(folder))
         made = World(logs, store, how.pop("rollout", rollout), release, challenger, np.random.default_rng(seed), **how)
         yield made
         logs.close()

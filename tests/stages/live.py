@@ -10,7 +10,7 @@ import pyarrow as pa
 from mlops_assets.domain.names import Layer
 from tests.kit.daily import MODEL
 from tests.kit.declared import Bench
-from tests.kit.logged import outcomes
+from tests.kit.prediction_log import outcome_rows
 
 Columns = dict[str, Any]
 Change = Callable[[Columns], Columns]
@@ -63,7 +63,7 @@ def store(made: Bench, day: datetime, *tables: pa.Table, kind: str = "answers") 
 
 
 def told_outcomes(made: Bench, day: datetime, said: list[str]) -> None:
-    batch = outcomes([f"r{place}" for place in range(len(said))], day)
+    batch = outcome_rows([f"r{place}" for place in range(len(said))], day)
     place = batch.schema.get_field_index("outcome")
     batch = batch.set_column(place, batch.schema.field(place), pa.array(said))
     store(made, day, pa.Table.from_batches([batch]), kind="outcomes")

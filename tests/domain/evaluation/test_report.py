@@ -16,7 +16,7 @@ from mlops_assets.domain.evaluation.gates import Gate, judge
 from mlops_assets.domain.evaluation.report import EvaluationReport, HeldOut, build_report
 from mlops_assets.domain.evaluation.report_text import cell, markdown, sections, table
 from mlops_assets.domain.verdict import Outcome
-from tests.domain.evaluated import SERVED, columns, predict, rows
+from tests.kit.evaluated_model import SERVED, columns, predict, rows
 from tests.kit.specs import model_spec
 
 FAIR = FairnessReport((), (), ())

@@ -8,7 +8,7 @@ from mlops_assets.domain.evaluation.importance import permutation_importance
 from mlops_assets.domain.evaluation.metrics import METRICS
 from mlops_assets.domain.evaluation.robustness import NEVER_SEEN, Predict, Rows, sample, stress
 from mlops_assets.domain.records import Inputs
-from tests.domain.evaluated import predict, rows
+from tests.kit.evaluated_model import predict, rows
 
 AUC = METRICS["auc"]
 

@@ -16,7 +16,7 @@ from mlops_assets.domain.registry.ledger import (
     to_line,
     who_served,
 )
-from tests.fakes.samples import MOMENT, sample
+from tests.kit.samples import MOMENT, sample
 
 
 def chain(*actions: Action, hours: tuple[float, ...] | None = None) -> list[Entry]:

@@ -7,7 +7,7 @@ import pytest
 from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.domain.records import ServingModel, TrainedModel, TrainingSet
 from mlops_assets.domain.registry.lineage import Provenance, Surroundings, compare, explain, provenance, rebuild_steps
-from tests.fakes.samples import made_of, sample
+from tests.kit.samples import made_of, sample
 
 AROUND = Surroundings("abc123", "c0de", "3.11.7", "Linux x86_64", {"torch": "2.13.0", "onnx": "1.23.2"})
 RECORD = made_of("b1", surroundings=AROUND, parameters={"width": 8}, seed=7)

@@ -20,7 +20,7 @@ from mlops_assets.domain.records import (
 from mlops_assets.domain.registry.model_card import Registration, bundle_card, code, model_card, prose, text
 from mlops_assets.domain.registry.versions import Change, VersionInfo, next_version
 from mlops_assets.domain.verdict import Outcome, Verdict
-from tests.fakes.samples import MOMENT, facts, made_of, sample
+from tests.kit.samples import MOMENT, facts, made_of, sample
 
 HOSTILE = [
     "<script>alert(1)</script>",

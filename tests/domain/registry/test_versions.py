@@ -3,7 +3,7 @@
 import pytest
 
 from mlops_assets.domain.registry.versions import Change, next_version, parse
-from tests.fakes.samples import facts
+from tests.kit.samples import facts
 
 OLD = facts()
 

@@ -8,8 +8,8 @@ import pytest
 
 from mlops_assets.domain.registry.ledger import Action, Draft, Entry, seal
 from mlops_assets.domain.release.release_state import details_of, state_in, state_of, who_served
-from tests.fakes.logged import OPENED, state
-from tests.fakes.samples import sample
+from tests.kit.rollout_log import OPENED, release_state
+from tests.kit.samples import sample
 
 HOUR = timedelta(hours=1)
 
@@ -27,7 +27,7 @@ def draft(action: Action = Action.RELEASE, details: Mapping[str, str] = {}) -> D
 
 
 def test_a_release_survives_its_ledger_entry():
-    release = replace(state(fallback="e" * 64), frozen=True, bento="delay:1.1.0")
+    release = replace(release_state(fallback="e" * 64), frozen=True, bento="delay:1.1.0")
     (entry,) = entered(draft(details=details_of(release)))
     assert state_in(entry) == replace(release, sequence=1, actor="ann")
 
@@ -35,8 +35,8 @@ def test_a_release_survives_its_ledger_entry():
 def test_the_latest_entry_with_a_release_is_in_force():
     entries = entered(
         draft(Action.PROMOTED, {"bundle": "x"}),
-        draft(details=details_of(state(generation=1))),
-        draft(details=details_of(state(generation=2))),
+        draft(details=details_of(release_state(generation=1))),
+        draft(details=details_of(release_state(generation=2))),
         draft(Action.PROMOTED, {"bundle": "y"}),
     )
     found = state_of(entries)
@@ -46,7 +46,7 @@ def test_the_latest_entry_with_a_release_is_in_force():
 
 
 def test_who_served_at_any_moment():
-    entries = entered(draft(Action.PROMOTED), *(draft(details=details_of(state(generation=g))) for g in (1, 2)))
+    entries = entered(draft(Action.PROMOTED), *(draft(details=details_of(release_state(generation=g))) for g in (1, 2)))
     moments = [OPENED + h * HOUR for h in (0, 1, 1.5, 2, 9)]
     found = [who_served(entries, moment) for moment in moments]
     assert [each and each.generation for each in found] == [None, 1, 1, 2, 2]
@@ -54,13 +54,13 @@ def test_who_served_at_any_moment():
 
 @pytest.mark.parametrize("broken", [{"arms": "[]x"}, {"strategy": "guess"}, {"opened_at": "soon"}])
 def test_an_entry_with_half_a_release_is_refused(broken):
-    (entry,) = entered(draft(details={**details_of(state()), **broken}))
+    (entry,) = entered(draft(details={**details_of(release_state()), **broken}))
     with pytest.raises(ValueError, match="entry 1: holds no whole release"):
         state_of([entry])
 
 
 def test_arms_by_role_and_the_tails_of_their_requests():
-    release = state(generation=26)
+    release = release_state(generation=26)
     assert release.challenger is not None
     assert (release.champion.name, release.challenger.name) == ("champion", "canary")
     assert release.tails == {"champion": "-1a.0", "canary": "-1a.1"}

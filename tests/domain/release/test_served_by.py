@@ -11,7 +11,7 @@ from mlops_assets.domain.release import next_release as releasing
 from mlops_assets.domain.release import served_by as answered_by
 from mlops_assets.domain.release.next_release import Change, NotPossible, Version
 from mlops_assets.domain.release.release_state import ReleaseState, details_of, state_of
-from tests.fakes.samples import MOMENT
+from tests.kit.samples import MOMENT
 from tests.kit.specs import ROLLOUT
 
 ONE, TWO, THREE = (Version(str(n), f"1.0.{n}", f"{n}" * 64) for n in (1, 2, 3))

@@ -15,7 +15,7 @@ from mlops_assets.domain.release.sequential import Sample
 from mlops_assets.domain.release.step_decision import StepDecision, decide_step, nothing_to_decide
 from mlops_assets.domain.release.step_evidence import Seen
 from mlops_assets.domain.release.step_report import markdown, told
-from tests.fakes.logged import state
+from tests.kit.rollout_log import release_state
 from tests.kit.specs import ROLLOUT
 
 HOUR = timedelta(hours=1)
@@ -43,14 +43,14 @@ def decide(release: ReleaseState, *arms: Watched, **other) -> StepDecision:
     ],
 )  # fmt: skip
 def test_a_canary_goes_by_its_steps(share, canary, champion, expected):
-    found = decide(state(share=share), champion, canary)
+    found = decide(release_state(share=share), champion, canary)
     assert (found.action, found.share, found.finishes) == expected
     assert found.arm == "canary"
     assert found.numbers["canary requests"] == canary.requests
 
 
 def test_a_canary_at_no_declared_step_holds_and_says_so():
-    found = decide(state(share=0.07), QUIET, QUIET)
+    found = decide(release_state(share=0.07), QUIET, QUIET)
     assert found.action is Action.HOLD
     assert "none of the steps" in found.reason
 
@@ -63,13 +63,13 @@ def test_a_canary_at_no_declared_step_holds_and_says_so():
     ],
 )
 def test_a_shadow_is_judged_on_its_copies_in_one_step(shadow, action, share):
-    found = decide(state(Strategy.SHADOW, share=1.0), QUIET, shadow)
+    found = decide(release_state(Strategy.SHADOW, share=1.0), QUIET, shadow)
     assert (found.action, found.share) == (action, share)
 
 
 def test_a_shadow_that_waits_keeps_its_copies():
     few = replace(QUIET, requests=200, errors=2, slow=1)
-    found = decide(state(Strategy.SHADOW, share=0.8), replace(few, requests=250), few)
+    found = decide(release_state(Strategy.SHADOW, share=0.8), replace(few, requests=250), few)
     assert (found.action, found.share) == (Action.HOLD, 0.8)
 
 
@@ -88,13 +88,15 @@ def people(count: int, mean: float) -> ArmEvidence:
     ],
 )
 def test_an_ab_test_ends_as_its_readout_says(ours, theirs, action, share):
-    found = decide(state(Strategy.AB_TEST, share=0.5), QUIET, QUIET, people={"champion": theirs, "variant": ours})
+    found = decide(
+        release_state(Strategy.AB_TEST, share=0.5), QUIET, QUIET, people={"champion": theirs, "variant": ours}
+    )
     assert (found.action, found.share) == (action, share)
 
 
 def test_a_failing_variant_is_withdrawn_early():
     evidence: Mapping[str, ArmEvidence] = {"champion": people(300, 0.2), "variant": people(300, 0.1)}
-    found = decide(state(Strategy.AB_TEST, share=0.5), QUIET, FAILING, people=evidence)
+    found = decide(release_state(Strategy.AB_TEST, share=0.5), QUIET, FAILING, people=evidence)
     assert (found.action, found.share) == (Action.ROLL_BACK, 0.0)
     assert "proven to be worse" in found.reason
 
@@ -102,7 +104,7 @@ def test_a_failing_variant_is_withdrawn_early():
 @pytest.mark.parametrize(("blind", "action"), [(timedelta(minutes=5), Action.HOLD), (HOUR, Action.ROLL_BACK)])
 @pytest.mark.parametrize("strategy", [Strategy.CANARY, Strategy.AB_TEST])
 def test_what_cannot_be_measured_holds_and_then_goes(strategy, blind, action):
-    found = decide(state(strategy, share=0.5), QUIET, QUIET, blind=blind, problems=("a gap in the log",))
+    found = decide(release_state(strategy, share=0.5), QUIET, QUIET, blind=blind, problems=("a gap in the log",))
     assert found.action is action
     assert "a gap in the log" in found.reason
 
@@ -110,20 +112,20 @@ def test_what_cannot_be_measured_holds_and_then_goes(strategy, blind, action):
 @pytest.mark.parametrize("strategy", [Strategy.THOMPSON, Strategy.EPSILON_GREEDY])
 def test_a_bandit_is_read_out_and_never_ended(strategy):
     evidence = {"champion": people(90_000, 0.2), "variant": people(90_000, 0.1)}
-    found = decide(state(strategy, share=0.5), QUIET, FAILING, people=evidence)
+    found = decide(release_state(strategy, share=0.5), QUIET, FAILING, people=evidence)
     assert found.action is Action.HOLD
     assert "variant: 90000 people, mean reward 0.1" in found.reason
 
 
 def test_what_is_not_judged_says_why():
-    release = state()
+    release = release_state()
     assert nothing_to_decide(release) is None
     assert "frozen by tests" in str(nothing_to_decide(replace(release, frozen=True)))
     assert "alone" in str(nothing_to_decide(replace(release, arms=release.arms[:1])))
 
 
 def test_a_person_is_told_every_number_and_what_is_missing():
-    release, few = state(share=0.5), replace(QUIET, requests=200, errors=2, slow=1)
+    release, few = release_state(share=0.5), replace(QUIET, requests=200, errors=2, slow=1)
     look = seen(release, few, few, notes=("3 rows have outcomes that contradict each other: the first one counts",))
     found = decide_step(ROLLOUT, release, look)
     for text in (told(found, release, look), markdown(found, release, look)):

@@ -12,7 +12,7 @@ from mlops_assets.domain.retraining.alerts import age_alerts, decision_alerts, l
 from mlops_assets.domain.retraining.decision import decide
 from mlops_assets.domain.retraining.records import DecisionRecord
 from mlops_assets.domain.verdict import Outcome
-from tests.fakes.samples import sample
+from tests.kit.samples import sample
 from tests.kit.watching import NOW, RETRAIN, evidence, verdict
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)

@@ -11,7 +11,7 @@ from mlops_assets.domain.retraining.causes import CauseFinding, request_decision
 from mlops_assets.domain.retraining.decision import decide
 from mlops_assets.domain.retraining.records import Champion, DecisionRecord
 from mlops_assets.domain.verdict import Outcome, Verdict
-from tests.fakes.watched import BUNDLE, drift_day, performance_day
+from tests.kit.watched_days import BUNDLE, drift_day, performance_day
 from tests.kit.watching import CALM, RETRAIN
 
 NOW = datetime(2024, 3, 5, 1, tzinfo=UTC)

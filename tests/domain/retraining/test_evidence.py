@@ -8,7 +8,7 @@ import pytest
 from mlops_assets.domain.retraining.evidence import ModelHistory, build_evidence
 from mlops_assets.domain.retraining.records import Champion, RetrainEvidence, TrainingRequest, TrainingRun
 from mlops_assets.domain.verdict import Outcome, Verdict
-from tests.fakes.watched import BUNDLE, drift_day, performance_day
+from tests.kit.watched_days import BUNDLE, drift_day, performance_day
 from tests.kit.watching import QUALITY, RETRAIN
 
 NOW = datetime(2024, 3, 5, 1, tzinfo=UTC)

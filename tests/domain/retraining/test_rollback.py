@@ -9,7 +9,7 @@ import pytest
 from mlops_assets.domain.quality.records import Estimated, PerformanceDay
 from mlops_assets.domain.retraining.rollback import ChampionTerm, judge_term
 from mlops_assets.domain.verdict import Outcome
-from tests.fakes.watched import performance_day
+from tests.kit.watched_days import performance_day
 from tests.kit.watching import QUALITY
 
 SINCE = datetime(2024, 3, 10, 12, tzinfo=UTC)

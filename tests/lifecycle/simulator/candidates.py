@@ -16,9 +16,9 @@ from mlops_assets.domain.evaluation.report import gather
 from mlops_assets.domain.quality.estimator import HeldOutRows, fit_estimator
 from mlops_assets.domain.registry.versions import VersionInfo
 from mlops_assets.domain.verdict import Outcome, worst
-from tests.domain.evaluated import SERVED
 from tests.fakes.registry import FakeRegistry
-from tests.fakes.samples import facts, sample
+from tests.kit.evaluated_model import SERVED
+from tests.kit.samples import facts, sample
 from tests.lifecycle.simulator.parts import START, Made
 from tests.lifecycle.simulator.world import Learnt, Rows, joined
 

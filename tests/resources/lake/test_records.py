@@ -10,7 +10,7 @@ import pytest
 from mlops_assets.domain.records import Evaluation, TrainedModel, TrainingSet
 from mlops_assets.domain.verdict import Outcome, Verdict
 from mlops_assets.resources.lake.records import RecordIO
-from tests.fakes.samples import sample
+from tests.kit.samples import sample
 
 CONTENT = {"score": 0.5, "fail": False}
 

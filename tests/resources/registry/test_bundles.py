@@ -7,7 +7,7 @@ import pytest
 
 from mlops_assets.resources.registry.bundles import Bundles
 from serving.contract.bundle import MANIFEST, CorruptBundleError
-from tests.fakes.bundles import tiny_bundle
+from tests.kit.bundles import tiny_bundle
 
 
 @pytest.fixture(params=["disk", "memory"])

@@ -13,7 +13,7 @@ import pytest
 
 from mlops_assets.domain.registry.ledger import Action, Draft
 from mlops_assets.resources.registry.ledger import Ledger, LedgerBrokenError
-from tests.fakes.samples import MOMENT, sample
+from tests.kit.samples import MOMENT, sample
 
 ROOT = Path(__file__).parents[3]
 
@@ -127,7 +127,7 @@ def test_processes_that_append_at_once_make_one_chain(ledger, tmp_path):
 KILLED = """
 import sys
 from tests.resources.registry.test_ledger import draft
-from tests.fakes.samples import MOMENT
+from tests.kit.samples import MOMENT
 from mlops_assets.resources.registry.ledger import Ledger
 ledger = Ledger(folder=sys.argv[1])
 for number in range(10_000):

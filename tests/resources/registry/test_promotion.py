@@ -12,7 +12,7 @@ from mlops_assets.resources.registry.ledger import Ledger
 from mlops_assets.resources.registry.promotion import audit, enlist, promote, reject, roll_back, was_taken_down
 from mlops_assets.resources.registry.tracking import Tag
 from tests.fakes.registry import FakeRegistry
-from tests.fakes.samples import MOMENT, facts, sample
+from tests.kit.samples import MOMENT, facts, sample
 
 
 @pytest.fixture

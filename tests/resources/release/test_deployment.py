@@ -28,7 +28,7 @@ from mlops_assets.stages.release.start import why_it_waits
 from mlops_assets.stages.release.step import next_release
 from serving.contract.release import read_release
 from tests.fakes.registry import FakeRegistry
-from tests.fakes.samples import MOMENT, facts, sample
+from tests.kit.samples import MOMENT, facts, sample
 from tests.kit.specs import model_spec
 
 SPEC = model_spec(model="m")

@@ -11,15 +11,15 @@ import pytest
 from mlops_assets.resources.traffic import segment_files
 from mlops_assets.resources.traffic.endpoint_log import Traffic, TrafficError
 from mlops_assets.resources.traffic.segment_files import segments_in
-from tests.fakes.logged import OPENED, Logs, feedback, later, requests, state
+from tests.kit.rollout_log import OPENED, EndpointLogs, minutes_later, outcome_rows, release_state, routed_requests
 from tests.serving.graphs import category, number
 
-RELEASE = state()
+RELEASE = release_state()
 
 
 @pytest.fixture
-def logs(tmp_path) -> Iterator[Logs]:
-    made = Logs(tmp_path)
+def logs(tmp_path) -> Iterator[EndpointLogs]:
+    made = EndpointLogs(tmp_path)
     yield made
     made.close()
 
@@ -30,9 +30,9 @@ def folder(tmp_path) -> Path:
 
 
 def batch(count: int = 4, first: int = 0, minutes: float = 0, generation: int = 7) -> pa.RecordBatch:
-    release = state(generation=generation)
+    release = release_state(generation=generation)
     rng = np.random.default_rng(first)
-    return requests(release, np.zeros(count, dtype=int), rng=rng, first=first, at=later(minutes))[0]
+    return routed_requests(release, np.zeros(count, dtype=int), rng=rng, first=first, at=minutes_later(minutes))[0]
 
 
 def rows(traffic: Traffic, **how) -> int:
@@ -64,7 +64,7 @@ def test_a_segment_that_is_closed_while_one_looks_is_read_once(logs, folder):
 def test_rows_of_a_span_of_time(logs, since, until, expected):
     for number_, minutes in enumerate((0, 5, 10)):
         logs.answer(batch(first=4 * number_, minutes=minutes), close=number_ == 1)
-    span = {name: later(value) for name, value in (("since", since), ("until", until)) if value is not None}
+    span = {name: minutes_later(value) for name, value in (("since", since), ("until", until)) if value is not None}
     for _ in range(2):  # the second time, what is remembered of closed segments skips them
         assert rows(logs.traffic, **span) == expected
 
@@ -100,17 +100,17 @@ def test_a_damaged_segment_is_named_and_the_others_are_read(logs, folder, keep):
 
 
 def test_outcomes_are_read_the_same_way(logs):
-    logs.tell(feedback(batch(), [1, 0, 1, 0], at=later(3)))
+    logs.tell(outcome_rows(batch(), [1, 0, 1, 0], at=minutes_later(3)))
     (found,) = logs.traffic.outcomes("delay", since=OPENED)
     assert found["outcome"].to_pylist() == ["1", "0", "1", "0"]
-    assert list(logs.traffic.outcomes("delay", since=later(4))) == []
+    assert list(logs.traffic.outcomes("delay", since=minutes_later(4))) == []
 
 
 def test_the_latest_rows_come_as_requests_to_a_version(logs):
     fields = [number("distance", type="integer"), category("carrier")]
     for first in range(0, 12, 4):
         logs.answer(batch(first=first, minutes=first), close=True)
-    logs.tell(feedback(batch(first=8).slice(0, 1), [True], at=later(20)))
+    logs.tell(outcome_rows(batch(first=8).slice(0, 1), [True], at=minutes_later(20)))
     found = logs.traffic.latest("delay", bundle="champion", fields=fields, most=6)
     assert found.rows.schema == pa.schema({"distance": pa.int64(), "carrier": pa.string()})
     assert found.rows["distance"].to_pylist() == [2, 3, 0, 1, 2, 3]
@@ -130,5 +130,7 @@ def test_rows_of_other_bundles_and_days_are_left_out(logs):
     logs.answer(batch())
     fields = [category("carrier")]
     assert len(logs.traffic.latest("delay", bundle="another", fields=fields, most=6).rows) == 0
-    late = logs.traffic.latest("delay", bundle="champion", fields=fields, most=6, since=later(0) + timedelta(days=1))
+    late = logs.traffic.latest(
+        "delay", bundle="champion", fields=fields, most=6, since=minutes_later(0) + timedelta(days=1)
+    )
     assert len(late.rows) == 0

@@ -20,7 +20,7 @@ from serving.contract.bundle import (
     write_bundle,
 )
 from serving.contract.fields import Contract
-from tests.fakes.bundles import tiny_bundle, tiny_contract
+from tests.kit.bundles import tiny_bundle, tiny_contract
 
 
 @pytest.fixture

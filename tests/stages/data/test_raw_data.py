@@ -9,7 +9,7 @@ import pytest
 from mlops_assets.declaration.data import Every, PartitionSpec
 from mlops_assets.domain.names import SNAPSHOT, Layer
 from mlops_assets.stages.data.raw_data.asset import raw_data
-from tests.fakes.data_stages import DAYS, NOW, checks, column, data_stages, files
+from tests.kit.data_stages import DAYS, NOW, checks, column, data_stages, files
 from tests.kit.specs import START, feed_spec, source_spec
 
 

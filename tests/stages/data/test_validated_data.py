@@ -9,7 +9,7 @@ from mlops_assets.declaration.data import Every, PartitionSpec
 from mlops_assets.domain.names import CREATED_TIME, EVENT_TIME, REASONS, ROW_KEY, SNAPSHOT, Layer
 from mlops_assets.stages.data.raw_data.asset import raw_data
 from mlops_assets.stages.data.validated_data.asset import validated_data
-from tests.fakes.data_stages import DAYS, checks, column, data_stages, files, moment
+from tests.kit.data_stages import DAYS, checks, column, data_stages, files, moment
 from tests.kit.specs import expectation, feed_spec, source_spec, validation_spec
 
 EXPECTATIONS = (

@@ -4,8 +4,8 @@ import pyarrow as pa
 import pytest
 
 from mlops_assets.domain.names import DATA_STAGES, Layer
-from tests.fakes.data_stages import files
 from tests.kit.daily import MODEL, Shop, after_the_turn, day, few_days, told, write_days
+from tests.kit.data_stages import files
 from tests.kit.declared import Bench
 
 VIEW = f"{MODEL}_v1"

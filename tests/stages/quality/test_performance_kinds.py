@@ -22,7 +22,7 @@ from mlops_assets.resources.registry.bundles import Bundles
 from mlops_assets.stages.quality.judge import JudgedQuality, QualityJudge
 from mlops_assets.stages.quality.reference import VersionReferences
 from mlops_assets.stages.traffic.labelled_days import LabelledDays
-from tests.kit.logged import answers
+from tests.kit.prediction_log import live_rows
 from tests.kit.specs import model_spec
 from tests.serving.graphs import contract, make_bundle, number
 
@@ -57,7 +57,7 @@ class World:
         ids = [f"{day}-{place}" for place in range(ROWS)]
         struct = pa.StructArray.from_arrays([pa.array(column) for column in features.T], ["x", "z"])
         lists = pa.array(told.reshape(ROWS, -1).tolist(), pa.list_(pa.float64()))
-        batch = answers(ids, at, bundle=self.digest, apart=timedelta(seconds=100), answer=lists)
+        batch = live_rows(ids, at, bundle=self.digest, apart=timedelta(seconds=100), answer=lists)
         rows = pa.Table.from_batches([batch]).drop_columns(["entities", "features"])
         self._write("answers", day, rows.append_column("features", struct))
         said = [json.dumps("abc"[each] if self.kind is Kind.MULTICLASS else float(each)) for each in truth]

@@ -9,8 +9,8 @@ from mlops_assets.domain.records import Evaluation, ServingModel, TrainedModel
 from mlops_assets.domain.registry.versions import Change, next_version
 from mlops_assets.stages.registry.collect import candidate_of, facts_of
 from serving.contract.fields import Output
-from tests.fakes.bundles import tiny_contract
-from tests.fakes.samples import sample
+from tests.kit.bundles import tiny_contract
+from tests.kit.samples import sample
 
 SPEC = sample(
     ModelSpec,

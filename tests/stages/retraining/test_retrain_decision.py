@@ -13,9 +13,9 @@ from mlops_assets.domain.names import CAUSE_TAG, MODEL_TIME_TAG, Stage
 from mlops_assets.domain.retraining.records import DecisionRecord, Pause
 from mlops_assets.stages.retraining.collect import count_new_rows, read_champion, read_training_runs
 from mlops_assets.stages.retraining.stored_decisions import read_pause, write_pause
-from tests.fakes.watched import drift_day, performance_day
 from tests.kit.daily import AFTER, BEFORE, MODEL, ROWS, Shop, definitions_of, told
 from tests.kit.declared import Bench, record
+from tests.kit.watched_days import drift_day, performance_day
 
 DAY = f"{BEFORE:%Y-%m-%d}"
 HOUR = timedelta(hours=1)

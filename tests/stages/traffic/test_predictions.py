@@ -18,7 +18,7 @@ from mlops_assets.domain.names import Layer, Stage
 from mlops_assets.stages.common import asset_key, days_of
 from tests.kit.daily import AFTER, BEFORE, MODEL, definitions_of, passed
 from tests.kit.declared import Bench
-from tests.kit.logged import Log, answers, outcomes
+from tests.kit.prediction_log import SegmentLog, live_rows, outcome_rows
 from tests.kit.specs import model_spec
 
 DAY = BEFORE - timedelta(days=1)
@@ -33,8 +33,8 @@ def made(shop, tmp_path) -> Bench:
 
 
 @pytest.fixture
-def log(made) -> Log:
-    return Log(made.home / "predictions", MODEL)
+def log(made) -> SegmentLog:
+    return SegmentLog(made.home / "predictions", MODEL)
 
 
 def champion(made: Bench) -> dict[str, Any]:
@@ -62,9 +62,9 @@ def ids(made: Bench, day: str = NAME) -> list[str]:
 
 def test_a_day_of_answers_and_outcomes_comes_into_the_lake(made, log):
     who = champion(made)
-    log.closed(answers(["a", "b"], DAY, **who), answers(["c"], DAY + timedelta(hours=5), **who))
-    log.closed(answers(["d"], BEFORE, **who))
-    Log(made.home / "feedback", MODEL).closed(outcomes(["a", "b"], DAY + timedelta(hours=7)))
+    log.closed(live_rows(["a", "b"], DAY, **who), live_rows(["c"], DAY + timedelta(hours=5), **who))
+    log.closed(live_rows(["d"], BEFORE, **who))
+    SegmentLog(made.home / "feedback", MODEL).closed(outcome_rows(["a", "b"], DAY + timedelta(hours=7)))
     result = compact(made)
     assert result.success
     assert all(passed(result).values())
@@ -78,7 +78,7 @@ def test_a_day_of_answers_and_outcomes_comes_into_the_lake(made, log):
 
 
 def test_the_same_again_changes_nothing(made, log):
-    log.closed(answers(["a", "b"], DAY, **champion(made)))
+    log.closed(live_rows(["a", "b"], DAY, **champion(made)))
     first = compact(made)
     folder = made.home / "lake" / MODEL / "predictions" / "answers"
     before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
@@ -89,11 +89,11 @@ def test_the_same_again_changes_nothing(made, log):
 
 def test_rows_logged_twice_count_once(made, log):
     who = champion(made)
-    log.closed(answers(["a", "b"], DAY, **who))
-    writer = log.open(answers(["b", "c"], DAY, **who))
+    log.closed(live_rows(["a", "b"], DAY, **who))
+    writer = log.open(live_rows(["b", "c"], DAY, **who))
     compact(made)
     assert ids(made) == ["a", "b", "c"]
-    writer.write(answers(["d"], DAY, **who))
+    writer.write(live_rows(["d"], DAY, **who))
     writer.close()
     result = compact(made)
     assert ids(made) == ["a", "b", "c", "d"]
@@ -102,18 +102,18 @@ def test_rows_logged_twice_count_once(made, log):
 
 def test_late_rows_come_with_the_next_run_of_their_day(made, log):
     who = champion(made)
-    log.closed(answers(["b"], DAY + timedelta(hours=3), **who))
+    log.closed(live_rows(["b"], DAY + timedelta(hours=3), **who))
     compact(made)
-    log.closed(answers(["a"], DAY + timedelta(hours=1), **who))
+    log.closed(live_rows(["a"], DAY + timedelta(hours=1), **who))
     compact(made)
     assert ids(made) == ["b", "a"]
 
 
 def test_a_repeat_after_midnight_counts_for_the_first_day(made, log):
     who = champion(made)
-    log.closed(answers(["a", "b"], BEFORE - timedelta(seconds=2), **who))
+    log.closed(live_rows(["a", "b"], BEFORE - timedelta(seconds=2), **who))
     compact(made)
-    log.closed(answers(["b", "c"], BEFORE + timedelta(seconds=2), **who))
+    log.closed(live_rows(["b", "c"], BEFORE + timedelta(seconds=2), **who))
     result = compact(made, NEXT)
     assert (ids(made), ids(made, NEXT)) == (["a", "b"], ["c"])
     assert all(passed(result).values())
@@ -123,8 +123,8 @@ def test_a_repeat_after_midnight_counts_for_the_first_day(made, log):
 
 def test_versions_with_other_features_and_shadows_share_a_day(made, log):
     who = champion(made)
-    log.closed(answers(["a"], DAY, **who))
-    other = answers(["a"], DAY, features=["age", "price"], role=["shadow"], version="1.1.0", bundle=who["bundle"])
+    log.closed(live_rows(["a"], DAY, **who))
+    other = live_rows(["a"], DAY, features=["age", "price"], role=["shadow"], version="1.1.0", bundle=who["bundle"])
     log.closed(other)
     compact(made)
     kept = rows(made)
@@ -133,20 +133,20 @@ def test_versions_with_other_features_and_shadows_share_a_day(made, log):
 
 
 def test_an_answer_of_an_unknown_version_fails_the_check(made, log):
-    log.closed(answers(["a"], DAY, **champion(made)), answers(["b"], DAY, version="9.9.9"))
+    log.closed(live_rows(["a"], DAY, **champion(made)), live_rows(["b"], DAY, version="9.9.9"))
     result = compact(made)
     assert not passed(result)["known_versions"]
     assert ids(made) == ["a", "b"]
 
 
 def test_a_version_under_anothers_name_fails_the_check(made, log):
-    log.closed(answers(["a"], DAY, bundle=champion(made)["bundle"], version="7.7.7"))
+    log.closed(live_rows(["a"], DAY, bundle=champion(made)["bundle"], version="7.7.7"))
     assert not passed(compact(made))["known_versions"]
 
 
 def test_a_cut_segment_is_read_and_a_damaged_one_named(made, log):
     who = champion(made)
-    log.closed(answers(["a"], DAY, **who), answers(["b"], DAY, **who))
+    log.closed(live_rows(["a"], DAY, **who), live_rows(["b"], DAY, **who))
     (path,) = (made.home / "predictions" / MODEL).glob("*.arrow")
     path.write_bytes(path.read_bytes()[:-40])
     (path.parent / "19700101T000000-x-1.arrow.cut").write_bytes(b"half")
@@ -159,8 +159,8 @@ def test_a_cut_segment_is_read_and_a_damaged_one_named(made, log):
 def test_old_segments_go_once_their_rows_are_safe(made, log):
     who = champion(made)
     old = DAY - timedelta(days=5)
-    log.closed(answers(["a"], old, **who), answers(["b"], old + timedelta(days=1), **who))
-    log.closed(answers(["c"], DAY, **who))
+    log.closed(live_rows(["a"], old, **who), live_rows(["b"], old + timedelta(days=1), **who))
+    log.closed(live_rows(["c"], DAY, **who))
     short = Bench(spec=_with_retention(made, timedelta(days=3)), home=made.home, instance=made.instance)
     files = made.home / "predictions" / MODEL
     first = compact(short, f"{old:%Y-%m-%d}")
@@ -175,7 +175,7 @@ def test_old_segments_go_once_their_rows_are_safe(made, log):
 
 def test_a_day_whose_file_is_gone_keeps_its_segments(made, log):
     old = DAY - timedelta(days=5)
-    log.closed(answers(["a"], old, **champion(made)))
+    log.closed(live_rows(["a"], old, **champion(made)))
     compact(made, f"{old:%Y-%m-%d}")
     (file,) = (made.home / "lake" / MODEL / "predictions" / "answers").glob("*.parquet")
     file.unlink()
@@ -187,9 +187,9 @@ def test_a_day_whose_file_is_gone_keeps_its_segments(made, log):
 def test_a_run_killed_in_the_middle_leaves_the_day_to_the_next(tmp_path):
     """Killed at moments spread over the whole of its work; the manifest only ever names a whole file."""
     for place in range(4):
-        batches = [answers([f"{place}-{i}-{j}" for j in range(2_000)], DAY, apart=timedelta(milliseconds=1))
+        batches = [live_rows([f"{place}-{i}-{j}" for j in range(2_000)], DAY, apart=timedelta(milliseconds=1))
                    for i in range(60)]  # fmt: skip
-        Log(tmp_path / "log", MODEL, worker=f"w{place}").closed(*batches)
+        SegmentLog(tmp_path / "log", MODEL, worker=f"w{place}").closed(*batches)
     code = f"""
         from datetime import UTC, datetime
         from pathlib import Path

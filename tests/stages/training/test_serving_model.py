@@ -4,8 +4,8 @@ import shutil
 
 from mlops_assets.domain.names import Stage
 from mlops_assets.domain.records import ServingModel, TrainedModel
-from tests.fakes.data_stages import files
 from tests.kit.daily import MODEL, Shop, told
+from tests.kit.data_stages import files
 from tests.kit.declared import Bench, record
 
 

@@ -13,8 +13,8 @@ import feature_repo
 import feature_repo.transforms
 from mlops_assets.domain.names import Layer, Stage
 from mlops_assets.domain.records import TrainingSet
-from tests.fakes.data_stages import files
 from tests.kit.daily import BEFORE, MODEL, Shop, after_the_turn, attributes, few_days, materialized, passed, told
+from tests.kit.data_stages import files
 from tests.kit.declared import Bench, record
 
 

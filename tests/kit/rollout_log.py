@@ -20,7 +20,7 @@ OPENED = datetime(2024, 5, 1, 12, tzinfo=UTC)
 TIME = pa.timestamp("us", "UTC")
 
 
-def state(
+def release_state(
     strategy: Strategy = Strategy.CANARY,
     *,
     share: float = 0.05,
@@ -51,7 +51,7 @@ class Behaviour:
     shift: float = 0.0  # of the answered probability, away from the truth
 
 
-def requests(
+def routed_requests(
     state: ReleaseState,
     arm: np.ndarray,
     *,
@@ -99,7 +99,7 @@ def _struct(values: Mapping[str, Sequence[Any]], n: int) -> pa.StructArray:
     return pa.StructArray.from_arrays(arrays, names=list(values))
 
 
-def feedback(
+def outcome_rows(
     batch: pa.RecordBatch, outcome: Sequence[Any], *, at: datetime, reward: Sequence[float] | None = None
 ) -> pa.RecordBatch:
     """Outcomes for all rows of a batch."""
@@ -115,7 +115,7 @@ def feedback(
     return pa.record_batch(columns, schema=SCHEMA)
 
 
-class Logs:
+class EndpointLogs:
     """The two logs of one model under a folder, written by the endpoint's own writer."""
 
     def __init__(self, home: Path, model: str = "delay") -> None:
@@ -147,5 +147,5 @@ class Logs:
         return self._clock
 
 
-def later(minutes: float) -> datetime:
+def minutes_later(minutes: float) -> datetime:
     return OPENED + timedelta(minutes=minutes)

@@ -14,7 +14,7 @@ from serving.log.feedback import SCHEMA
 PRICE = "price"
 
 
-def answers(
+def live_rows(
     ids: Sequence[str],
     start: datetime,
     *,
@@ -48,13 +48,14 @@ def answers(
     return pa.record_batch(values | columns)
 
 
-def outcomes(ids: Sequence[str], at: datetime, said: str = "1") -> pa.RecordBatch:
+def outcome_rows(ids: Sequence[str], at: datetime, outcome: str = "1") -> pa.RecordBatch:
+    """Rows of the feedback log: the same outcome for the first row of each request."""
     rows = len(ids)
-    values = [list(ids), [0] * rows, [at] * rows, [said] * rows, [1.0] * rows, ["champion"] * rows]
+    values = [list(ids), [0] * rows, [at] * rows, [outcome] * rows, [1.0] * rows, ["champion"] * rows]
     return pa.record_batch([pa.array(v, f.type) for v, f in zip(values, SCHEMA, strict=True)], schema=SCHEMA)
 
 
-class Log:
+class SegmentLog:
     """One worker's log of one model; `begun` orders the segments."""
 
     def __init__(self, root: Path, model: str, worker: str = "w1") -> None:
