@@ -11,7 +11,8 @@ from mlops_assets.resources.sources.declared import Sources
 from mlops_assets.stages import common
 from mlops_assets.stages.common import asset_key, retried_on_infrastructure
 from mlops_assets.stages.data.raw_data.asset import raw_data
-from tests.kit.daily import MODEL, attributes, bench, definitions_of, told
+from tests.kit.daily import MODEL, attributes, bench, definitions_of
+from tests.kit.declared import run_errors
 
 
 def declared(tmp_path, **instead) -> dg.Definitions:
@@ -117,4 +118,4 @@ def test_a_stage_retries_an_absent_source_but_no_wrong_one(tmp_path, monkeypatch
     )
     assert len([event for event in result.all_events if event.is_step_up_for_retry]) == retries
     assert not result.success
-    assert named in told(result)
+    assert named in run_errors(result)

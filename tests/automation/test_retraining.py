@@ -18,8 +18,18 @@ from mlops_assets.domain.release.next_release import begin, go_back
 from mlops_assets.resources.release.deployment import Plan, Told
 from mlops_assets.stages.retraining.collect import read_champion, stopped_sensors
 from tests.fakes.daemon import Daemon
-from tests.kit.daily import AFTER, BEFORE, MODEL, Shop, after_the_turn, crowned, definitions_of, run_job, told, trained
-from tests.kit.declared import RANGE, Bench
+from tests.kit.daily import (
+    AFTER,
+    BEFORE,
+    MODEL,
+    Shop,
+    after_the_turn,
+    definitions_of,
+    promote_newest,
+    run_job,
+    run_training,
+)
+from tests.kit.declared import RANGE, Bench, run_errors
 from tests.kit.watched_days import drift_day, performance_day
 
 DAY = f"{BEFORE:%Y-%m-%d}"
@@ -53,7 +63,7 @@ def watched(made: Bench, day: str = DAY, *, alarm: bool = False, fell: bool = Fa
 
 def decide(made: Bench, job: str = "decision", **config: str) -> dg.ExecuteInProcessResult:
     result = run_job(made, sensor(job), config)
-    assert result.success, told(result)
+    assert result.success, run_errors(result)
     return result
 
 
@@ -272,7 +282,7 @@ def test_a_model_that_was_never_released_has_no_days(shop: Shop, tmp_path):
 @pytest.fixture(scope="module")
 def second(shop: Shop, tmp_path_factory) -> Shop:
     """A second version, the champion since the end of the data."""
-    made = crowned(trained(after_the_turn(shop.copy(shop.registered, tmp_path_factory.mktemp("second")))))
+    made = promote_newest(run_training(after_the_turn(shop.copy(shop.registered, tmp_path_factory.mktemp("second")))))
     return Shop(shop.source, shop.with_data, made.home)
 
 

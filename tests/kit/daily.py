@@ -25,7 +25,7 @@ from mlops_assets.domain.names import DATA_STAGES, TRAINING_STAGES, Stage
 from mlops_assets.domain.release.next_release import begin
 from mlops_assets.lifecycle import lifecycle_of
 from mlops_assets.resources.release.deployment import Told
-from tests.kit.declared import Bench, failed_checks, specified, why
+from tests.kit.declared import Bench, failed_checks, run_errors, specified
 
 MODEL = "shop"
 START = datetime(2024, 1, 1, tzinfo=UTC)
@@ -37,7 +37,7 @@ BEFORE, AFTER = START + timedelta(days=TURN), START + timedelta(days=DAYS)
 Change = Callable[[pa.Table], pa.Table]
 
 
-def day(number: int) -> pa.Table:
+def day_rows(number: int) -> pa.Table:
     """The rows of one day; the same each time."""
     rng = np.random.default_rng(number)
     numbers = {name: rng.normal(size=ROWS) for name in ("price", "age", "visits")}
@@ -61,7 +61,7 @@ def write_days(folder: Path, change: Change = lambda rows: rows, days: range = r
     """A Parquet file a day, as the source would deliver it."""
     folder.mkdir(parents=True, exist_ok=True)
     for number in days:
-        pq.write_table(change(day(number)), folder / f"{START + timedelta(days=number):%F}.parquet")
+        pq.write_table(change(day_rows(number)), folder / f"{START + timedelta(days=number):%F}.parquet")
 
 
 def attributes(source: Path, /, **instead: Any) -> dict[str, Any]:
@@ -98,21 +98,21 @@ def bench(home: Path, source: Path, /, **instead: Any) -> Bench:
     return Bench(specified(attributes(source, **instead)), home, dg.DagsterInstance.ephemeral(tempdir=str(home)))
 
 
-def data(made: Bench) -> Bench:
+def run_data_stages(made: Bench) -> Bench:
     """Bring the data stages up to date, or say why not."""
     result = made.materialize(*DATA_STAGES)
-    assert result.success, (failed_checks(result), why(result))
+    assert result.success, (failed_checks(result), run_errors(result))
     return made
 
 
-def trained(made: Bench) -> Bench:
+def run_training(made: Bench) -> Bench:
     """From the data there is to a registered version, or say why not."""
     result = made.materialize(*TRAINING_STAGES)
-    assert result.success, (failed_checks(result), why(result))
+    assert result.success, (failed_checks(result), run_errors(result))
     return made
 
 
-def crowned(made: Bench) -> Bench:
+def promote_newest(made: Bench) -> Bench:
     """The newest version as the champion with all the traffic, without a trial of its Bento."""
     deployment = made.resources["deployment"]
     number = deployment.challenger(MODEL)
@@ -151,8 +151,8 @@ def shop_of(factory: pytest.TempPathFactory) -> Shop:
     with FileLock(base / "lock"):
         if not shop.registered.exists():
             write_days(shop.source)
-            data(bench(shop.with_data, shop.source))
-            made = crowned(trained(shop.copy(shop.with_data, base / "making")))
+            run_data_stages(bench(shop.with_data, shop.source))
+            made = promote_newest(run_training(shop.copy(shop.with_data, base / "making")))
             shutil.copytree(made.home, shop.registered)
             _move_tracking(shop.registered / "mlflow" / "mlflow.db", str(made.home), str(shop.registered))
     return shop
@@ -169,16 +169,10 @@ def _move_tracking(database: Path, old: str, new: str) -> None:
         after.executescript(script)
 
 
-def told(result: dg.ExecuteInProcessResult) -> str:
-    """Everything a failed run says, causes included."""
-    errors = (getattr(event.event_specific_data, "error", None) for event in result.all_events if event.is_failure)
-    return "\n".join(error.to_string() for error in errors if error is not None)
-
-
 def after_the_turn(made: Bench) -> Bench:
     """Time goes on to the end, and the days that came are taken in."""
     made.resources["clock"].move(made.spec, AFTER)
-    return data(made)
+    return run_data_stages(made)
 
 
 def definitions_of(made: Bench) -> dg.Definitions:
@@ -194,7 +188,7 @@ def run_job(made: Bench, name: str, config: Mapping[str, Any]) -> dg.ExecuteInPr
     )
 
 
-def passed(result: dg.ExecuteInProcessResult) -> Mapping[str, bool]:
+def check_results(result: dg.ExecuteInProcessResult) -> Mapping[str, bool]:
     return {each.check_name: each.passed for each in result.get_asset_check_evaluations()}
 
 
@@ -213,4 +207,4 @@ def few_days(
         "replay": end + timedelta(days=1),
     }
     made = bench(folder / "home", folder / "source", **(spans | instead))
-    return data(made) if run else made
+    return run_data_stages(made) if run else made

@@ -1,7 +1,7 @@
 """Runs declared models whole, on the real resources, in a folder of the test's own."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,7 +67,7 @@ def record(bench: Bench, stage: Stage, kind: type) -> Any:
     return bench.resources["records"].latest(bench.spec.model, stage, kind)
 
 
-def why(result: dg.ExecuteInProcessResult) -> Sequence[str]:
-    """The errors of a run, for the message of an assertion."""
-    errors = (event.event_specific_data for event in result.all_events if event.is_failure)
-    return [str(getattr(each, "error", each))[-2500:] for each in errors]
+def run_errors(result: dg.ExecuteInProcessResult) -> str:
+    """Everything a failed run says, causes included."""
+    errors = (getattr(event.event_specific_data, "error", None) for event in result.all_events if event.is_failure)
+    return "\n".join(error.to_string() for error in errors if error is not None)

@@ -7,7 +7,7 @@ import pytest
 
 from mlops_assets.domain.names import DATA_STAGES, TRAINING_STAGES, Alias, Stage
 from mlops_assets.domain.records import Evaluation, Version
-from tests.kit.declared import Bench, declaration, failed_checks, record, why
+from tests.kit.declared import Bench, declaration, failed_checks, record, run_errors
 
 MODELS = Path(__file__).parents[1] / "models"
 
@@ -16,9 +16,9 @@ def whole(name: str, shared_data: Path, home: Path) -> Bench:
     spec = declaration(MODELS / f"{name}.yaml", SHARED_DATA=shared_data)
     bench = Bench(spec, home, dg.DagsterInstance.ephemeral())
     data = bench.materialize(*DATA_STAGES)
-    assert data.success, why(data)
+    assert data.success, run_errors(data)
     trained = bench.materialize(*TRAINING_STAGES)
-    assert trained.success, (failed_checks(trained), why(trained))
+    assert trained.success, (failed_checks(trained), run_errors(trained))
     return bench
 
 

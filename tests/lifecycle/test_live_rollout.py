@@ -22,14 +22,13 @@ from tests.kit.daily import (
     MODEL,
     Shop,
     after_the_turn,
-    day,
+    day_rows,
     definitions_of,
     run_job,
+    run_training,
     shop_of,
-    told,
-    trained,
 )
-from tests.kit.declared import Bench
+from tests.kit.declared import Bench, run_errors
 from tests.serving.endpoint import Process
 
 pytestmark = [pytest.mark.simulation, pytest.mark.timeout(600)]
@@ -44,7 +43,7 @@ def shop(tmp_path_factory) -> Shop:
 
 @pytest.fixture(scope="module")
 def second(shop: Shop, tmp_path_factory) -> Shop:
-    made = trained(after_the_turn(shop.copy(shop.registered, tmp_path_factory.mktemp("second"))))
+    made = run_training(after_the_turn(shop.copy(shop.registered, tmp_path_factory.mktemp("second"))))
     return Shop(shop.source, shop.with_data, made.home)
 
 
@@ -67,7 +66,7 @@ class Traffic:
 
     def _endless(self) -> Iterator[tuple[dict, int, str]]:
         rng = random.Random(7)
-        tables = [day(number) for number in range(DAYS - 4, DAYS)]
+        tables = [day_rows(number) for number in range(DAYS - 4, DAYS)]
         while True:
             table = rng.choice(tables)
             place = rng.randrange(len(table))
@@ -85,7 +84,7 @@ def tick(made: Bench) -> dg.RunRequest | dg.SkipReason:
 
 def step(made: Bench, asked: dg.RunRequest) -> dg.ExecuteInProcessResult:
     result = run_job(made, f"{MODEL}_rollout_step", asked.run_config)
-    assert result.success, told(result)
+    assert result.success, run_errors(result)
     return result
 
 
@@ -122,7 +121,7 @@ def live(second: Shop, tmp_path) -> Iterator[tuple[Bench, Traffic]]:
 def test_a_better_version_advances_to_all_the_traffic(live):
     made, traffic = live
     result = run_job(made, f"{MODEL}_release", decided("releasing", version="2"))
-    assert result.success, told(result)
+    assert result.success, run_errors(result)
     _, decisions = watched(made, traffic, most=6_000)
     assert decisions == ["release", "promoted"]
     assert aliases(made)[Alias.CHAMPION] == "2"
@@ -135,9 +134,9 @@ def test_a_better_version_advances_to_all_the_traffic(live):
 def test_a_worse_version_is_rolled_back_by_itself(live):
     made, traffic = live
     promoted = run_job(made, f"{MODEL}_promote", decided("promotion", version="2"))
-    assert promoted.success, told(promoted)
+    assert promoted.success, run_errors(promoted)
     result = run_job(made, f"{MODEL}_release", decided("releasing", version="1", strategy="canary"))
-    assert result.success, told(result)
+    assert result.success, run_errors(result)
     _, decisions = watched(made, traffic, most=4_000)
     assert decisions == ["rollback"]
     entry = made.resources["ledger"].entries(MODEL)[-1]
@@ -152,7 +151,7 @@ def test_a_worse_version_is_rolled_back_by_itself(live):
 def test_an_experiment_ends_and_its_winner_takes_over(live):
     made, traffic = live
     result = run_job(made, f"{MODEL}_release", decided("releasing", version="2", strategy="ab_test"))
-    assert result.success, told(result)
+    assert result.success, run_errors(result)
     _, decisions = watched(made, traffic, most=6_000)
     assert decisions == ["promoted"]
     assert aliases(made)[Alias.CHAMPION] == "2"
@@ -185,8 +184,8 @@ def test_what_the_endpoint_cannot_serve_is_put_back(second, tmp_path):
         there = Bench(made.spec, made.home, made.instance, endpoint.url)
         result = run_job(there, f"{MODEL}_release", decided("releasing", version="2"))
         assert not result.success
-        assert "is not live" in told(result)
-        assert "generation 1 was put back" in told(result)
+        assert "is not live" in run_errors(result)
+        assert "generation 1 was put back" in run_errors(result)
         traffic = Traffic(endpoint.url)
         traffic.send(20)
         traffic.client.close()

@@ -11,7 +11,7 @@ import yaml
 from infra.demo.world import Airport, Flight, complete, fields, share
 from mlops_assets.domain.names import Stage
 from mlops_assets.stages.training_set.join import join
-from tests.kit.declared import Bench, specified, why
+from tests.kit.declared import Bench, run_errors, specified
 
 DECLARATION = Path("mlops_assets/defs/flight_delay/defs.yaml")
 START, END = datetime(2013, 3, 7, tzinfo=UTC), datetime(2013, 3, 10, tzinfo=UTC)  # a storm, and the day after it
@@ -28,7 +28,7 @@ def trained_on(tmp_path_factory) -> dict[str, dict]:
     with dg.DagsterInstance.ephemeral(tempdir=str(home / "dagster")) as instance:
         made = Bench(spec, home, instance)
         result = made.materialize(Stage.RAW_DATA, Stage.VALIDATED_DATA, Stage.FEATURES)
-        assert result.success, why(result)
+        assert result.success, run_errors(result)
         joined = join(spec, made.resources["lake"], made.resources["features"], NOW)
     return {row["flight_id"]: row for row in joined.rows.to_pylist()}
 

@@ -14,8 +14,8 @@ from mlops_assets.domain.drift.records import DriftDay
 from mlops_assets.domain.names import Stage
 from mlops_assets.domain.verdict import Outcome
 from serving.contract.bundle import FILES, PROFILE, write_bundle
-from tests.kit.daily import BEFORE, MODEL, definitions_of, passed, told
-from tests.kit.declared import RANGE, Bench
+from tests.kit.daily import BEFORE, MODEL, check_results, definitions_of
+from tests.kit.declared import RANGE, Bench, run_errors
 from tests.stages.live import answered, asked, dearer, store, told_outcomes
 
 NODE = f"{MODEL}__{Stage.DRIFT_REPORT}"
@@ -46,7 +46,7 @@ def report(made: Bench, first: datetime, last: datetime | None = None) -> dg.Exe
             raise_on_error=False,
         )
     )
-    assert result.success, told(result)
+    assert result.success, run_errors(result)
     return result
 
 
@@ -65,7 +65,7 @@ def test_a_day_like_the_training_data_passes(made):
     found = record(made, LAST)
     assert found.verdict.outcome is Outcome.PASS, found.verdict.reason
     assert (found.rows, found.version, found.columns, found.touched) == (1_200, "1.0.0", (), ())
-    assert passed(result) == {"drift_alarm": True, "input_quality": True}
+    assert check_results(result) == {"drift_alarm": True, "input_quality": True}
 
 
 def test_two_days_of_drift_alarm_with_the_blast_radius(made):
@@ -76,7 +76,7 @@ def test_two_days_of_drift_alarm_with_the_blast_radius(made):
     assert (first.verdict.outcome, first.alarm.outcome) == (Outcome.FAIL, Outcome.PASS)
     assert (last.verdict.outcome, last.alarm.outcome) == (Outcome.FAIL, Outcome.FAIL)
     assert "price" in last.columns
-    assert not passed(result)["drift_alarm"]
+    assert not check_results(result)["drift_alarm"]
     assert "shop" in last.touched
     assert any(each.endswith(".price") for each in last.touched)
     assert "data:image/png" in shown(result)["price: then and now"]
@@ -143,7 +143,7 @@ def test_no_answers_in_the_lake_are_inconclusive(made):
     verdict, alarm, why = reason(made)
     assert (verdict, alarm) == (Outcome.INCONCLUSIVE, Outcome.INCONCLUSIVE)
     assert "materialise predictions" in why
-    assert passed(result) == {"drift_alarm": False, "input_quality": False}
+    assert check_results(result) == {"drift_alarm": False, "input_quality": False}
 
 
 def test_no_traffic_is_inconclusive(made):
@@ -246,7 +246,7 @@ def test_missing_values_fail_the_check_of_the_input(made):
 
     store(made, LAST, answered(made, LAST, asked(900, 1, lost)))
     result = report(made, LAST)
-    assert passed(result) == {"drift_alarm": True, "input_quality": False}
+    assert check_results(result) == {"drift_alarm": True, "input_quality": False}
     assert "age" in record(made, LAST).columns
 
 
@@ -261,7 +261,7 @@ def test_missing_and_retyped_columns_fail_on_few_rows(made):
 
     store(made, LAST, changed(answered(made, LAST, asked(300, 1))))
     result = report(made, LAST)
-    assert not passed(result)["input_quality"]
+    assert not check_results(result)["input_quality"]
     assert record(made, LAST).verdict.outcome is Outcome.INCONCLUSIVE
     assert "the column is gone" in shown(result)["columns"]
     assert "came as string" in shown(result)["columns"]

@@ -10,8 +10,8 @@ from mlops_assets.domain.evaluation.gates import Gate
 from mlops_assets.domain.names import TRAINING_STAGES, Stage
 from mlops_assets.domain.records import Evaluation, ServingModel
 from mlops_assets.domain.registry.ledger import Action
-from tests.kit.daily import MODEL, Shop, attributes, data, few_days, materialized, passed, told
-from tests.kit.declared import Bench, record
+from tests.kit.daily import MODEL, Shop, attributes, check_results, few_days, materialized, run_data_stages
+from tests.kit.declared import Bench, record, run_errors
 
 
 def evaluated(made: Bench) -> Evaluation:
@@ -21,8 +21,8 @@ def evaluated(made: Bench) -> Evaluation:
 def test_every_gate_is_a_check_and_the_report_is_kept(shop: Shop, tmp_path):
     made = shop.copy(shop.registered, tmp_path)
     result = made.materialize(Stage.EVALUATION)
-    assert result.success, told(result)
-    assert set(passed(result)) == {gate.value for gate in Gate}
+    assert result.success, run_errors(result)
+    assert set(check_results(result)) == {gate.value for gate in Gate}
     assert all(each.blocking for each in result.get_asset_check_evaluations())
     kept = made.home / "lake" / evaluated(made).report
     assert {"report.json", "report.md", "sections.json", "roc.png", "slices.png"} <= {p.name for p in kept.iterdir()}
@@ -41,7 +41,7 @@ def test_a_bundle_that_was_tampered_with_is_refused(shop: Shop, tmp_path):
     before = evaluated(made)
     result = made.materialize(Stage.EVALUATION)
     assert not result.success
-    assert "model.onnx" in told(result)
+    assert "model.onnx" in run_errors(result)
     assert not materialized(result, Stage.EVALUATION)
     assert evaluated(made) == before
 
@@ -50,7 +50,7 @@ def test_a_bundle_that_is_gone_says_how_to_get_it_back(shop: Shop, tmp_path):
     made = shop.copy(shop.registered, tmp_path)
     bundle = record(made, Stage.SERVING_MODEL, ServingModel).bundle
     (made.home / "bundles" / bundle).rename(made.home / "aside")
-    assert f"no bundle {bundle}. Materialise serving_model" in told(made.materialize(Stage.EVALUATION))
+    assert f"no bundle {bundle}. Materialise serving_model" in run_errors(made.materialize(Stage.EVALUATION))
 
 
 def test_too_few_test_rows_are_inconclusive_and_do_not_go_on(shop: Shop, tmp_path):
@@ -58,17 +58,19 @@ def test_too_few_test_rows_are_inconclusive_and_do_not_go_on(shop: Shop, tmp_pat
     made = shop.copy(shop.registered, tmp_path, gates=gates)
     result = made.materialize(Stage.SERVING_MODEL, Stage.EVALUATION, Stage.REGISTERED_VERSION)
     assert not result.success
-    assert not passed(result)["enough_rows"]
+    assert not check_results(result)["enough_rows"]
     assert not materialized(result, Stage.REGISTERED_VERSION)
     entry = made.resources["ledger"].entries(MODEL)[-1]
     assert (entry.action, entry.reason) == (Action.REJECTED, "enough_rows: inconclusive")
 
 
 def test_a_worse_candidate_is_not_registered(shop: Shop, tmp_path):
-    made = data(shop.copy(shop.registered, tmp_path, features={"version": 2, "columns": ["visits", "region"]}))
+    made = run_data_stages(
+        shop.copy(shop.registered, tmp_path, features={"version": 2, "columns": ["visits", "region"]})
+    )
     result = made.materialize(*TRAINING_STAGES)
     assert not result.success
-    assert not passed(result)["better_than_champion"]
+    assert not check_results(result)["better_than_champion"]
     assert not materialized(result, Stage.REGISTERED_VERSION)
     assert len(made.resources["registry"].versions(MODEL)) == 1
 
@@ -89,10 +91,10 @@ def test_odd_columns_are_measured_like_any_other(tmp_path):
     columns = ["price", "age", "visits", "fax", "region", "device"]
     made = few_days(tmp_path, odd, features={"columns": columns})
     result = made.materialize(*TRAINING_STAGES)
-    assert materialized(result, Stage.EVALUATION), told(result)
+    assert materialized(result, Stage.EVALUATION), run_errors(result)
     found = evaluated(made)
     assert 0.7 < found.score <= 1
-    assert passed(result)["robust"]
-    assert passed(result)["serves_what_was_trained"]
+    assert check_results(result)["robust"]
+    assert check_results(result)["serves_what_was_trained"]
     contract = made.resources["bundles"].open(found.bundle).contract
     assert "east" not in next(field for field in contract.fields if field.name == "region").categories

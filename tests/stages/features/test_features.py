@@ -4,9 +4,9 @@ import pyarrow as pa
 import pytest
 
 from mlops_assets.domain.names import DATA_STAGES, Layer
-from tests.kit.daily import MODEL, Shop, after_the_turn, day, few_days, told, write_days
+from tests.kit.daily import MODEL, Shop, after_the_turn, day_rows, few_days, write_days
 from tests.kit.data_stages import files
-from tests.kit.declared import Bench
+from tests.kit.declared import Bench, run_errors
 
 VIEW = f"{MODEL}_v1"
 LAST = "2024-01-04"
@@ -34,7 +34,7 @@ def test_a_late_row_changes_only_its_own_day(tmp_path):
     made = few_days(tmp_path)
     table = made.resources["lake"].table(MODEL, Layer.FEATURES, VIEW)
     before = table.snapshots()
-    late = day(1).slice(0, 1).set_column(0, "id", pa.array([99_999]))
+    late = day_rows(1).slice(0, 1).set_column(0, "id", pa.array([99_999]))
     write_days(tmp_path / "source", lambda given: pa.concat_tables([given, late]), range(1, 2))
     assert made.materialize(*DATA_STAGES).success
     after = table.snapshots()
@@ -55,7 +55,7 @@ def test_features_that_cannot_be_are_named_with_what_there_is(tmp_path, features
     made = few_days(tmp_path, run=False, features=features)
     result = made.materialize(*DATA_STAGES)
     assert not result.success
-    assert named in told(result)
+    assert named in run_errors(result)
 
 
 def test_columns_of_a_known_version_are_never_altered(tmp_path):
@@ -63,11 +63,11 @@ def test_columns_of_a_known_version_are_never_altered(tmp_path):
     made = few_days(tmp_path, run=False, features={"columns": ["price", "age"]})
     result = made.materialize(*DATA_STAGES)
     assert not result.success
-    assert "Raise features.version" in told(result)
+    assert "Raise features.version" in run_errors(result)
 
 
 def test_a_source_without_any_rows_says_so(tmp_path):
     made = few_days(tmp_path, lambda given: given.slice(0, 0), run=False)
     result = made.materialize(*DATA_STAGES)
     assert not result.success
-    assert "features: rows has no rows yet" in told(result)
+    assert "features: rows has no rows yet" in run_errors(result)

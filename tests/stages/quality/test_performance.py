@@ -16,8 +16,8 @@ from mlops_assets.stages.common import asset_key
 from mlops_assets.stages.quality.judge import DETAILS, JudgedQuality, QualityJudge
 from mlops_assets.stages.quality.reference import VersionReferences
 from mlops_assets.stages.traffic.labelled_days import LabelledDays
-from tests.kit.answered import add, answered, feedback, name_of, put, truth
-from tests.kit.daily import BEFORE, MODEL, START, definitions_of, passed
+from tests.kit.answered import answer_table, append_rows, outcome_table, partition_name, true_outcomes, write_rows
+from tests.kit.daily import BEFORE, MODEL, START, check_results, definitions_of
 from tests.kit.declared import Bench
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -39,7 +39,7 @@ def judge(made: Bench, *numbers: int, now: datetime, **changes: Any) -> list[Jud
     spec = made.spec.with_changes(**changes)
     references = VersionReferences(spec, at["lake"], at["bundles"], at["workspace"])
     days = QualityJudge(spec, LabelledDays(spec, at["lake"], now), references, at["monitoring"], now)
-    return days.judge([name_of(number) for number in numbers])
+    return days.judge([partition_name(number) for number in numbers])
 
 
 def records(made: Bench) -> dict[str, PerformanceDay]:
@@ -49,10 +49,10 @@ def records(made: Bench) -> dict[str, PerformanceDay]:
 def tell(made: Bench, number: int, answers: pa.Table, *, after: timedelta = 2 * HOUR, said: list[str] | None = None):
     """Feedback of a day's answers, in the partitions of the days on which it comes."""
     times = [each + after for each in answers["time"].to_pylist()]
-    whole = feedback(answers["request_id"].to_pylist(), said or truth(number), times)
+    whole = outcome_table(answers["request_id"].to_pylist(), said or true_outcomes(number), times)
     for day in sorted({each.date() for each in times}):
         mine = whole.filter(pa.array([each.date() == day for each in times]))
-        add(made, (day - START.date()).days, "outcomes", mine)
+        append_rows(made, (day - START.date()).days, "outcomes", mine)
 
 
 def without_source(answers: pa.Table) -> pa.Table:
@@ -64,7 +64,7 @@ def materialize(made: Bench, number: int) -> dg.ExecuteInProcessResult:
     job = definitions_of(made).resolve_implicit_global_asset_job_def()
     return job.execute_in_process(
         asset_selection=[asset_key(MODEL, Stage.PERFORMANCE)],
-        partition_key=name_of(number),
+        partition_key=partition_name(number),
         instance=made.instance,
         raise_on_error=False,
     )
@@ -78,19 +78,19 @@ def told(result: dg.ExecuteInProcessResult) -> dict[str, Any]:
 def test_a_day_ripens_when_a_later_one_is_run(made):
     """Labels of this model come six hours after the event, through the source."""
     for number in (8, 9):
-        put(made, number, "answers", answered(made, number))
+        write_rows(made, number, "answers", answer_table(made, number))
     made.resources["clock"].move(made.spec, BEFORE)
     first = materialize(made, 9)
     assert first.success
-    assert passed(first) == {"quality_holds": True, "labels_sound": True}
-    young = records(made)[name_of(9)]
+    assert check_results(first) == {"quality_holds": True, "labels_sound": True}
+    young = records(made)[partition_name(9)]
     assert (young.realised, young.fall.outcome) == (None, Outcome.INCONCLUSIVE)
     assert young.estimated is not None
     made.resources["clock"].move(made.spec, BEFORE + DAY)
-    put(made, 10, "answers", without_source(answered(made, 10)))
+    write_rows(made, 10, "answers", without_source(answer_table(made, 10)))
     second = materialize(made, 10)
-    ripe = records(made)[name_of(9)]
-    assert told(second)["days judged"] == f"{name_of(9)}, {name_of(10)}"
+    ripe = records(made)[partition_name(9)]
+    assert told(second)["days judged"] == f"{partition_name(9)}, {partition_name(10)}"
     assert ripe.realised is not None
     assert (ripe.labelled, ripe.maturity) == (150, 1.0)
     assert ripe.estimated == young.estimated
@@ -100,8 +100,8 @@ def test_a_day_ripens_when_a_later_one_is_run(made):
 
 def test_a_turned_world_fails_the_check_and_stops_nothing(made):
     for number in (10, 11):
-        rows = without_source(answered(made, number))
-        put(made, number, "answers", rows)
+        rows = without_source(answer_table(made, number))
+        write_rows(made, number, "answers", rows)
         tell(made, number, rows, after=timedelta(0))
     made.resources["clock"].move(made.spec, moment(12))
     materialize(made, 10)
@@ -115,19 +115,19 @@ def test_a_turned_world_fails_the_check_and_stops_nothing(made):
 
 
 def test_a_late_outcome_counts_for_the_day_of_its_answer(made):
-    rows = without_source(answered(made, 4))
-    put(made, 4, "answers", rows)
+    rows = without_source(answer_table(made, 4))
+    write_rows(made, 4, "answers", rows)
     assert judge(made, 4, now=moment(5))[0].record.labelled == 0
     tell(made, 4, rows, after=3 * DAY)
-    put(made, 8, "answers", without_source(answered(made, 8)))
+    write_rows(made, 8, "answers", without_source(answer_table(made, 8)))
     found = judge(made, 8, now=moment(9))
-    assert [each.record.day for each in found] == [name_of(4), name_of(8)]
+    assert [each.record.day for each in found] == [partition_name(4), partition_name(8)]
     assert found[0].record.labelled == 150
     assert found[1].record.labelled == 0
 
 
 def test_the_same_run_again_changes_nothing(made):
-    put(made, 8, "answers", answered(made, 8))
+    write_rows(made, 8, "answers", answer_table(made, 8))
     once = judge(made, 8, now=moment(10))[0]
     folder = made.home / "lake" / MODEL / "monitoring" / "labelled"
     before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
@@ -139,7 +139,7 @@ def test_the_same_run_again_changes_nothing(made):
 
 def test_estimates_are_tracked_by_what_was_realised_later(made):
     for number in (6, 7, 8):
-        put(made, number, "answers", answered(made, number))
+        write_rows(made, number, "answers", answer_table(made, number))
     found = judge(made, 6, 7, 8, now=moment(10))
     assert [each.record.trust.numbers["windows"] for each in found] == [0, 1, 2]
     assert found[-1].record.trust.outcome is not Outcome.INCONCLUSIVE
@@ -147,33 +147,33 @@ def test_estimates_are_tracked_by_what_was_realised_later(made):
 
 def test_source_labels_are_joined_by_the_callers_key(made):
     """The log's entities do not name the example; the request's key does, where the request has one row."""
-    rows = answered(made, 8)
+    rows = answer_table(made, 8)
     examples = rows["entities"].to_pylist()
     names = [each["id"] for each in examples]
     customers = pa.array([{"customer": name} for name in names])
     sent = rows.set_column(rows.column_names.index("entities"), "entities", customers)
     sent = sent.set_column(sent.column_names.index("key"), "key", pa.array([f"order {name}" for name in names]))
-    put(made, 8, "answers", sent)
+    write_rows(made, 8, "answers", sent)
     assert judge(made, 8, now=moment(10))[0].record.labelled == 0
     by_key = without_source(rows).set_column(3, "key", pa.array(names))
-    put(made, 8, "answers", by_key)
+    write_rows(made, 8, "answers", by_key)
     assert judge(made, 8, now=moment(10))[0].record.labelled == 150
     default = sent.set_column(sent.column_names.index("key"), "key", pa.array(names))
-    put(made, 8, "answers", default)  # the endpoint takes the entity keys where no key is sent
+    write_rows(made, 8, "answers", default)  # the endpoint takes the entity keys where no key is sent
     assert judge(made, 8, now=moment(10))[0].record.labelled == 0
     several = by_key.set_column(0, "request_id", pa.array([f"r{place // 2}" for place in range(150)]))
     several = several.set_column(1, "row", pa.array([place % 2 for place in range(150)], pa.int32()))
-    put(made, 8, "answers", several)
+    write_rows(made, 8, "answers", several)
     assert judge(made, 8, now=moment(10))[0].record.labelled == 0
 
 
 def test_shadows_and_arms_are_told_apart(made):
-    rows = without_source(answered(made, 8))
+    rows = without_source(answer_table(made, 8))
     copies = pa.array([each[:-1] + "1" for each in rows["request_id"].to_pylist()])
     shadow = rows.set_column(0, "request_id", copies)
     for name, text in (("arm", "shadow"), ("role", "shadow"), ("version", "1.1.0")):
         shadow = shadow.set_column(shadow.column_names.index(name), name, pa.array([text] * 150))
-    put(made, 8, "answers", pa.concat_tables([rows, shadow]))
+    write_rows(made, 8, "answers", pa.concat_tables([rows, shadow]))
     tell(made, 8, rows)
     (found,) = judge(made, 8, now=moment(10))
     assert (found.record.rows, found.record.version) == (150, "1.0.0")
@@ -185,23 +185,23 @@ def test_shadows_and_arms_are_told_apart(made):
 
 def test_slices_fairness_and_worth_are_told(made):
     fairness = FairnessSpec(attributes=("device",), demographic_parity=0.5, equalised_odds=None, minimum=20)
-    put(made, 8, "answers", answered(made, 8))
+    write_rows(made, 8, "answers", answer_table(made, 8))
     monitoring = made.spec.monitoring.with_changes(costs={**made.spec.monitoring.costs, "1/maybe": 1.0})
     (found,) = judge(made, 8, now=moment(10), fairness=fairness, monitoring=monitoring)
     assert "monitoring.costs: 1/maybe is no answer and outcome; there are 0, 1" in found.notes
     assert {each.value for each in found.slices} == {"north", "south", "west"}
     assert [each.attribute for each in found.fairness.disparities] == ["device"]
-    scores = np.array(answered(made, 8)["answer"].to_pylist())[:, 0]
-    hits = np.array(truth(8)) == "1"
+    scores = np.array(answer_table(made, 8)["answer"].to_pylist())[:, 0]
+    hits = np.array(true_outcomes(8)) == "1"
     worth = np.where(scores >= 0.5, np.where(hits, 5.0, -3.0), 0.0).mean()
     assert found.record.business == pytest.approx(worth)
-    assert made.resources["monitoring"].get(MODEL, Stage.PERFORMANCE, name_of(8), DETAILS) == found.details()
+    assert made.resources["monitoring"].get(MODEL, Stage.PERFORMANCE, partition_name(8), DETAILS) == found.details()
 
 
 def test_no_traffic_is_told(made):
     result = materialize(made, 8)
     assert result.success
-    assert records(made)[name_of(8)].fall.outcome is Outcome.INCONCLUSIVE
+    assert records(made)[partition_name(8)].fall.outcome is Outcome.INCONCLUSIVE
     checks = {each.check_name: each for each in result.get_asset_check_evaluations()}
     assert "No version answered" in (checks["quality_holds"].description or "")
     assert "no answers" in (checks["labels_sound"].description or "")
@@ -209,8 +209,8 @@ def test_no_traffic_is_told(made):
 
 
 def test_one_row_and_answers_without_any_label_are_inconclusive(made):
-    put(made, 7, "answers", answered(made, 7).slice(0, 1))
-    put(made, 8, "answers", without_source(answered(made, 8)))
+    write_rows(made, 7, "answers", answer_table(made, 7).slice(0, 1))
+    write_rows(made, 8, "answers", without_source(answer_table(made, 8)))
     one, none = judge(made, 7, 8, now=moment(10))
     assert (one.record.rows, one.record.labelled) == (1, 1)
     assert one.record.fall.outcome is none.record.fall.outcome is Outcome.INCONCLUSIVE
@@ -225,16 +225,16 @@ def sound(found: list[JudgedQuality]):
 
 
 def test_stray_and_contradicting_labels_fail_the_check(made):
-    rows = without_source(answered(made, 8))
-    put(made, 8, "answers", rows)
+    rows = without_source(answer_table(made, 8))
+    write_rows(made, 8, "answers", rows)
     ids = rows["request_id"].to_pylist()
-    other = ["0" if each == "1" else "1" for each in truth(8)]
+    other = ["0" if each == "1" else "1" for each in true_outcomes(8)]
     parts = [
-        feedback(ids, truth(8), moment(8.99)),
-        feedback(ids[:5], other[:5], moment(8.995)),
-        feedback(["nobody"] * 3, ["1", "0", "1"], moment(8.99)),
+        outcome_table(ids, true_outcomes(8), moment(8.99)),
+        outcome_table(ids[:5], other[:5], moment(8.995)),
+        outcome_table(["nobody"] * 3, ["1", "0", "1"], moment(8.99)),
     ]
-    put(made, 8, "outcomes", pa.concat_tables(parts))
+    write_rows(made, 8, "outcomes", pa.concat_tables(parts))
     (found,) = judge(made, 8, now=moment(10))
     assert (found.record.odd["contradicting"], found.record.odd["for unknown requests"]) == (5, 3)
     verdict = sound([found])
@@ -244,16 +244,16 @@ def test_stray_and_contradicting_labels_fail_the_check(made):
 
 
 def test_an_outcome_for_an_answer_of_another_day_is_no_stranger(made):
-    rows = without_source(answered(made, 6))
-    put(made, 6, "answers", rows)
+    rows = without_source(answer_table(made, 6))
+    write_rows(made, 6, "answers", rows)
     tell(made, 6, rows, after=2 * DAY)
-    (found,) = [each for each in judge(made, 8, now=moment(10)) if each.record.day == name_of(8)]
+    (found,) = [each for each in judge(made, 8, now=moment(10)) if each.record.day == partition_name(8)]
     assert found.record.odd["for unknown requests"] == 0
 
 
 def test_clocks_that_differ_fail_the_check(made):
-    rows = without_source(answered(made, 8))
-    put(made, 8, "answers", rows)
+    rows = without_source(answer_table(made, 8))
+    write_rows(made, 8, "answers", rows)
     tell(made, 8, rows, after=-HOUR)
     (found,) = judge(made, 8, now=moment(10))
     assert found.record.odd["known before the answer"] == 150
@@ -263,22 +263,24 @@ def test_clocks_that_differ_fail_the_check(made):
 
 def test_labels_that_stop_fail_the_check_and_are_no_fall(made):
     for number in (6, 7, 8):
-        rows = without_source(answered(made, number))
-        put(made, number, "answers", rows)
+        rows = without_source(answer_table(made, number))
+        write_rows(made, number, "answers", rows)
         if number < 8:
             tell(made, number, rows)
     found = judge(made, 6, 7, 8, now=moment(10))
     assert sound(found).outcome is Outcome.FAIL
-    assert f"{name_of(8)}: 0 labels are there, about 150 should be" in sound(found).reason
+    assert f"{partition_name(8)}: 0 labels are there, about 150 should be" in sound(found).reason
     assert found[-1].record.fall.outcome is not Outcome.FAIL
-    tell(made, 8, without_source(answered(made, 8)), after=DAY)
+    tell(made, 8, without_source(answer_table(made, 8)), after=DAY)
     late = {each.record.day: each for each in judge(made, 9, now=moment(10))}
-    assert late[name_of(8)].record.labelled == 150
+    assert late[partition_name(8)].record.labelled == 150
 
 
 def test_answers_of_a_bundle_that_is_not_at_hand_are_not_judged(made):
-    rows = answered(made, 8)
-    put(made, 8, "answers", rows.set_column(rows.column_names.index("bundle"), "bundle", pa.array(["f" * 64] * 150)))
+    rows = answer_table(made, 8)
+    write_rows(
+        made, 8, "answers", rows.set_column(rows.column_names.index("bundle"), "bundle", pa.array(["f" * 64] * 150))
+    )
     (found,) = judge(made, 8, now=moment(10))
     assert found.record.fall.outcome is Outcome.INCONCLUSIVE
     assert "not at hand" in found.record.fall.reason
@@ -286,12 +288,12 @@ def test_answers_of_a_bundle_that_is_not_at_hand_are_not_judged(made):
 
 
 def test_declared_default_answers_are_nobodys_quality(made):
-    rows = answered(made, 8)
+    rows = answer_table(made, 8)
     default = ("version", "arm", "role", "bundle")
     for name in default:
         rows = rows.set_column(rows.column_names.index(name), name, pa.array(["default"] * 150))
     rows = rows.set_column(rows.column_names.index("answer"), "answer", pa.nulls(150, pa.list_(pa.float64())))
-    put(made, 8, "answers", rows)
+    write_rows(made, 8, "answers", rows)
     (found,) = judge(made, 8, now=moment(10))
     assert "No version answered" in found.record.fall.reason
     assert [(each.version, each.score) for each in found.arms] == [("default", "no model answered")]

@@ -14,15 +14,14 @@ from tests.kit.daily import (
     after_the_turn,
     attributes,
     bench,
-    data,
+    check_results,
     definitions_of,
     materialized,
-    passed,
-    told,
-    trained,
+    run_data_stages,
+    run_training,
     write_days,
 )
-from tests.kit.declared import Bench, record
+from tests.kit.declared import Bench, record, run_errors
 
 REGISTERED = asset_key(MODEL, Stage.REGISTERED_VERSION)
 
@@ -51,7 +50,7 @@ def leaking(tmp_path_factory):
         features={"columns": ["price", "receipt", "region"]},
         gates={**attributes(folder)["gates"], "ceiling": 0.97},
     )
-    data(made)
+    run_data_stages(made)
     before = {name: ticked(definitions, made.instance).cursor for name, definitions in conditions(made).items()}
     return made, made.materialize(*TRAINING_STAGES), before
 
@@ -67,8 +66,8 @@ def conditions(made: Bench) -> dict[str, dg.Definitions]:
 
 def test_a_failed_gate_stops_the_registration_in_its_own_run(leaking):
     made, result, _ = leaking
-    assert not result.success, told(result)
-    assert [name for name, well in passed(result).items() if not well] == ["ceiling"], told(result)
+    assert not result.success, run_errors(result)
+    assert [name for name, well in check_results(result).items() if not well] == ["ceiling"], run_errors(result)
     assert materialized(result, Stage.EVALUATION)
     assert not materialized(result, Stage.REGISTERED_VERSION)
     assert made.resources["registry"].versions(MODEL) == ()
@@ -89,9 +88,9 @@ def test_launched_alone_it_refuses_and_names_the_gate(leaking):
     made, _, _ = leaking
     result = made.materialize(Stage.REGISTERED_VERSION)
     assert not result.success
-    assert "may not be registered" in told(result)
-    assert "ceiling: fail" in told(result)
-    assert "too good to be true" in told(result)
+    assert "may not be registered" in run_errors(result)
+    assert "ceiling: fail" in run_errors(result)
+    assert "too good to be true" in run_errors(result)
     assert made.resources["registry"].versions(MODEL) == ()
     assert [entry.action for entry in entries(made)] == [Action.REJECTED]
 
@@ -103,7 +102,7 @@ def test_the_same_rejection_twice_is_one_entry(leaking):
 
 
 def test_a_version_that_passes_waits_as_challenger(shop: Shop, tmp_path):
-    made = trained(shop.copy(shop.with_data, tmp_path))
+    made = run_training(shop.copy(shop.with_data, tmp_path))
     version = record(made, Stage.REGISTERED_VERSION, Version)
     assert (version.number, version.semantic) == ("1", "1.0.0")
     assert aliases(made) == {Alias.CHALLENGER: "1"}
@@ -115,7 +114,7 @@ def test_the_same_inputs_again_register_and_enter_nothing(shop: Shop, tmp_path):
     before = [record(made, stage, kind) for stage, kind in RECORDS.items()]
     held = [entry.hash for entry in entries(made)]
     result = made.materialize(*TRAINING_STAGES)
-    assert result.success, told(result)
+    assert result.success, run_errors(result)
     assert [record(made, stage, kind) for stage, kind in RECORDS.items()] == before
     assert [entry.hash for entry in entries(made)] == held
     assert len(made.resources["registry"].versions(MODEL)) == 1
@@ -132,6 +131,6 @@ RECORDS = {Stage.TRAINING_SET: TrainingSet, Stage.REGISTERED_VERSION: Version}
     ],
 )
 def test_changed_features_raise_the_version_by_their_effect(shop: Shop, tmp_path, features, semantic, reason):
-    made = trained(after_the_turn(shop.copy(shop.registered, tmp_path, features=features)))
+    made = run_training(after_the_turn(shop.copy(shop.registered, tmp_path, features=features)))
     assert record(made, Stage.REGISTERED_VERSION, Version).semantic == semantic
     assert reason in made.resources["registry"].card(MODEL, "2")

@@ -13,8 +13,8 @@ from mlops_assets.domain.names import CAUSE_TAG, MODEL_TIME_TAG, Stage
 from mlops_assets.domain.retraining.records import DecisionRecord, Pause
 from mlops_assets.stages.retraining.collect import count_new_rows, read_champion, read_training_runs
 from mlops_assets.stages.retraining.stored_decisions import read_pause, write_pause
-from tests.kit.daily import AFTER, BEFORE, MODEL, ROWS, Shop, definitions_of, told
-from tests.kit.declared import Bench, record
+from tests.kit.daily import AFTER, BEFORE, MODEL, ROWS, Shop, definitions_of
+from tests.kit.declared import Bench, record, run_errors
 from tests.kit.watched_days import drift_day, performance_day
 
 DAY = f"{BEFORE:%Y-%m-%d}"
@@ -51,7 +51,7 @@ def decide(made: Bench, job: str = "decision", **config: Any) -> DecisionRecord:
         .resolve_job_def(f"{MODEL}_{job}")
         .execute_in_process(run_config=given, instance=made.instance, raise_on_error=False, **config)
     )
-    assert result.success, told(result)
+    assert result.success, run_errors(result)
     return record(made, Stage.RETRAIN_DECISION, DecisionRecord)
 
 

@@ -17,8 +17,8 @@ from serving.contract.release import Arm, Role, write_release
 from serving.problems import InvalidInput
 from serving.rows.reader import Reader
 from serving.rows.row_shapes import TableRows
-from tests.kit.daily import MODEL, ROWS, START, Bench, crowned, definitions_of, few_days, told, trained
-from tests.kit.declared import RANGE
+from tests.kit.daily import MODEL, ROWS, START, Bench, definitions_of, few_days, promote_newest, run_training
+from tests.kit.declared import RANGE, run_errors
 from tests.serving.endpoint import in_process
 from tests.serving.graphs import category, contract, make_bundle, number, release
 
@@ -48,7 +48,7 @@ def metadata(result: dg.ExecuteInProcessResult) -> dict:
 
 def test_every_example_of_a_range_gets_the_champions_answer(made):
     result = batch(made)
-    assert result.success, told(result)
+    assert result.success, run_errors(result)
     rows = answers(made)
     (version,) = made.resources["registry"].versions(MODEL)
     assert rows["id"].to_pylist() == list(range(3 * ROWS))
@@ -90,7 +90,7 @@ def test_examples_without_features_keep_place_and_reason(made):
     (view,) = made.resources["lake"].names(MODEL, Layer.FEATURES)
     (made.home / "lake" / MODEL / "features" / view / f"{FIRST}.json").unlink()
     result = batch(made)
-    assert result.success, told(result)
+    assert result.success, run_errors(result)
     rows = answers(made).to_pylist()
     without = [row for row in rows if row["answer"] is None]
     assert len(without) == ROWS
@@ -101,13 +101,13 @@ def test_examples_without_features_keep_place_and_reason(made):
 
 def test_without_a_champion_it_says_what_to_do(made):
     made.resources["registry"].drop_alias(MODEL, Alias.CHAMPION)
-    assert "has no champion" in told(batch(made))
+    assert "has no champion" in run_errors(batch(made))
 
 
 def test_absent_partitions_are_all_named(made):
     for name in (FIRST, LAST):
         (made.home / "lake" / MODEL / "validated" / made.spec.source.examples / f"{name}.json").unlink()
-    assert f"{FIRST}; {LAST}" in told(batch(made))
+    assert f"{FIRST}; {LAST}" in run_errors(batch(made))
 
 
 def _champion(root: Path, **how: str) -> Champion:
@@ -167,9 +167,9 @@ def test_answered_or_not_the_columns_are_the_same(tmp_path):
 
 
 def test_a_model_without_partitions_is_answered_as_one_snapshot(tmp_path):
-    made = crowned(trained(few_days(tmp_path, days=8, partitions={"every": "none"})))
+    made = promote_newest(run_training(few_days(tmp_path, days=8, partitions={"every": "none"})))
     job = definitions_of(made).resolve_job_def(f"{MODEL}_batch")
     result = job.execute_in_process(instance=made.instance, raise_on_error=False)
-    assert result.success, told(result)
+    assert result.success, run_errors(result)
     rows = answers(made)
     assert (len(rows), rows["reason"].null_count) == (8 * ROWS, 8 * ROWS)

@@ -16,7 +16,7 @@ import pytest
 
 from mlops_assets.domain.names import Layer, Stage
 from mlops_assets.stages.common import asset_key, days_of
-from tests.kit.daily import AFTER, BEFORE, MODEL, definitions_of, passed
+from tests.kit.daily import AFTER, BEFORE, MODEL, check_results, definitions_of
 from tests.kit.declared import Bench
 from tests.kit.prediction_log import SegmentLog, live_rows, outcome_rows
 from tests.kit.specs import model_spec
@@ -67,7 +67,7 @@ def test_a_day_of_answers_and_outcomes_comes_into_the_lake(made, log):
     SegmentLog(made.home / "feedback", MODEL).closed(outcome_rows(["a", "b"], DAY + timedelta(hours=7)))
     result = compact(made)
     assert result.success
-    assert all(passed(result).values())
+    assert all(check_results(result).values())
     assert ids(made) == ["a", "b", "c"]
     assert rows(made)[1]["features"] == {"price": 1.0}
     assert rows(made)[0]["role"] == "champion"
@@ -97,7 +97,7 @@ def test_rows_logged_twice_count_once(made, log):
     writer.close()
     result = compact(made)
     assert ids(made) == ["a", "b", "c", "d"]
-    assert all(passed(result).values())
+    assert all(check_results(result).values())
 
 
 def test_late_rows_come_with_the_next_run_of_their_day(made, log):
@@ -116,7 +116,7 @@ def test_a_repeat_after_midnight_counts_for_the_first_day(made, log):
     log.closed(live_rows(["b", "c"], BEFORE + timedelta(seconds=2), **who))
     result = compact(made, NEXT)
     assert (ids(made), ids(made, NEXT)) == (["a", "b"], ["c"])
-    assert all(passed(result).values())
+    assert all(check_results(result).values())
     compact(made)
     assert ids(made) == ["a", "b"]
 
@@ -135,13 +135,13 @@ def test_versions_with_other_features_and_shadows_share_a_day(made, log):
 def test_an_answer_of_an_unknown_version_fails_the_check(made, log):
     log.closed(live_rows(["a"], DAY, **champion(made)), live_rows(["b"], DAY, version="9.9.9"))
     result = compact(made)
-    assert not passed(result)["known_versions"]
+    assert not check_results(result)["known_versions"]
     assert ids(made) == ["a", "b"]
 
 
 def test_a_version_under_anothers_name_fails_the_check(made, log):
     log.closed(live_rows(["a"], DAY, bundle=champion(made)["bundle"], version="7.7.7"))
-    assert not passed(compact(made))["known_versions"]
+    assert not check_results(compact(made))["known_versions"]
 
 
 def test_a_cut_segment_is_read_and_a_damaged_one_named(made, log):
@@ -152,7 +152,7 @@ def test_a_cut_segment_is_read_and_a_damaged_one_named(made, log):
     (path.parent / "19700101T000000-x-1.arrow.cut").write_bytes(b"half")
     result = compact(made)
     assert ids(made) == ["a"]
-    assert not passed(result)["whole_log"]
+    assert not check_results(result)["whole_log"]
     assert told(result)["segments without one whole batch"] == 1
 
 

@@ -4,9 +4,9 @@ import shutil
 
 from mlops_assets.domain.names import Stage
 from mlops_assets.domain.records import ServingModel, TrainedModel
-from tests.kit.daily import MODEL, Shop, told
+from tests.kit.daily import MODEL, Shop
 from tests.kit.data_stages import files
-from tests.kit.declared import Bench, record
+from tests.kit.declared import Bench, record, run_errors
 
 
 def serving(made: Bench) -> ServingModel:
@@ -17,7 +17,7 @@ def test_the_same_inputs_again_are_the_same_bundle(shop: Shop, tmp_path):
     made = shop.copy(shop.registered, tmp_path)
     before, held = serving(made), files(made.home / "bundles")
     result = made.materialize(Stage.SERVING_MODEL)
-    assert result.success, told(result)
+    assert result.success, run_errors(result)
     assert serving(made) == before
     assert files(made.home / "bundles") == held
 
@@ -27,7 +27,7 @@ def test_a_lost_bundle_is_rebuilt_with_the_same_digest(shop: Shop, tmp_path):
     before, held = serving(made).bundle, files(made.home / "bundles")
     shutil.rmtree(made.home / "bundles" / before)
     result = made.materialize(Stage.SERVING_MODEL)
-    assert result.success, told(result)
+    assert result.success, run_errors(result)
     assert serving(made).bundle == before
     assert files(made.home / "bundles") == held
 
@@ -58,4 +58,4 @@ def test_a_trained_model_that_was_lost_is_named(shop: Shop, tmp_path):
     shutil.rmtree(made.home / "lake" / trained.path)
     result = made.materialize(Stage.SERVING_MODEL)
     assert not result.success
-    assert "not in the lake. Materialise the asset that makes it" in told(result)
+    assert "not in the lake. Materialise the asset that makes it" in run_errors(result)

@@ -12,8 +12,8 @@ import pytest
 
 from mlops_assets.domain.names import Stage
 from mlops_assets.domain.records import TrainedModel
-from tests.kit.daily import MODEL, Shop, attributes, materialized, told
-from tests.kit.declared import Bench, record
+from tests.kit.daily import MODEL, Shop, attributes, materialized
+from tests.kit.declared import Bench, record, run_errors
 
 EPOCHS = 24
 LONG = {**attributes(Path())["training"], "epochs": EPOCHS, "patience": EPOCHS}
@@ -65,7 +65,7 @@ def test_a_killed_training_resumes_to_the_same_weights(shop: Shop, tmp_path):
     epochs = []
     for made in (whole, killed):
         result = made.materialize(Stage.TRAINED_MODEL)
-        assert result.success, told(result)
+        assert result.success, run_errors(result)
         epochs.append(epochs_told(made, result.run_id))
     assert epochs[0] == list(range(1, EPOCHS + 1))
     assert epochs[1][0] > 1
@@ -89,8 +89,8 @@ def test_two_trainings_of_a_model_at_once_are_refused_by_name(shop: Shop, tmp_pa
     with made.resources["workspace"].alone(MODEL, "training", "run-of-somebody-else"):
         result = made.materialize(Stage.TRAINED_MODEL)
     assert not result.success
-    assert "AlreadyRunningError" in told(result)
-    assert f"Dagster run run-of-somebody-else, process {os.getpid()}" in told(result)
+    assert "AlreadyRunningError" in run_errors(result)
+    assert f"Dagster run run-of-somebody-else, process {os.getpid()}" in run_errors(result)
     assert not any(event.is_step_up_for_retry for event in result.all_events)
     assert made.materialize(Stage.TRAINED_MODEL).success
 
@@ -108,8 +108,8 @@ def test_without_a_training_set_it_says_what_to_launch(shop: Shop, tmp_path):
     made = shop.copy(shop.with_data, tmp_path)
     result = made.materialize(Stage.TRAINED_MODEL)
     assert not result.success
-    assert "training_set has no record" in told(result)
-    assert "materialise it first" in told(result)
+    assert "training_set has no record" in run_errors(result)
+    assert "materialise it first" in run_errors(result)
 
 
 @pytest.mark.parametrize("device", ["cuda"])
@@ -121,4 +121,4 @@ def test_a_gpu_that_was_asked_for_and_is_absent_is_an_error(shop: Shop, tmp_path
     made = shop.copy(shop.registered, tmp_path, training={**LONG, "device": device})
     result = made.materialize(Stage.TRAINED_MODEL)
     assert not result.success
-    assert "training.device" in told(result)
+    assert "training.device" in run_errors(result)

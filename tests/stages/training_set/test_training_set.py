@@ -13,9 +13,9 @@ import feature_repo
 import feature_repo.transforms
 from mlops_assets.domain.names import Layer, Stage
 from mlops_assets.domain.records import TrainingSet
-from tests.kit.daily import BEFORE, MODEL, Shop, after_the_turn, attributes, few_days, materialized, passed, told
+from tests.kit.daily import BEFORE, MODEL, Shop, after_the_turn, attributes, check_results, few_days, materialized
 from tests.kit.data_stages import files
-from tests.kit.declared import Bench, record
+from tests.kit.declared import Bench, record, run_errors
 
 
 def folder_of(made: Bench):
@@ -67,7 +67,7 @@ def test_a_disk_that_fills_up_half_way_leaves_nothing_to_see(shop: Shop, tmp_pat
     with no_file_beyond(8_000):
         result = made.materialize(Stage.TRAINING_SET)
     assert not result.success
-    assert "OSError" in told(result)
+    assert "OSError" in run_errors(result)
     assert files(made.home / "lake" / MODEL / Layer.TRAINING_SETS) == {}
     assert record(made, Stage.TRAINING_SET, TrainingSet) is None
     assert made.materialize(Stage.TRAINING_SET).success
@@ -80,33 +80,33 @@ def same(rows: pa.Table, column: str, value: float) -> pa.Table:
 def test_a_target_of_one_class_is_refused_with_the_count(tmp_path):
     made = few_days(tmp_path, lambda rows: same(rows, "bought", 1))
     result = made.materialize(Stage.TRAINING_SET)
-    assert "bought: every one of" in told(result)
-    assert "there is nothing to learn" in told(result)
+    assert "bought: every one of" in run_errors(result)
+    assert "there is nothing to learn" in run_errors(result)
 
 
 def test_an_absent_positive_value_is_refused_beside_present_ones(tmp_path):
     target = attributes(tmp_path)["target"] | {"positive": "yes"}
     made = few_days(tmp_path, target=target)
-    assert "target.positive is 'yes', but the values are 0, 1" in told(made.materialize(Stage.TRAINING_SET))
+    assert "target.positive is 'yes', but the values are 0, 1" in run_errors(made.materialize(Stage.TRAINING_SET))
 
 
 def test_too_few_rows_say_what_was_left_out_and_what_to_change(tmp_path):
     made = few_days(tmp_path, lambda rows: rows.slice(0, 12), days=1)
-    text = told(made.materialize(Stage.TRAINING_SET))
+    text = run_errors(made.materialize(Stage.TRAINING_SET))
     assert "12 rows (12 distinct times, a gap of 6:00:00) leave no row for: train, validation" in text
     assert "Take a longer window, or smaller validation, test or gap" in text
 
 
 def test_a_slice_of_a_column_that_is_not_there_is_named(shop: Shop, tmp_path):
     made = shop.copy(shop.with_data, tmp_path, slices=[{"column": "branch"}])
-    text = told(made.materialize(Stage.TRAINING_SET))
+    text = run_errors(made.materialize(Stage.TRAINING_SET))
     assert "slices, fairness or training.group name branch" in text
     assert "there are" in text
 
 
 def test_without_data_it_names_the_job_to_launch(tmp_path):
     made = few_days(tmp_path, run=False)
-    text = told(made.materialize(Stage.TRAINING_SET))
+    text = run_errors(made.materialize(Stage.TRAINING_SET))
     assert "no validated rows with features" in text
     assert f"Launch {MODEL}_data " in text
 
@@ -165,7 +165,7 @@ def with_features(folder, monkeypatch, model: str, ahead: int) -> Bench:
 def test_a_feature_that_looks_ahead_blocks_training(tmp_path, monkeypatch, model, ahead, clean):
     made = with_features(tmp_path, monkeypatch, model, ahead)
     result = made.materialize(Stage.TRAINING_SET, Stage.TRAINED_MODEL)
-    assert passed(result)["no_future_in_features"] is clean, told(result)
+    assert check_results(result)["no_future_in_features"] is clean, run_errors(result)
     assert result.success is clean
     assert materialized(result, Stage.TRAINING_SET, model)
     assert materialized(result, Stage.TRAINED_MODEL, model) is clean
