@@ -86,9 +86,10 @@ class FakeRegistry:
         parent: str | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> Iterator[FakeRun]:
-        run_id = self._keys.setdefault((model, key), f"run{len(self._keys) + 1}")
-        resumed = run_id in self.runs
-        run = self.runs.setdefault(run_id, FakeRun(run_id, self.run_url(model, run_id)))
+        with self.lock(model):
+            run_id = self._keys.setdefault((model, key), f"run{len(self._keys) + 1}")
+            resumed = run_id in self.runs
+            run = self.runs.setdefault(run_id, FakeRun(run_id, self.run_url(model, run_id)))
         run.resumed, run.status = resumed, "RUNNING"
         links = {Tag.DAGSTER_RUN: dagster_run, Tag.DAGSTER_URL: self.dagster_run_url(dagster_run)}
         given = {Tag.MODEL: model, Tag.COMMIT: commit, Tag.PARENT: parent or "", **links, **(tags or {})}
@@ -101,10 +102,11 @@ class FakeRegistry:
         run.status = "FINISHED"
 
     def register(self, candidate: Candidate, bundle: Path, provenance: Provenance, card: Card) -> Version:
-        versions = self.versions(candidate.model)
-        known = next((info for info in versions if info.bundle == candidate.bundle), None)
-        info = known or self._create(candidate, bundle, provenance, card, versions)
-        info = self.version(candidate.model, info.number)
+        with self.lock(candidate.model):
+            versions = self.versions(candidate.model)
+            known = next((info for info in versions if info.bundle == candidate.bundle), None)
+            number = (known or self._create(candidate, bundle, provenance, card, versions)).number
+            info = self.version(candidate.model, number)
         self.runs[info.run_id].tags({Tag.VERSION: info.number, Tag.SEMANTIC: info.semantic, Tag.BUNDLE: info.bundle})
         return Version(info.model, info.number, info.semantic, info.bundle, info.run_id)
 
