@@ -29,7 +29,7 @@ def pushed(system: System, airport: Airport, now: datetime) -> str:
     """Train, bundle and register it; its number in the registry."""
     from mlops_assets.domain.registry.lineage import provenance
     from mlops_assets.resources.registry.promotion import enlist
-    from mlops_assets.resources.registry.provenance import surroundings
+    from mlops_assets.resources.registry.provenance import read_surroundings
     from mlops_assets.stages.common import PROJECT
     from mlops_assets.stages.registry.collect import candidate_of
 
@@ -46,7 +46,7 @@ def pushed(system: System, airport: Airport, now: datetime) -> str:
         )  # fmt: skip
     bundle = at["bundles"].open(serving.bundle)
     candidate = candidate_of(spec, trained, serving, score, bundle.contract, {"pushed": "by hand"})
-    origin = provenance(spec, made, trained, serving, surroundings(PROJECT))
+    origin = provenance(spec, made, trained, serving, read_surroundings(PROJECT))
     card = _CARD.format(rows=len(table), days=_WINDOW)
     version = at["registry"].register(candidate, bundle.path, origin, lambda bump, last: card)
     numbers = {trained.metric: trained.validation_score}
@@ -82,9 +82,9 @@ def _trained(
     )
     declared = Declared(network, training, spec.search.with_changes(trials=0), spec.target.transform)
     metric = metric_named(spec.gates.metric, spec.target.kind)
-    found = train(made, tables, declared, metric, at["workspace"].place(MODEL, "by hand"))
+    found = train(made, tables, declared, metric=metric, root=at["workspace"].place(MODEL, "by hand"))
     card = _CARD.format(rows=made.rows["train"], days=_WINDOW)
-    bundle = assemble(found.folder, made, tables, spec.serving, at["bundles"].folder, commit="", card=card)
+    bundle = assemble(found.folder, made, tables, spec.serving, root=at["bundles"].folder, commit="", card=card)
     trained = TrainedModel(
         MODEL, made.digest, run_id, found.digest, "", dict(found.parameters), found.score, metric.name
     )

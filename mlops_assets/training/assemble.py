@@ -19,15 +19,13 @@ from mlops_assets.declaration.release import Precision, ServingSpec
 from mlops_assets.domain.records import Compressed, TrainingSet
 from mlops_assets.training.compress import Clock, Difference, Variant, choose, measure_variants
 from mlops_assets.training.export import OPSET, output_of
-from mlops_assets.training.files import canonical_json
 from mlops_assets.training.golden import golden
 from mlops_assets.training.layout import Layout
 from mlops_assets.training.profile import MOST_CATEGORIES, profile
 from mlops_assets.training.rows import Rows, pack_parts
-from mlops_assets.training.store import load_model
-from serving.contract import bundle as bundles
-from serving.contract import fields as contracts
-from serving.contract.fields import Contract, Field, Output
+from mlops_assets.training.store import canonical_json, load_model
+from serving.contract.bundle import CARD, CONTRACT, GOLDEN, MODEL, PROFILE, Session, open_session, write_bundle
+from serving.contract.fields import FORMAT, Contract, Field, Output
 
 _HALF = 0.5
 
@@ -45,8 +43,8 @@ def assemble(
     training_set: TrainingSet,
     tables: Mapping[str, pa.Table],
     serving: ServingSpec,
-    root: Path,
     *,
+    root: Path,
     commit: str,
     card: str,
     only: Precision | None = None,
@@ -56,13 +54,20 @@ def assemble(
     """Write the bundle under `root`. `slices`: name → mask over the test rows. `only`: of a rebuild."""
     model = load_model(trained)
     parts = pack_parts(training_set, tables, model.layout.target.transform)
-    asked = (only,) if only else serving.precisions
-    variants = measure_variants(model, parts["test"], asked, serving.parity, slices=slices, clock=clock)
+    precisions = (only,) if only else serving.precisions
+    variants = measure_variants(model, parts["test"], precisions, serving.parity, slices=slices, clock=clock)
     chosen = _chosen(variants, only)
-    contract = _contract(training_set, tables["train"], parts["train"], serving, chosen.measured.precision, commit)
-    files = _files(model.layout, contract, chosen.content, parts, tables["test"], card)
+    contract = _contract(
+        training_set,
+        tables["train"],
+        parts["train"],
+        serving=serving,
+        precision=chosen.measured.precision,
+        commit=commit,
+    )
+    files = _files(contract, chosen.content, layout=model.layout, parts=parts, test=tables["test"], card=card)
     return Assembled(
-        digest=bundles.write_bundle(root, files),
+        digest=write_bundle(root, files),
         precision=chosen.measured.precision,
         measured=tuple(v.measured for v in variants),
         slices={v.measured.precision: v.slices for v in variants},
@@ -70,28 +75,29 @@ def assemble(
 
 
 def _chosen(variants: tuple[Variant, ...], only: Precision | None) -> Variant:
-    wanted = only or choose([v.measured for v in variants]).precision
-    return next(v for v in variants if v.measured.precision is wanted)
+    best = only or choose([v.measured for v in variants]).precision
+    return next(v for v in variants if v.measured.precision is best)
 
 
 def _files(
-    layout: Layout,
     contract: Contract,
     content: bytes,
+    *,
+    layout: Layout,
     parts: Mapping[str, Rows],
     test: pa.Table,
     card: str,
 ) -> dict[str, bytes]:
-    session = bundles.Session(contract, bundles.open_session(content, "cpu", threads=1))
+    session = Session(contract, open_session(content, "cpu", threads=1))
     unseen = parts["test"]
     answers = session.predict(unseen.numbers, unseen.categories)
     spread = layout.target.scale if layout.target.transform == "none" else 1.0
     return {
-        bundles.MODEL: content,
-        bundles.CONTRACT: contract.to_json(),
-        bundles.PROFILE: canonical_json(profile(layout, parts["train"], unseen, answers)),
-        bundles.GOLDEN: canonical_json(golden(contract, test, session.predict, spread)),
-        bundles.CARD: card.encode(),
+        MODEL: content,
+        CONTRACT: contract.to_json(),
+        PROFILE: canonical_json(profile(layout, parts["train"], unseen, answers)),
+        GOLDEN: canonical_json(golden(contract, test, session.predict, spread)),
+        CARD: card.encode(),
     }
 
 
@@ -99,6 +105,7 @@ def _contract(
     training_set: TrainingSet,
     table: pa.Table,
     rows: Rows,
+    *,
     serving: ServingSpec,
     precision: Precision,
     commit: str,
@@ -108,7 +115,7 @@ def _contract(
     groups = [_group(name, table[name].type, rows.categories[:, i]) for i, name in enumerate(inputs.categories)]
     size = len(training_set.classes) if kind is Kind.MULTICLASS else 1
     return Contract(
-        format=contracts.FORMAT,
+        format=FORMAT,
         model=training_set.model,
         kind=kind.value,
         classes=training_set.classes,

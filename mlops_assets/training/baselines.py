@@ -1,14 +1,15 @@
-"""What a network has to beat: a constant, a linear model, gradient boosting, each on the network's own
-inputs.
+"""What a network has to beat: a constant, a linear model, gradient boosting, each on the network's own inputs.
 
-Only their answers are kept, in the shape of the model's own: probability [n], probabilities [n, k] or value
-[n].
+Only their answers are kept, in the shape of the model's own: probability [n], probabilities [n, k] or value [n].
 """
 
 from collections.abc import Callable, Mapping
 
 import numpy as np
 from scipy import sparse
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn.linear_model import LogisticRegression, Ridge
+from threadpoolctl import threadpool_limits
 
 from mlops_assets.declaration.data import Kind
 from mlops_assets.training.layout import Layout
@@ -39,8 +40,6 @@ def constant(layout: Layout, parts: Mapping[str, Rows], seed: int) -> Answers:
 
 def linear(layout: Layout, parts: Mapping[str, Rows], seed: int) -> Answers:
     """Ridge or logistic regression on scaled numbers and one column for each category."""
-    from sklearn.linear_model import LogisticRegression, Ridge
-
     train = parts["train"]
     if layout.kind is Kind.REGRESSION:
         model = Ridge(alpha=1.0, solver="lsqr", random_state=seed)
@@ -56,8 +55,6 @@ def linear(layout: Layout, parts: Mapping[str, Rows], seed: int) -> Answers:
 
 def gradient_boosting(layout: Layout, parts: Mapping[str, Rows], seed: int) -> Answers:
     """Histogram gradient boosting, stopped early on the validation rows."""
-    from threadpoolctl import threadpool_limits
-
     # On few cells threads only wait for one another: ten times slower on a busy machine.
     few = parts["train"].numbers.size < _FEW_CELLS
     with threadpool_limits(1 if few else None, "openmp"):
@@ -65,8 +62,6 @@ def gradient_boosting(layout: Layout, parts: Mapping[str, Rows], seed: int) -> A
 
 
 def _boosted(layout: Layout, parts: Mapping[str, Rows], seed: int) -> Answers:
-    from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
-
     train, validation = parts["train"], parts["validation"]
     settings = {
         "max_iter": 300,

@@ -1,5 +1,4 @@
-"""Makes fp16 and int8 of an exported model and measures each against torch: parity, size, latency. Then
-chooses.
+"""Makes fp16 and int8 of an exported model, measures each against torch (parity, size, latency), then chooses.
 
 Differences are of answers: probabilities as they are, regression in standard deviations of the training
 labels (on the scale that was learnt), so that one tolerance serves all kinds.
@@ -18,13 +17,13 @@ import onnx
 from mlops_assets.declaration.data import Kind
 from mlops_assets.declaration.release import Precision
 from mlops_assets.domain.records import Compressed
-from mlops_assets.training.device import device_of
 from mlops_assets.training.export import export_core, with_vocabulary
 from mlops_assets.training.layout import Layout
-from mlops_assets.training.loop import answers_of, on_device
+from mlops_assets.training.loop import answers_of
 from mlops_assets.training.network import Model
 from mlops_assets.training.precision import CONVERSIONS, ConversionError
-from mlops_assets.training.rows import Rows
+from mlops_assets.training.rows import Rows, on_device
+from mlops_assets.training.steps import device_of
 from serving.contract.bundle import open_session
 
 if TYPE_CHECKING:

@@ -1,6 +1,4 @@
-"""Learns a layout from the training rows, and from no others: scales, bins, vocabularies, the target's
-place.
-"""
+"""Learns a layout from the training rows, and from no others: scales, bins, vocabularies, the target's place."""
 
 from collections import Counter
 
@@ -20,7 +18,9 @@ _WIDEST = 1e30  # a value of z, well within float32
 _OVERHANG = 0.5  # how far regression answers may leave the range of the training labels, as a share of it
 
 
-def learn_layout(rows: Rows, inputs: Inputs, kind: Kind, classes: tuple[str, ...], bins: int, transform: str) -> Layout:
+def learn_layout(
+    rows: Rows, inputs: Inputs, kind: Kind, *, classes: tuple[str, ...], bins: int, transform: str
+) -> Layout:
     """Everything the encoder needs. An all-null column gets no bins: all it says is that it is missing."""
     return Layout(
         kind=kind,

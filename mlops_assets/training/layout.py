@@ -1,5 +1,4 @@
-"""What was learnt from the training rows before the network sees them: scales, bin edges, vocabularies, the
-target.
+"""What is learnt from the training rows before the network sees them: scales, bin edges, vocabularies, the target.
 
 A layout is plain numbers and text, lives in `layout.json`, and says how wide everything is. It fits nothing
 itself.

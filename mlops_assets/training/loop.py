@@ -5,24 +5,29 @@ permutation and its dropout from a seed of its own, so a run that goes on after 
 weights bit for bit.
 """
 
+import io
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from mlops_assets.declaration.data import Kind
 from mlops_assets.declaration.training import TrainingSpec
-from mlops_assets.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from mlops_assets.training.device import autocast_type, reproducible
-from mlops_assets.training.layout import Layout
 from mlops_assets.training.network import Model
-from mlops_assets.training.rows import Rows
-from mlops_assets.training.steps import class_weights, learning_rate, loss_of, optimiser_of
+from mlops_assets.training.rows import Batchable
+from mlops_assets.training.steps import (
+    autocast_type,
+    class_weights,
+    learning_rate,
+    loss_of,
+    optimiser_of,
+    reproducible,
+)
+from serving.contract.atomic import replace_file
 
 LEAST_STEPS = 100  # of an epoch: small data gets smaller batches
 SMALLEST_BATCH = 64
@@ -44,36 +49,21 @@ class Metric(Protocol):
 
 
 @dataclass(frozen=True)
-class Batchable:
-    """Rows as tensors on the device."""
-
-    numbers: Tensor  # float64 [n, K]
-    codes: Tensor  # int64 [n, C]
-    targets: Tensor  # int64 class, or float32 standardised value [n]
-    labels: np.ndarray  # as they came
-
-    def __len__(self) -> int:
-        return len(self.targets)
-
-
-@dataclass(frozen=True)
 class Fitted:
     score: float  # of the best epoch, on validation
     best_epoch: int  # counted from 1
     history: tuple[Mapping[str, float], ...]
 
 
-def on_device(rows: Rows, layout: Layout, device: torch.device) -> Batchable:
-    targets: np.ndarray = rows.labels
-    if layout.kind is Kind.REGRESSION:
-        values = np.log1p(targets) if layout.target.transform == "log1p" else targets
-        targets = ((values - layout.target.centre) / layout.target.scale).astype(np.float32)
-    return Batchable(
-        numbers=torch.from_numpy(np.ascontiguousarray(rows.numbers)).to(device),
-        codes=torch.from_numpy(layout.codes(rows.categories)).to(device),
-        targets=torch.from_numpy(targets).to(device),
-        labels=rows.labels,
-    )
+@dataclass(frozen=True)
+class Checkpoint:
+    """The state after a whole epoch. Every epoch draws from its own seed, so no generator is kept."""
+
+    epoch: int  # epochs done
+    model: Mapping[str, Tensor]
+    optimiser: Mapping[str, Any]
+    best: Mapping[str, Tensor]  # the model after its best epoch
+    history: list[dict[str, float]]  # one entry per epoch
 
 
 def batch_size(spec: TrainingSpec, rows: int) -> int:
@@ -85,16 +75,16 @@ def fit(
     model: Model,
     train: Batchable,
     validation: Batchable,
+    *,
     spec: TrainingSpec,
     metric: Metric,
-    *,
     checkpoint: Path | None = None,
     on_epoch: OnEpoch = lambda epoch, metrics: None,
 ) -> Fitted:
     """Train `model` in place; it ends with the weights of its best epoch. Goes on from `checkpoint`."""
     device = train.targets.device
     with reproducible(device):
-        run = _Run(model, train, validation, spec, metric, device)
+        run = _Run(model, train, validation, spec=spec, metric=metric)
         found = load_checkpoint(checkpoint, device)
         if found is not None:
             run.restore(found)
@@ -133,17 +123,13 @@ class _Run:
         model: Model,
         train: Batchable,
         validation: Batchable,
+        *,
         spec: TrainingSpec,
         metric: Metric,
-        device: torch.device,
     ) -> None:
-        self.model, self.train, self.validation, self.spec, self.metric = (
-            model,
-            train,
-            validation,
-            spec,
-            metric,
-        )
+        self.model, self.train, self.validation = model, train, validation
+        self.spec, self.metric = spec, metric
+        device = train.targets.device
         self.dtype = autocast_type(spec.precision, device)
         self.optimiser = optimiser_of(model, spec)
         self.batch = batch_size(spec, len(train))
@@ -220,3 +206,16 @@ class _Run:
 
 def _cast(dtype: torch.dtype | None, device: torch.device) -> torch.autocast:
     return torch.autocast(device.type, dtype=dtype or torch.bfloat16, enabled=dtype is not None)
+
+
+def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    buffer = io.BytesIO()
+    torch.save(dict(vars(checkpoint)), buffer)
+    replace_file(path, buffer.getvalue())
+
+
+def load_checkpoint(path: Path | None, device: torch.device) -> Checkpoint | None:
+    """None where there is no checkpoint. No pickle is executed."""
+    if path is None or not path.exists():
+        return None
+    return Checkpoint(**torch.load(path, map_location=device, weights_only=True))

@@ -73,7 +73,7 @@ class Block(nn.Module):
 class TabularNetwork(nn.Module):
     """Embeddings beside encoded numbers, then a residual perceptron."""
 
-    def __init__(self, layout: Layout, width: int, depth: int, dropout: float, embedding: int) -> None:
+    def __init__(self, layout: Layout, *, width: int, depth: int, dropout: float, embedding: int) -> None:
         super().__init__()
         self.numeric, self.categorical = bool(layout.numbers), bool(layout.categories)
         self.embedding = nn.Embedding(max(layout.rows, 1), embedding)
@@ -137,7 +137,9 @@ class Model(nn.Module):
 def build(layout: Layout, spec: NetworkSpec) -> Model:
     """The model a spec describes, with random weights from torch's generator."""
     if spec.type == TABULAR:
-        network: nn.Module = TabularNetwork(layout, spec.width, spec.depth, spec.dropout, spec.embedding)
+        network: nn.Module = TabularNetwork(
+            layout, width=spec.width, depth=spec.depth, dropout=spec.dropout, embedding=spec.embedding
+        )
     else:
         network = _made(_own(spec.type), layout, spec)
     return Model(layout, network)

@@ -12,6 +12,10 @@ from pathlib import Path
 
 import onnx
 from onnx import compose, utils
+from onnxruntime.quantization import QuantType, quantize_dynamic
+from onnxruntime.quantization.shape_inference import quant_pre_process
+from onnxruntime.transformers.float16 import convert_float_to_float16
+from onnxruntime.transformers.onnx_model import OnnxModel
 
 from mlops_assets.declaration.release import Precision
 from mlops_assets.training.export import body_nodes
@@ -27,8 +31,6 @@ _PREFIX = "body/"
 
 def to_fp16(core: onnx.ModelProto) -> onnx.ModelProto:
     """Weights and arithmetic of the network in half precision."""
-    from onnxruntime.transformers.float16 import convert_float_to_float16
-
     return _with_body(core, lambda body: convert_float_to_float16(body, keep_io_types=True))
 
 
@@ -45,9 +47,6 @@ CONVERSIONS: Mapping[Precision, Convert] = {
 
 
 def _quantised(body: onnx.ModelProto) -> onnx.ModelProto:
-    from onnxruntime.quantization import QuantType, quantize_dynamic
-    from onnxruntime.quantization.shape_inference import quant_pre_process
-
     with tempfile.TemporaryDirectory() as folder, _quiet():
         source, prepared, target = (Path(folder) / f"{name}.onnx" for name in ("source", "prepared", "target"))
         onnx.save(body, source)
@@ -58,8 +57,6 @@ def _quantised(body: onnx.ModelProto) -> onnx.ModelProto:
 
 def _with_body(core: onnx.ModelProto, convert: Convert) -> onnx.ModelProto:
     """The core with the nodes of its network replaced by their conversion."""
-    from onnxruntime.transformers.onnx_model import OnnxModel
-
     names = body_nodes(core)
     if not names:
         raise ConversionError("the exported graph has no node of the network")

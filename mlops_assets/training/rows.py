@@ -1,15 +1,18 @@
-"""The rows of a training set as arrays, checked once. Everything after may rely on what is checked here."""
+"""The rows of a training set: as arrays, checked once for all that follows, and as tensors on a device."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import torch
+from torch import Tensor
 
 from mlops_assets.declaration.data import Kind
 from mlops_assets.domain.names import LABEL
 from mlops_assets.domain.records import Inputs, TrainingSet
 from mlops_assets.domain.training_set.split import PARTS
+from mlops_assets.training.layout import Layout
 from serving.contract.encoding import pack_table
 
 
@@ -24,6 +27,19 @@ class Rows:
 
     def take(self, index: np.ndarray | slice) -> "Rows":
         return Rows(self.numbers[index], self.categories[index], self.labels[index])
+
+
+@dataclass(frozen=True)
+class Batchable:
+    """Rows as tensors on the device."""
+
+    numbers: Tensor  # float64 [n, K]
+    codes: Tensor  # int64 [n, C]
+    targets: Tensor  # int64 class, or float32 standardised value [n]
+    labels: np.ndarray  # as they came
+
+    def __len__(self) -> int:
+        return len(self.targets)
 
 
 def pack(table: pa.Table, inputs: Inputs) -> Rows:
@@ -45,6 +61,19 @@ def pack_parts(training_set: TrainingSet, tables: Mapping[str, pa.Table], transf
             kept = np.float64 if training_set.kind is Kind.REGRESSION else np.int64
             return {part: Rows(rows.numbers, rows.categories, rows.labels.astype(kept)) for part, rows in parts.items()}
     raise ValueError(f"{training_set.model}: the training set cannot be learnt from: " + "; ".join(problems))
+
+
+def on_device(rows: Rows, layout: Layout, device: torch.device) -> Batchable:
+    targets: np.ndarray = rows.labels
+    if layout.kind is Kind.REGRESSION:
+        values = np.log1p(targets) if layout.target.transform == "log1p" else targets
+        targets = ((values - layout.target.centre) / layout.target.scale).astype(np.float32)
+    return Batchable(
+        numbers=torch.from_numpy(np.ascontiguousarray(rows.numbers)).to(device),
+        codes=torch.from_numpy(layout.codes(rows.categories)).to(device),
+        targets=torch.from_numpy(targets).to(device),
+        labels=rows.labels,
+    )
 
 
 def _label_problems(part: str, rows: Rows, training_set: TrainingSet, transform: str) -> list[str]:

@@ -8,15 +8,15 @@ it began.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import optuna
+from optuna.storages import BaseStorage
+from optuna.study import Study
+from optuna.trial import FrozenTrial, Trial
 
 from mlops_assets.declaration.training import Dimension
 from mlops_assets.training.space import distribution
-
-if TYPE_CHECKING:
-    from optuna.storages import BaseStorage
-    from optuna.study import Study
-    from optuna.trial import FrozenTrial, Trial
 
 _RANDOM_FIRST = 5  # trials before the sampler and the pruner trust what they have seen
 _SEEDS = 10_007
@@ -45,7 +45,7 @@ def search(
     trials: int,
     seed: int,
     maximise: bool,
-    storage: "BaseStorage | None",
+    storage: BaseStorage | None,
     timeout: timedelta | None,
     clock: Callable[[], float],
     on_trial: OnTrial,
@@ -56,7 +56,9 @@ def search(
     while len(done := _finished(study)) < trials:
         if timeout is not None and done and clock() - began >= timeout.total_seconds():
             break
-        on_trial(_one(study, space, objective, first if not done else None, seed * _SEEDS + len(done), len(done)))
+        number = len(done)
+        trial = _run_trial(study, space, objective, first=None if done else first, seed=seed * _SEEDS + number)
+        on_trial(_result(number, trial))
     return tuple(_result(number, trial) for number, trial in enumerate(_finished(study)))
 
 
@@ -68,9 +70,7 @@ def best_values(results: tuple[TrialResult, ...], maximise: bool) -> Mapping[str
     return best.values if best else {}
 
 
-def _study(name: str, storage: "BaseStorage | None", maximise: bool) -> "Study":
-    import optuna
-
+def _study(name: str, storage: BaseStorage | None, maximise: bool) -> Study:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(
         study_name=name,
@@ -84,16 +84,9 @@ def _study(name: str, storage: "BaseStorage | None", maximise: bool) -> "Study":
     return study
 
 
-def _one(
-    study: "Study",
-    space: Mapping[str, Dimension],
-    objective: Objective,
-    first: Mapping[str, Any] | None,
-    seed: int,
-    number: int,
-) -> TrialResult:
-    import optuna
-
+def _run_trial(
+    study: Study, space: Mapping[str, Dimension], objective: Objective, *, first: Mapping[str, Any] | None, seed: int
+) -> FrozenTrial:
     study.sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=_RANDOM_FIRST)
     if first:
         study.enqueue_trial(dict(first))
@@ -105,12 +98,10 @@ def _one(
     except FloatingPointError as err:  # diverged: an answer about these values, not about the search
         trial.set_user_attr("diverged", str(err))
         study.tell(trial, state=optuna.trial.TrialState.FAIL)
-    return _result(number, study.trials[trial.number])
+    return study.trials[trial.number]
 
 
-def _reporter(trial: "Trial") -> Report:
-    import optuna
-
+def _reporter(trial: Trial) -> Report:
     def report(epoch: int, score: float) -> None:
         trial.report(score, epoch)
         if trial.should_prune():
@@ -119,7 +110,7 @@ def _reporter(trial: "Trial") -> Report:
     return report
 
 
-def _finished(study: "Study") -> list["FrozenTrial"]:
+def _finished(study: Study) -> list[FrozenTrial]:
     """Complete, pruned or diverged; not those that a kill cut off."""
     return [
         trial
@@ -128,7 +119,7 @@ def _finished(study: "Study") -> list["FrozenTrial"]:
     ]
 
 
-def _result(number: int, trial: "FrozenTrial") -> TrialResult:
+def _result(number: int, trial: FrozenTrial) -> TrialResult:
     state = {"COMPLETE": "complete", "PRUNED": "pruned"}.get(trial.state.name, "failed")
     score = trial.value if state == "complete" else trial.intermediate_values.get(trial.last_step or 0)
     return TrialResult(number, state, dict(trial.params), score, len(trial.intermediate_values))

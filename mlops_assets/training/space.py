@@ -1,13 +1,12 @@
 """Which fields of `network` and `training` a search may set, and how a trial's values become specs."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from mlops_assets.declaration.training import Dimension, NetworkSpec, TrainingSpec
 from mlops_assets.training.network import TABULAR
-
-if TYPE_CHECKING:
-    from optuna.distributions import BaseDistribution
 
 OPTION = "options."  # prefix of the options of a network of one's own
 _OF_NETWORK = ("width", "depth", "dropout", "embedding", "bins")
@@ -55,10 +54,8 @@ def _problems(name: str, axis: Dimension) -> list[str]:
     return [f"{name}: log needs a low above 0"] if axis.log and axis.low <= 0 else []
 
 
-def distribution(axis: Dimension) -> "BaseDistribution":
+def distribution(axis: Dimension) -> BaseDistribution:
     """The axis as Optuna knows it."""
-    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
-
     if axis.choices:
         return CategoricalDistribution(axis.choices)
     low, high = axis.low or 0.0, axis.high or 0.0

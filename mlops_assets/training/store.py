@@ -1,6 +1,7 @@
 """The folder of a trained model: what is in it, how it is written and read. The result is written last."""
 
 import dataclasses
+import hashlib
 import io
 import json
 from collections.abc import Mapping
@@ -12,7 +13,6 @@ import numpy as np
 import torch
 
 from mlops_assets.declaration.training import NetworkSpec, TrainingSpec
-from mlops_assets.training.files import canonical_json, digest_of
 from mlops_assets.training.layout import Layout
 from mlops_assets.training.loop import Fitted
 from mlops_assets.training.network import Model, build
@@ -80,6 +80,7 @@ def save_result(
     model: Model,
     network: NetworkSpec,
     training: TrainingSpec,
+    *,
     fitted: Fitted,
     trials: tuple[TrialResult, ...],
     metric: str,
@@ -97,8 +98,8 @@ def save_result(
         "trials": [dataclasses.asdict(trial) for trial in trials],
     }
     replace_file(folder / RESULT, canonical_json(result))
-    for left in (CHECKPOINT, TRIALS):
-        (folder / left).unlink(missing_ok=True)
+    for left in (folder / CHECKPOINT, folder / TRIALS, *folder.rglob(".*")):  # a kill may leave half a file aside
+        left.unlink(missing_ok=True)
     return read_result(folder)
 
 
@@ -111,7 +112,7 @@ def _save_weights(folder: Path, model: Model) -> str:
     replace_file(folder / WEIGHTS, buffer.getvalue())
     replace_file(folder / LAYOUT, layout)
     described = ((name.encode(), str(v.shape).encode(), v.tobytes()) for name, v in weights.items())
-    return digest_of(layout, *(part for entry in described for part in entry))
+    return digest_bytes(layout, *(part for entry in described for part in entry))
 
 
 def _flat(parameters: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -120,3 +121,16 @@ def _flat(parameters: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     entries |= {f"network.options.{name}": v for name, v in options.items()}
     plain = (bool, int, float, str)
     return {n: v if isinstance(v, plain) else str(v) for n, v in entries.items() if v is not None}
+
+
+def canonical_json(value: Any) -> bytes:
+    """The same bytes for the same value."""
+    return json.dumps(value, sort_keys=True, indent=1, ensure_ascii=False, default=str).encode()
+
+
+def digest_bytes(*parts: bytes) -> str:
+    summary = hashlib.sha256()
+    for part in parts:
+        summary.update(len(part).to_bytes(8, "big"))
+        summary.update(part)
+    return summary.hexdigest()

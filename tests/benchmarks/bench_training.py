@@ -18,12 +18,11 @@ from mlops_assets.declaration.data import Kind
 from mlops_assets.declaration.training import NetworkSpec, SearchSpec
 from mlops_assets.domain.evaluation.metrics import METRICS
 from mlops_assets.domain.records import Inputs, TrainingSet
-from mlops_assets.training.device import device_of, reproducible
 from mlops_assets.training.fitting import learn_layout
-from mlops_assets.training.loop import batch_size, fit, on_device
+from mlops_assets.training.loop import batch_size, fit
 from mlops_assets.training.network import Model, build
-from mlops_assets.training.rows import pack
-from mlops_assets.training.steps import learning_rate, loss_of, optimiser_of
+from mlops_assets.training.rows import on_device, pack
+from mlops_assets.training.steps import device_of, learning_rate, loss_of, optimiser_of, reproducible
 from mlops_assets.training.train import Declared, train
 from tests.training.synthetic import SEARCH, TRAINING, training_set
 
@@ -59,7 +58,7 @@ def plain_epoch(model: Model, batches: list[tuple[torch.Tensor, ...]]) -> None:
 def epoch_times(device: torch.device) -> tuple[float, float]:
     """Median seconds of an epoch: pre-made tensors, ours (its validation is one row)."""
     rows = pack(table(ROWS, 0), INPUTS)
-    layout = learn_layout(rows, INPUTS, Kind.BINARY, ("no", "yes"), NETWORK.bins, "none")
+    layout = learn_layout(rows, INPUTS, Kind.BINARY, classes=("no", "yes"), bins=NETWORK.bins, transform="none")
     data = on_device(rows, layout, device)
     few = on_device(rows.take(slice(0, 64)), layout, device)
     size = batch_size(SPEC, ROWS)
@@ -75,7 +74,7 @@ def epoch_times(device: torch.device) -> tuple[float, float]:
             plain_epoch(model, batches)
 
     def ours() -> None:
-        fit(model, data, few, one_epoch, METRICS["auc"])
+        fit(model, data, few, spec=one_epoch, metric=METRICS["auc"])
 
     return medians(plain, ours, device)
 
@@ -113,8 +112,8 @@ def timed(found: TrainingSet, tables: dict[str, pa.Table], declared: Declared, r
         found,
         tables,
         declared,
-        METRICS["auc"],
-        root,
+        metric=METRICS["auc"],
+        root=root,
         on_epoch=lambda epoch, metrics: epochs.append(time.perf_counter()),
         on_trial=lambda trial: trials.append(time.perf_counter()),
     )

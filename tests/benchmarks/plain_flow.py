@@ -101,10 +101,9 @@ class Flow:
         return record
 
     def tables(self, training_set: TrainingSet) -> Any:
-        from mlops_assets.domain.training_set.training_rows import read_parts
+        from mlops_assets.stages.training.collect import read_training_set
 
-        relative = f"{self.spec.model}/{Layer.TRAINING_SETS}/{training_set.digest}"
-        return read_parts(self.lake.fetch(relative, self.at["workspace"].cache))
+        return read_training_set(training_set, self.lake, self.at["workspace"])
 
     def trained_model(self, training_set: TrainingSet) -> TrainedModel:
         from mlops_assets.domain.evaluation.metrics import metric_named
@@ -128,8 +127,8 @@ class Flow:
                 training_set,
                 self.tables(training_set),
                 declared,
-                metric,
-                place,
+                metric=metric,
+                root=place,
                 on_epoch=lambda epoch, metrics: run.metrics(metrics, step=epoch),
                 on_trial=trial,
             )
@@ -150,7 +149,7 @@ class Flow:
 
     def serving_model(self, training_set: TrainingSet, trained: TrainedModel) -> ServingModel:
         from mlops_assets.domain.registry.model_card import bundle_card
-        from mlops_assets.stages.training.serving_model.asset import slice_masks
+        from mlops_assets.stages.training.serving_model.bundle import slice_masks
         from mlops_assets.training.assemble import assemble
 
         spec, bundles, tables = self.spec, self.at["bundles"], self.tables(training_set)
@@ -159,7 +158,7 @@ class Flow:
             training_set,
             tables,
             spec.serving,
-            bundles.folder,
+            root=bundles.folder,
             commit="",
             card=bundle_card(spec, training_set, trained),
             slices=slice_masks(spec, tables),
@@ -212,12 +211,12 @@ class Flow:
         from mlops_assets.domain.registry.model_card import Registration, model_card
         from mlops_assets.resources.lake.tables import read_json
         from mlops_assets.resources.registry import promotion
-        from mlops_assets.resources.registry.provenance import surroundings
+        from mlops_assets.resources.registry.provenance import read_surroundings
         from mlops_assets.stages.registry.collect import candidate_of
 
         spec, registry, ledger = self.spec, self.at["registry"], self.at["ledger"]
         bundle = self.at["bundles"].open(serving.bundle)
-        made = provenance(spec, training_set, trained, serving, surroundings(PROJECT))
+        made = provenance(spec, training_set, trained, serving, read_surroundings(PROJECT))
         candidate = candidate_of(spec, trained, serving, evaluation, bundle.contract, {})
         sections = read_json(f"{self.lake.root}/{evaluation.report}/sections.json")
 

@@ -26,8 +26,8 @@ from mlops_assets.domain.partitions import windows
 from mlops_assets.domain.records import Inputs, TrainingSet
 from mlops_assets.domain.training_set.training_rows import Parts
 from mlops_assets.stages.training_set.join import join
-from mlops_assets.training.loop import answers_of, on_device
-from mlops_assets.training.rows import pack_parts
+from mlops_assets.training.loop import answers_of
+from mlops_assets.training.rows import on_device, pack_parts
 from mlops_assets.training.store import load_baselines, load_model
 from mlops_assets.training.train import Declared, train
 from tests.benchmarks.plain_flow import DECLARATION, Flow, days
@@ -71,7 +71,7 @@ def answers(flow: Flow, record: TrainingSet, tables: Mapping[str, pa.Table], roo
     spec = flow.spec
     declared = Declared(spec.network, spec.training, spec.search, spec.target.transform)
     metric = metric_named(spec.gates.metric, spec.target.kind)
-    folder = train(record, tables, declared, metric, root).folder
+    folder = train(record, tables, declared, metric=metric, root=root).folder
     model = load_model(folder)
     test = on_device(pack_parts(record, tables, "none")["test"], model.layout, torch.device("cpu"))
     return {"network": answers_of(model, test), **load_baselines(folder, "test")}

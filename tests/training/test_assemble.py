@@ -41,8 +41,8 @@ class Bench:
         self, kind: Kind, serving: ServingSpec = SERVING, commit: str = "c", **more: Any
     ) -> tuple[Assembled, Bundle]:
         found, rows = training_set(kind), tables(kind)
-        folder = train(found, rows, DECLARED, METRICS[METRIC_OF[kind]], self.models).folder
-        made = assemble(folder, found, rows, serving, self.bundles, commit=commit, card="# Card\n", **more)
+        folder = train(found, rows, DECLARED, metric=METRICS[METRIC_OF[kind]], root=self.models).folder
+        made = assemble(folder, found, rows, serving, root=self.bundles, commit=commit, card="# Card\n", **more)
         return made, open_bundle(self.bundles / made.digest)
 
 

@@ -11,13 +11,13 @@ import torch
 from mlops_assets.declaration.data import Kind
 from mlops_assets.declaration.release import Precision
 from mlops_assets.domain.records import Compressed, Inputs
-from mlops_assets.training.calibration import calibrate, fit_scaling
 from mlops_assets.training.compress import choose, differences, judge, measure_variants
 from mlops_assets.training.export import OPSET, body_nodes, export_core, output_of, with_vocabulary
 from mlops_assets.training.fitting import learn_layout
-from mlops_assets.training.loop import answers_of, on_device
+from mlops_assets.training.loop import answers_of, logits_of
 from mlops_assets.training.network import Model, build
-from mlops_assets.training.rows import Rows, pack
+from mlops_assets.training.rows import Rows, on_device, pack
+from mlops_assets.training.steps import calibrate, fit_scaling
 from serving.contract.bundle import open_session
 from tests.training.synthetic import CLASSES, INPUTS, NETWORK, table
 
@@ -29,7 +29,7 @@ def model_of(kind: Kind, inputs: Inputs = INPUTS, network=NETWORK, transform: st
     """Untrained, but with weights, slope and bias that matter."""
     rows = pack(table(kind, 300), inputs)
     torch.manual_seed(0)
-    model = build(learn_layout(rows, inputs, kind, CLASSES[kind], 8, transform), network).eval()
+    model = build(learn_layout(rows, inputs, kind, classes=CLASSES[kind], bins=8, transform=transform), network).eval()
     model.slope.fill_(1.3)
     model.bias.add_(0.2)
     return model
@@ -233,6 +233,7 @@ def test_labels_told_apart_without_error_keep_the_slope_finite() -> None:
 def test_regression_is_not_calibrated() -> None:
     model = model_of(Kind.REGRESSION)
     rows = pack(table(Kind.REGRESSION, 50), INPUTS)
-    calibrate(model, on_device(rows, model.layout, CPU))
+    data = on_device(rows, model.layout, CPU)
+    calibrate(model, logits_of(model, data), data.targets)
 
     assert float(model.slope) == pytest.approx(1.3)

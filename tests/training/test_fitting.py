@@ -18,12 +18,16 @@ def layout_of(numbers: np.ndarray, categories: np.ndarray | None = None, bins: i
     words = np.empty((len(numbers), 0), dtype=object) if categories is None else categories
     names = Inputs(tuple(f"n{i}" for i in range(numbers.shape[1])), tuple(f"c{i}" for i in range(words.shape[1])))
     labels = np.arange(len(numbers)) % 2
-    return learn_layout(Rows(numbers, words, labels), names, Kind.BINARY, ("0", "1"), bins, "none")
+    return learn_layout(
+        Rows(numbers, words, labels), names, Kind.BINARY, classes=("0", "1"), bins=bins, transform="none"
+    )
 
 
 def test_a_layout_survives_json() -> None:
     parts = pack_parts(training_set(Kind.MULTICLASS), tables(Kind.MULTICLASS), "none")
-    layout = learn_layout(parts["train"], INPUTS, Kind.MULTICLASS, CLASSES[Kind.MULTICLASS], 8, "none")
+    layout = learn_layout(
+        parts["train"], INPUTS, Kind.MULTICLASS, classes=CLASSES[Kind.MULTICLASS], bins=8, transform="none"
+    )
 
     assert Layout.from_json(layout.to_json()) == layout
 
@@ -77,8 +81,8 @@ def test_codes_distinguish_missing_unknown_and_known() -> None:
 def test_answers_of_a_regression_stay_near_the_training_labels() -> None:
     labels = np.array([1.0, 3.0])
     rows = Rows(np.zeros((2, 1)), np.empty((2, 0), dtype=object), labels)
-    plain = learn_layout(rows, Inputs(("n",), ()), Kind.REGRESSION, (), 4, "none").target
-    logged = learn_layout(rows, Inputs(("n",), ()), Kind.REGRESSION, (), 4, "log1p").target
+    plain = learn_layout(rows, Inputs(("n",), ()), Kind.REGRESSION, classes=(), bins=4, transform="none").target
+    logged = learn_layout(rows, Inputs(("n",), ()), Kind.REGRESSION, classes=(), bins=4, transform="log1p").target
 
     assert (plain.lower, plain.upper, plain.centre) == (0.0, 4.0, 2.0)
     assert logged.lower == pytest.approx(np.log(2) / 2)

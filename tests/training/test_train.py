@@ -17,10 +17,10 @@ import torch
 from mlops_assets.declaration.data import Kind
 from mlops_assets.domain.evaluation.metrics import METRICS
 from mlops_assets.domain.records import Inputs
-from mlops_assets.training.device import autocast_type, device_of
-from mlops_assets.training.loop import answers_of, batch_size, on_device
+from mlops_assets.training.loop import answers_of, batch_size
 from mlops_assets.training.network import build
-from mlops_assets.training.rows import pack
+from mlops_assets.training.rows import on_device, pack
+from mlops_assets.training.steps import autocast_type, device_of
 from mlops_assets.training.store import load_baselines, load_model
 from mlops_assets.training.train import Declared, Trained, train
 from tests.training.synthetic import DECLARED, INPUTS, NETWORK, TRAINING, tables, training_set
@@ -29,7 +29,7 @@ METRIC_OF = {Kind.BINARY: "auc", Kind.MULTICLASS: "accuracy", Kind.REGRESSION: "
 
 
 def run(root: Path, kind: Kind = Kind.BINARY, declared: Declared = DECLARED, **more) -> Trained:
-    return train(training_set(kind), tables(kind), declared, METRICS[METRIC_OF[kind]], root, **more)
+    return train(training_set(kind), tables(kind), declared, metric=METRICS[METRIC_OF[kind]], root=root, **more)
 
 
 def with_training(**changes) -> Declared:
@@ -149,7 +149,7 @@ def test_early_stopping_keeps_the_best_epoch(tmp_path: Path) -> None:
 
 def test_a_metric_where_less_is_better_is_minimised(tmp_path: Path) -> None:
     kind = Kind.REGRESSION
-    trained = train(training_set(kind), tables(kind), DECLARED, METRICS["rmse"], tmp_path)
+    trained = train(training_set(kind), tables(kind), DECLARED, metric=METRICS["rmse"], root=tmp_path)
 
     assert trained.score == min(entry["rmse"] for entry in trained.history)
 
@@ -171,7 +171,7 @@ def test_calibration_undoes_the_lift_of_class_weights(tmp_path: Path) -> None:
 
     def mean_answer(**changes) -> float:
         declared = with_training(epochs=8, **changes)
-        trained = train(training_set(Kind.BINARY), rare, declared, METRICS["auc"], tmp_path)
+        trained = train(training_set(Kind.BINARY), rare, declared, metric=METRICS["auc"], root=tmp_path)
         model = load_model(trained.folder)
         return float(answers_of(model, on_device(rows, model.layout, torch.device("cpu"))).mean())
 
@@ -205,7 +205,9 @@ def test_a_network_that_does_not_exist(tmp_path: Path, name: str, problem: str) 
 
 @pytest.mark.parametrize("inputs", [Inputs(("size", "count"), ()), Inputs((), ("colour", "code"))])
 def test_inputs_of_one_kind_are_enough(tmp_path: Path, inputs: Inputs) -> None:
-    trained = train(training_set(Kind.BINARY, inputs), tables(Kind.BINARY), DECLARED, METRICS["auc"], tmp_path)
+    trained = train(
+        training_set(Kind.BINARY, inputs), tables(Kind.BINARY), DECLARED, metric=METRICS["auc"], root=tmp_path
+    )
 
     assert trained.score > 0.5
 

@@ -12,7 +12,7 @@ _SOURCES = ("mlops_assets", "feature_repo", "serving")
 _CHANGED = "+changes"
 
 
-def surroundings(root: Path, *, commit: str = "") -> Surroundings:
+def read_surroundings(root: Path, *, commit: str = "") -> Surroundings:
     """The code under `root` and the environment. `commit`: what an image was built from, without git."""
     return Surroundings(
         commit=commit or git_commit(root),
@@ -23,7 +23,7 @@ def surroundings(root: Path, *, commit: str = "") -> Surroundings:
     )
 
 
-def pins(around: Surroundings) -> str:
+def requirements(around: Surroundings) -> str:
     """The environment as a requirements file."""
     lines = [
         f"# Python {around.python}, {around.platform}",

@@ -12,7 +12,7 @@ from mlops_assets.resources.lake.tables import Lake, read_json
 from mlops_assets.resources.registry.bundles import Bundles
 from mlops_assets.resources.registry.ledger import Ledger
 from mlops_assets.resources.registry.model_registry import Registry
-from mlops_assets.resources.registry.provenance import surroundings
+from mlops_assets.resources.registry.provenance import read_surroundings
 from mlops_assets.stages.common import PROJECT, asset_key, failed, retried_on_infrastructure, stage_asset
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class _Origin:
         from mlops_assets.stages.registry.collect import candidate_of
 
         bundle = bundles.open(self.serving.bundle)
-        made = provenance(self.spec, self.training_set, self.trained, self.serving, surroundings(PROJECT))
+        made = provenance(self.spec, self.training_set, self.trained, self.serving, read_surroundings(PROJECT))
         candidate = candidate_of(self.spec, self.trained, self.serving, self.evaluation, bundle.contract, {})
         sections = read_json(f"{lake.root}/{self.evaluation.report}/sections.json")
         return registry.register(

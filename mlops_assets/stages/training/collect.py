@@ -1,0 +1,21 @@
+"""Reads a training set back from the lake, for the stages that learn from it and test on it."""
+
+from collections.abc import Mapping
+
+import pyarrow as pa
+
+from mlops_assets.domain.names import Layer
+from mlops_assets.domain.records import TrainingSet
+from mlops_assets.domain.training_set.training_rows import read_parts
+from mlops_assets.resources.lake.tables import Lake
+from mlops_assets.resources.lake.workspace import Workspace
+
+
+def training_set_path(training_set: TrainingSet) -> str:
+    """The folder of the training set, relative to the lake."""
+    return f"{training_set.model}/{Layer.TRAINING_SETS}/{training_set.digest}"
+
+
+def read_training_set(training_set: TrainingSet, lake: Lake, workspace: Workspace) -> Mapping[str, pa.Table]:
+    """Its train, validation and test rows."""
+    return read_parts(lake.fetch(training_set_path(training_set), workspace.cache))
