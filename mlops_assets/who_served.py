@@ -10,8 +10,13 @@ from datetime import UTC, datetime
 from mlops_assets.declaration.values import moment
 from mlops_assets.defs.resources import resources
 from mlops_assets.domain.registry.ledger import Entry
-from mlops_assets.domain.release import served_by as answered_by
 from mlops_assets.domain.release.release_state import ReleaseState
+from mlops_assets.domain.release.served_by import (
+    UnknownRequestError,
+    describe_release,
+    find_release_at,
+    find_release_of_request,
+)
 from mlops_assets.resources.registry.ledger import Ledger, LedgerBrokenError
 
 
@@ -26,20 +31,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     try:
         found = _found(entries, asked)
-    except answered_by.UnknownRequestError as err:
+    except UnknownRequestError as err:
         print(f"{asked.model}: {err}", file=sys.stderr)
         return 1
     if found is None:
         print(f"{asked.model}: nothing was released by {asked.moment:%F %T %Z}", file=sys.stderr)
         return 1
-    print(_json(*found) if asked.json else "\n".join(answered_by.lines(*found)))
+    print(_json(*found) if asked.json else "\n".join(describe_release(*found)))
     return 0
 
 
 def _found(entries: Sequence[Entry], asked: argparse.Namespace) -> tuple[ReleaseState, Entry] | None:
     if asked.request is None:
-        return answered_by.at(entries, asked.moment)
-    state, arm, entry = answered_by.of_request(entries, asked.request)
+        return find_release_at(entries, asked.moment)
+    state, arm, entry = find_release_of_request(entries, asked.request)
     if not asked.json:
         print(f"routed to {arm.name}, {arm.version} (version {arm.number})")
     return state, entry

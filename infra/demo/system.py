@@ -19,7 +19,7 @@ from mlops_assets.defs.resources import PROJECT, resources
 from mlops_assets.domain.drift.records import DriftDay
 from mlops_assets.domain.names import MODEL_TAG, Stage
 from mlops_assets.domain.registry.ledger import Entry
-from mlops_assets.domain.release.release_state import ReleaseState, state_of
+from mlops_assets.domain.release.release_state import ReleaseState, find_release_in_force
 from mlops_assets.domain.retraining.records import DecisionRecord
 
 _ACTIVE = ["QUEUED", "NOT_STARTED", "STARTING", "STARTED", "CANCELING"]
@@ -170,7 +170,7 @@ class System:
         return self.resources["ledger"].entries(MODEL)
 
     def state(self) -> ReleaseState | None:
-        return state_of(self.entries())
+        return find_release_in_force(self.entries())
 
     def last_decision(self) -> DecisionRecord | None:
         """The latest decision on training."""

@@ -27,11 +27,11 @@ _CARD = "# Pushed by hand\n\nLearnt by heart from {rows} flights of {days} days.
 
 def pushed(system: System, airport: Airport, now: datetime) -> str:
     """Train, bundle and register it; its number in the registry."""
-    from mlops_assets.domain.registry.lineage import provenance
-    from mlops_assets.resources.registry.promotion import enlist
-    from mlops_assets.resources.registry.provenance import read_surroundings
+    from mlops_assets.domain.registry.lineage import build_provenance
+    from mlops_assets.resources.registry.promotion import enter_registration
+    from mlops_assets.resources.registry.provenance import read_environment
     from mlops_assets.stages.common import PROJECT
-    from mlops_assets.stages.registry.collect import candidate_of
+    from mlops_assets.stages.registry.collect import build_candidate
 
     spec, at = system.spec, system.resources
     given: TrainingSet = at["records"].latest(MODEL, Stage.TRAINING_SET, TrainingSet)
@@ -45,12 +45,14 @@ def pushed(system: System, airport: Airport, now: datetime) -> str:
             (0.0, 1.0), (),
         )  # fmt: skip
     bundle = at["bundles"].open(serving.bundle)
-    candidate = candidate_of(spec, trained, serving, score, bundle.contract, {"pushed": "by hand"})
-    origin = provenance(spec, made, trained, serving, read_surroundings(PROJECT))
+    candidate = build_candidate(spec, trained, serving, score, bundle.contract, {"pushed": "by hand"})
+    origin = build_provenance(spec, made, trained, serving, read_environment(PROJECT))
     card = _CARD.format(rows=len(table), days=_WINDOW)
     version = at["registry"].register(candidate, bundle.path, origin, lambda bump, last: card)
     numbers = {trained.metric: trained.validation_score}
-    enlist(at["registry"], at["ledger"], model=MODEL, number=version.number, actor="demo", numbers=numbers, now=now)
+    enter_registration(
+        at["registry"], at["ledger"], model=MODEL, number=version.number, actor="demo", numbers=numbers, now=now
+    )
     return version.number
 
 

@@ -20,7 +20,7 @@ from mlops_assets.resources.registry.ledger import Ledger
 from mlops_assets.resources.release.deployment import Deployment
 from mlops_assets.resources.release.tools import ReleaseTools
 from mlops_assets.resources.traffic.endpoint_log import Traffic
-from mlops_assets.stages.release import start as release
+from mlops_assets.stages.release.start import demand_passed, materialization, observation, start_release, try_version
 
 _AS_DECLARED = "as declared"
 
@@ -105,17 +105,17 @@ def _begin(
     strategy: Strategy,
     tools: ReleaseTools,
 ) -> None:
-    from mlops_assets.resources.release.deployment import Told
+    from mlops_assets.resources.release.deployment import DecidedBy
 
     number = config.version or tools.deployment.challenger(spec.model) or ""
     if not number:
         raise dg.Failure(f"{spec.model} has no challenger: name the version to release.", allow_retries=False)
     version = tools.deployment.version(spec.model, number)
-    proof = release.tried(spec, version, tools)
-    release.refuse(spec, version, proof.verdicts)
-    told = Told(config.approver, config.reason, proof.numbers)
-    done = release.begin(spec, version, proof, strategy, told, tools)
-    context.log_event(release.materialization(spec, done, proof))
+    proof = try_version(spec, version, tools)
+    demand_passed(spec, version, proof.verdicts)
+    told = DecidedBy(config.approver, config.reason, proof.numbers)
+    done = start_release(spec, version, proof, strategy, told, tools)
+    context.log_event(materialization(spec, done, proof))
 
 
 def _rollback(spec: ModelSpec) -> dg.JobDefinition:
@@ -123,21 +123,25 @@ def _rollback(spec: ModelSpec) -> dg.JobDefinition:
     def op(
         context: dg.OpExecutionContext, config: RollbackConfig, bundles: Bundles, deployment: Deployment, clock: Clock
     ) -> None:
-        from mlops_assets.domain.release import next_release as releasing
-        from mlops_assets.resources.release.deployment import Told
+        from mlops_assets.domain.release.next_release import (
+            ReleaseNotPossible,
+            go_back,
+            withdraw_challenger,
+        )
+        from mlops_assets.resources.release.deployment import DecidedBy
 
         now = clock.now(spec)
 
         def plan(state: Any) -> Any:
             if state is None:
-                raise releasing.NotPossible(f"{spec.model} was never released: there is nothing to go back to")
+                raise ReleaseNotPossible(f"{spec.model} was never released: there is nothing to go back to")
             if state.challenger is not None and not config.version and not config.entry:
-                return releasing.withdraw(state, now)
+                return withdraw_challenger(state, now)
             target = deployment.earlier(spec.model, entry=config.entry, number=config.version)
             bundles.open(target.bundle)  # raises where the bundle is gone
-            return releasing.go_back(state, target, now)
+            return go_back(state, target, now)
 
-        done = deployment.change(spec, plan, Told(config.approver, config.reason, {}), now)
+        done = deployment.change(spec, plan, DecidedBy(config.approver, config.reason, {}), now)
         _publish(context, spec, done)
 
     return _job(
@@ -148,15 +152,18 @@ def _rollback(spec: ModelSpec) -> dg.JobDefinition:
 def _freeze(spec: ModelSpec) -> dg.JobDefinition:
     @dg.op(name=f"{spec.model}_freezing", description="Stops the rollout's automatic steps, or lets them go on.")
     def op(context: dg.OpExecutionContext, config: FreezeConfig, deployment: Deployment, clock: Clock) -> None:
-        from mlops_assets.domain.release import next_release as releasing
-        from mlops_assets.resources.release.deployment import Told
+        from mlops_assets.domain.release.next_release import (
+            ReleaseNotPossible,
+            freeze_release,
+        )
+        from mlops_assets.resources.release.deployment import DecidedBy
 
         def plan(state: Any) -> Any:
             if state is None:
-                raise releasing.NotPossible(f"{spec.model} was never released: there is nothing to freeze")
-            return releasing.freeze(state, config.frozen)
+                raise ReleaseNotPossible(f"{spec.model} was never released: there is nothing to freeze")
+            return freeze_release(state, config.frozen)
 
-        told = Told(config.approver, config.reason, {})
+        told = DecidedBy(config.approver, config.reason, {})
         _publish(context, spec, deployment.change(spec, plan, told, clock.now(spec)))
 
     return _job(spec, "freeze", op, "Keeps the shares until a person says otherwise, or lets the rollout go on.")
@@ -165,21 +172,21 @@ def _freeze(spec: ModelSpec) -> dg.JobDefinition:
 def _who_served(spec: ModelSpec) -> dg.JobDefinition:
     @dg.op(name=f"{spec.model}_asking", description="Reads the ledger; writes the answer to the log and to the asset.")
     def op(context: dg.OpExecutionContext, config: WhoServedConfig, ledger: Ledger, clock: Clock) -> None:
-        from mlops_assets.domain.release import served_by as answered_by
+        from mlops_assets.domain.release.served_by import describe_release, find_release_at, find_release_of_request
 
         entries = ledger.entries(spec.model)
         if config.request:
-            state, arm, entry = answered_by.of_request(entries, config.request)
+            state, arm, entry = find_release_of_request(entries, config.request)
             told = [f"{config.request} was routed to {arm.name}, {arm.version} (version {arm.number})."]
         else:
             asked = moment(config.moment) if config.moment else clock.now(spec)
-            found = answered_by.at(entries, asked)
+            found = find_release_at(entries, asked)
             if found is None:
                 raise dg.Failure(f"{spec.model}: nothing was released by {asked:%F %T %Z}.", allow_retries=False)
             (state, entry), told = found, []
-        told += answered_by.lines(state, entry)
+        told += describe_release(state, entry)
         context.log.info("\n".join(told))
-        context.log_event(release.observation(spec, "who_served", "```\n" + "\n".join(told) + "\n```"))
+        context.log_event(observation(spec, "who_served", "```\n" + "\n".join(told) + "\n```"))
 
     return _job(spec, "who_served", op, "Says which versions answered at a moment, or which one answered a request.")
 
@@ -195,12 +202,12 @@ def _step(spec: ModelSpec) -> dg.JobDefinition:
         deployment: Deployment,
         clock: Clock,
     ) -> None:
-        from mlops_assets.stages.release.step import take
+        from mlops_assets.stages.release.step import take_step
 
-        done, seen = take(spec, config.generation, bundles, traffic, lake, deployment, clock.now(spec))
+        done, seen = take_step(spec, config.generation, bundles, traffic, lake, deployment, clock.now(spec))
         if done is None:
             context.log.info(seen)
-            context.log_event(release.observation(spec, "readout", seen))
+            context.log_event(observation(spec, "readout", seen))
         else:
             _publish(context, spec, done, readout=seen)
 
@@ -216,7 +223,7 @@ def _publish(context: dg.OpExecutionContext, spec: ModelSpec, done: Any, readout
     if not done.changed:
         context.log.info(f"{spec.model}: generation {done.state.generation} is as requested; nothing was changed.")
         return
-    context.log_event(release.materialization(spec, done, readout=readout))
+    context.log_event(materialization(spec, done, readout=readout))
 
 
 def _job(spec: ModelSpec, name: str, op: Callable[..., Any], text: str) -> dg.JobDefinition:

@@ -13,7 +13,7 @@ from mlops_assets.automation.release_jobs import rollback_op_name
 from mlops_assets.automation.run_requests import UNREADABLE, op_config, request_run, retry_failed, skip_unreadable
 from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.domain.registry.ledger import Action, Entry
-from mlops_assets.domain.release.release_state import state_of
+from mlops_assets.domain.release.release_state import find_release_in_force
 from mlops_assets.domain.retraining.alerts import ledger_alerts
 from mlops_assets.domain.retraining.rollback import ChampionTerm, judge_term
 from mlops_assets.domain.verdict import Outcome
@@ -72,7 +72,7 @@ def request_rollback(
     from mlops_assets.stages.retraining.collect import read_days
 
     entries = ledger.entries(spec.model)
-    state = state_of(entries)
+    state = find_release_in_force(entries)
     if state is None:
         return dg.SkipReason(f"{spec.model} has no release yet.")
     if state.frozen:
@@ -94,7 +94,7 @@ def read_term(model: str, entries: Sequence[Entry], ledger: Ledger) -> tuple[Ent
     changes = [entry for entry in entries if entry.action in (Action.PROMOTED, Action.ROLLBACK)]
     earlier = ["", *(entry.subject for entry in changes)]
     turns = [entry for entry, before in zip(changes, earlier, strict=False) if before != entry.subject]
-    entry, champions = turns[-1], promotion.champions(entries)
+    entry, champions = turns[-1], promotion.stack_champions(entries)
     before = champions[-2] if len(champions) > 1 else None
     gone = before is not None and promotion.was_taken_down(ledger, model=model, number=before)
     if entry.action is Action.ROLLBACK or gone:

@@ -52,8 +52,8 @@ def request_step(
 ) -> dg.RunRequest | dg.SkipReason:
     """The run that is due, or why none is."""
     from mlops_assets.domain.release.step_decision import decide_step, nothing_to_decide
-    from mlops_assets.domain.release.step_report import told
-    from mlops_assets.stages.release.collect import observe
+    from mlops_assets.domain.release.step_report import write_step_report
+    from mlops_assets.stages.release.collect import read_rollout_evidence
 
     state = deployment.state(spec.model)
     if state is None:
@@ -62,10 +62,10 @@ def request_step(
         return _run_for(spec, state.generation, f"catch_up:{datetime.now(UTC):%Y%m%dT%H%M}")
     if reason := nothing_to_decide(state):
         return dg.SkipReason(reason)
-    seen = observe(spec, state, traffic, bundles, now=now, lake=lake)
+    seen = read_rollout_evidence(spec, state, traffic, bundles, now=now, lake=lake)
     decision = decide_step(spec.rollout, state, seen)
     if not decision.acts:
-        return dg.SkipReason(told(decision, state, seen))
+        return dg.SkipReason(write_step_report(decision, state, seen))
     return _run_for(spec, state.generation, decision.action.value)
 
 

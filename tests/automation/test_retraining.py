@@ -14,8 +14,8 @@ from mlops_assets.declaration.release import Strategy
 from mlops_assets.domain.alerts.alerting import AlertKind, Severity
 from mlops_assets.domain.names import CAUSE_TAG, MODEL_TIME_TAG, Stage
 from mlops_assets.domain.registry.ledger import Action
-from mlops_assets.domain.release.next_release import begin, go_back
-from mlops_assets.resources.release.deployment import Plan, Told
+from mlops_assets.domain.release.next_release import begin_release, go_back
+from mlops_assets.resources.release.deployment import DecidedBy, Plan
 from mlops_assets.stages.retraining.collect import read_champion, stopped_sensors
 from tests.fakes.daemon import Daemon
 from tests.kit.daily import (
@@ -328,14 +328,14 @@ def test_a_later_release_ends_the_alert(second: Shop, tmp_path):
     daemon.tick(sensor("rollback"))
     deployment, now = made.resources["deployment"], AFTER + timedelta(days=9)
     target = deployment.version(MODEL, "1")
-    deployment.change(made.spec, lambda state: go_back(state, target, now), Told("ada", "by hand", {}), now)
+    deployment.change(made.spec, lambda state: go_back(state, target, now), DecidedBy("ada", "by hand", {}), now)
     daemon.tick(sensor("rollback"))
     assert [each.alert.kind for each in made.resources["alerts"].open()] == [AlertKind.ROLLBACK]
-    deployment.change(made.spec, _crown(made, "2", now), Told("ada", "again", {}), now)
+    deployment.change(made.spec, _crown(made, "2", now), DecidedBy("ada", "again", {}), now)
     daemon.tick(sensor("rollback"))
     assert made.resources["alerts"].open() == ()
 
 
 def _crown(made: Bench, number: str, now: datetime) -> Plan:
     version, rollout = made.resources["deployment"].version(MODEL, number), made.spec.rollout
-    return lambda state: begin(MODEL, rollout, state, version, strategy=Strategy.BLUE_GREEN, bento="", now=now)
+    return lambda state: begin_release(MODEL, rollout, state, version, strategy=Strategy.BLUE_GREEN, bento="", now=now)

@@ -16,13 +16,13 @@ from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.declaration.release import Strategy
 from mlops_assets.domain.names import CAUSE_TAG
 from mlops_assets.domain.registry.ledger import Action, Draft
-from mlops_assets.domain.release.release_state import ReleaseState, details_of
+from mlops_assets.domain.release.release_state import ReleaseState, release_details
 from mlops_assets.resources.clock import Clock
 from mlops_assets.resources.lake.tables import Lake
 from mlops_assets.resources.registry.bundles import Bundles
 from mlops_assets.resources.registry.ledger import Ledger
 from mlops_assets.resources.registry.model_registry import Registry
-from mlops_assets.resources.release.deployment import Deployment, release_of
+from mlops_assets.resources.release.deployment import Deployment, build_release
 from mlops_assets.resources.release.endpoint import Endpoint
 from serving.contract.release import write_release
 from tests.kit.rollout_log import (
@@ -86,10 +86,10 @@ class Place:
         return self.enter(release_state(bundles=self.digests, **how))
 
     def enter(self, made: ReleaseState) -> ReleaseState:
-        draft = sample(Draft, action=Action.RELEASE, actor="ann", details=details_of(made), cause=f"{made}")
+        draft = sample(Draft, action=Action.RELEASE, actor="ann", details=release_details(made), cause=f"{made}")
         deployment = self.resources["deployment"]
         deployment.ledger.append("delay", draft, now=OPENED)
-        write_release(self.home / "releases" / "delay.json", release_of(self.spec, made), over_broken=True)
+        write_release(self.home / "releases" / "delay.json", build_release(self.spec, made), over_broken=True)
         return made
 
     def ask(

@@ -170,10 +170,10 @@ class Flow:
         )
 
     def evaluation(self, training_set: TrainingSet, trained: TrainedModel, serving: ServingModel) -> Evaluation:
-        from mlops_assets.stages.evaluation.compare import hold
+        from mlops_assets.stages.evaluation.compare import score_and_judge
 
         at, spec = self.at, self.spec
-        contest = hold(
+        contest = score_and_judge(
             spec,
             training_set,
             trained,
@@ -207,17 +207,17 @@ class Flow:
     def registered_version(
         self, training_set: TrainingSet, trained: TrainedModel, serving: ServingModel, evaluation: Evaluation
     ) -> str:
-        from mlops_assets.domain.registry.lineage import provenance
+        from mlops_assets.domain.registry.lineage import build_provenance
         from mlops_assets.domain.registry.model_card import Registration, model_card
         from mlops_assets.resources.lake.tables import read_json
         from mlops_assets.resources.registry import promotion
-        from mlops_assets.resources.registry.provenance import read_surroundings
-        from mlops_assets.stages.registry.collect import candidate_of
+        from mlops_assets.resources.registry.provenance import read_environment
+        from mlops_assets.stages.registry.collect import build_candidate
 
         spec, registry, ledger = self.spec, self.at["registry"], self.at["ledger"]
         bundle = self.at["bundles"].open(serving.bundle)
-        made = provenance(spec, training_set, trained, serving, read_surroundings(PROJECT))
-        candidate = candidate_of(spec, trained, serving, evaluation, bundle.contract, {})
+        made = build_provenance(spec, training_set, trained, serving, read_environment(PROJECT))
+        candidate = build_candidate(spec, trained, serving, evaluation, bundle.contract, {})
         sections = read_json(f"{self.lake.root}/{evaluation.report}/sections.json")
 
         def card(bump: Any, previous: Any) -> str:
@@ -227,7 +227,7 @@ class Flow:
         version = registry.register(candidate, bundle.path, made, card)
         said = {"model": spec.model, "number": version.number, "actor": "plain script", "now": self.now}
         numbers = {evaluation.metric: evaluation.score}
-        promotion.enlist(registry, ledger, **said, numbers=numbers)
+        promotion.enter_registration(registry, ledger, **said, numbers=numbers)
         promotion.promote(registry, ledger, **said, reason="plain script", numbers=numbers, anchor=spec.gates.anchor)
         return version.semantic
 

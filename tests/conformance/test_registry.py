@@ -7,7 +7,7 @@ import pytest
 
 from mlops_assets.domain.names import Alias
 from mlops_assets.resources.registry.ledger import Ledger
-from mlops_assets.resources.registry.promotion import audit, enlist, promote
+from mlops_assets.resources.registry.promotion import audit, enter_registration, promote
 from mlops_assets.resources.registry.tracking import Tag
 from tests.conformance.conftest import card
 from tests.kit.bundles import tiny_bundle
@@ -89,7 +89,7 @@ def test_a_promotion_moves_the_aliases(add, registry, model, tmp_path):
     ledger = Ledger(folder=str(tmp_path / "ledger"))
     for content in ("one", "two"):
         version = add(content)
-        enlist(registry, ledger, model=model, number=version.number, actor="test", numbers={}, now=MOMENT)
+        enter_registration(registry, ledger, model=model, number=version.number, actor="test", numbers={}, now=MOMENT)
         promote(
             registry,
             ledger,

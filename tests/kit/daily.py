@@ -22,9 +22,9 @@ from filelock import FileLock
 
 from mlops_assets.declaration.release import Strategy
 from mlops_assets.domain.names import DATA_STAGES, TRAINING_STAGES, Stage
-from mlops_assets.domain.release.next_release import begin
+from mlops_assets.domain.release.next_release import begin_release
 from mlops_assets.lifecycle import lifecycle_of
-from mlops_assets.resources.release.deployment import Told
+from mlops_assets.resources.release.deployment import DecidedBy
 from tests.kit.declared import Bench, failed_checks, run_errors, specified
 
 MODEL = "shop"
@@ -120,9 +120,9 @@ def promote_newest(made: Bench) -> Bench:
 
     def plan(state):
         rollout = made.spec.rollout
-        return begin(MODEL, rollout, state, version, strategy=Strategy.BLUE_GREEN, bento="", now=now)
+        return begin_release(MODEL, rollout, state, version, strategy=Strategy.BLUE_GREEN, bento="", now=now)
 
-    deployment.change(made.spec, plan, Told("gates", "first", {}), now)
+    deployment.change(made.spec, plan, DecidedBy("gates", "first", {}), now)
     return made
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from mlops_assets.domain.names import Alias
 from mlops_assets.domain.registry.ledger import Action
-from mlops_assets.domain.release.release_state import state_in
+from mlops_assets.domain.release.release_state import read_release_state
 from tests.kit.daily import (
     AFTER,
     DAYS,
@@ -172,7 +172,7 @@ def test_no_version_answers_that_the_ledger_does_not_know(live):
     assert run_job(made, f"{MODEL}_release", decided("releasing", version="2")).success
     traffic.send(200)
     entries = [entry for entry in made.resources["ledger"].entries(MODEL) if "generation" in entry.details]
-    assert set(traffic.answered) == {arm.version for entry in entries for arm in state_in(entry).arms}
+    assert set(traffic.answered) == {arm.version for entry in entries for arm in read_release_state(entry).arms}
     assert made.resources["ledger"].who_served(MODEL, AFTER).details["generation"] == "2"
 
 

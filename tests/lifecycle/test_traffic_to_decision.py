@@ -19,7 +19,7 @@ from mlops_assets.domain.release.release_state import ReleaseState
 from mlops_assets.domain.release.rollout import Action
 from mlops_assets.domain.release.step_decision import StepDecision, decide_step
 from mlops_assets.resources.registry.bundles import Bundles
-from mlops_assets.stages.release.collect import observe
+from mlops_assets.stages.release.collect import read_rollout_evidence
 from tests.kit.rollout_log import Behaviour, EndpointLogs, minutes_later, outcome_rows, release_state, routed_requests
 from tests.kit.specs import ROLLOUT, model_spec
 from tests.serving.graphs import category, contract, make_bundle, number
@@ -75,7 +75,9 @@ class World:
         self._late = [each for each in self._late if each[0] > self.minutes]
         self.sent, self.taken = self.sent + count, self.taken + int(arm.sum())
         spec = model_spec(model="delay", rollout=self.rollout)
-        seen = observe(spec, release, self.logs.traffic, self.bundles, now=minutes_later(self.minutes + 1))
+        seen = read_rollout_evidence(
+            spec, release, self.logs.traffic, self.bundles, now=minutes_later(self.minutes + 1)
+        )
         return decide_step(self.rollout, release, seen)
 
     def step(self, share: float) -> None:

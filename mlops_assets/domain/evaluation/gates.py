@@ -24,7 +24,14 @@ from enum import StrEnum
 
 from mlops_assets.declaration.evaluation import GateSpec
 from mlops_assets.domain.evaluation.evidence import Disparity, Evidence, GuardSlice, Interval, Measured, Rival
-from mlops_assets.domain.evaluation.interval_rule import can_decide, compared, placed, together, undeclared, unmeasured
+from mlops_assets.domain.evaluation.interval_rule import (
+    can_decide,
+    combine_verdicts,
+    fail_unmeasured,
+    judge_interval,
+    judge_measured,
+    pass_undeclared,
+)
 from mlops_assets.domain.verdict import Outcome, Verdict
 
 _NO_MODEL = "constant"  # the baseline that has learnt nothing
@@ -65,16 +72,16 @@ def _enough_rows(gate: Gate, policy: GateSpec, evidence: Evidence) -> Verdict:
 
 def _floor(gate: Gate, policy: GateSpec, evidence: Evidence) -> Verdict:
     if policy.floor is None:
-        return undeclared(gate, "gates.floor")
+        return pass_undeclared(gate, "gates.floor")
     sign = 1 if evidence.higher_is_better else -1
     what = f"{evidence.metric} {evidence.score}, floor {policy.floor:g}"
     remedy = "train on more or better features, or lower gates.floor knowingly."
-    return placed(gate, what, evidence.score, policy.floor, remedy, sign=sign)
+    return judge_interval(gate, what, evidence.score, policy.floor, remedy, sign=sign)
 
 
 def _ceiling(gate: Gate, policy: GateSpec, evidence: Evidence) -> Verdict:
     if policy.ceiling is None:
-        return undeclared(gate, "gates.ceiling")
+        return pass_undeclared(gate, "gates.ceiling")
     estimate, sign = evidence.score.estimate, 1 if evidence.higher_is_better else -1
     numbers = {"score": estimate, "limit": policy.ceiling}
     what = f"{evidence.metric} {estimate:.4f}, ceiling {policy.ceiling:g}"
@@ -106,7 +113,7 @@ def _against(gate: Gate, name: str, rival: Rival, limit: float, remedy: str) -> 
     if rival.gain is None:
         reason = f"{name} version {rival.version} was not compared: {rival.problem or 'no gain was given'}"
         return Verdict(gate, Outcome.ERROR, reason, {})
-    return placed(gate, f"gain over {name} version {rival.version} {rival.gain}", rival.gain, limit, remedy)
+    return judge_interval(gate, f"gain over {name} version {rival.version} {rival.gain}", rival.gain, limit, remedy)
 
 
 def _slices(gate: Gate, policy: GateSpec, evidence: Evidence) -> Verdict:
@@ -121,7 +128,7 @@ def _slices(gate: Gate, policy: GateSpec, evidence: Evidence) -> Verdict:
     )
     if not binding:
         return Verdict(gate, Outcome.PASS, f"No slice binds.{note}", {"open": float(open_slices)})
-    found = together(gate, binding, f"no slice lost more than {policy.guard_loss:g}")
+    found = combine_verdicts(gate, binding, f"no slice lost more than {policy.guard_loss:g}")
     return Verdict(gate, found.outcome, found.reason + note, {**found.numbers, "open": float(open_slices)})
 
 
@@ -130,17 +137,19 @@ def _guarded(gate: Gate, guard: GuardSlice, loss: float) -> Verdict | None:
     if guard.gain is None or guard.rows < guard.minimum:
         return None
     remedy = f"look at these {guard.rows} rows; or allow more with gates.guard_loss knowingly."
-    verdict = placed(gate, f"{guard.name}: gain {guard.gain}", guard.gain, -loss, remedy, prefix=f"{guard.name} ")
+    verdict = judge_interval(
+        gate, f"{guard.name}: gain {guard.gain}", guard.gain, -loss, remedy, prefix=f"{guard.name} "
+    )
     return verdict if verdict.outcome is Outcome.FAIL or can_decide(guard.gain, loss) else None
 
 
 def _baselines(gate: Gate, policy: GateSpec, evidence: Evidence) -> Verdict:
     if not policy.baselines:
-        return undeclared(gate, "gates.baselines")
+        return pass_undeclared(gate, "gates.baselines")
     verdicts = [
         _baseline(gate, name, policy.baseline_margin, evidence.baselines.get(name)) for name in policy.baselines
     ]
-    return together(gate, verdicts, "; ".join(verdict.reason.rstrip(".") for verdict in verdicts))
+    return combine_verdicts(gate, verdicts, "; ".join(verdict.reason.rstrip(".") for verdict in verdicts))
 
 
 def _baseline(gate: Gate, name: str, margin: float | None, gain: Interval | None) -> Verdict:
@@ -148,7 +157,7 @@ def _baseline(gate: Gate, name: str, margin: float | None, gain: Interval | None
     if gain is None:
         return Verdict(gate, Outcome.ERROR, f"baseline {name} is declared and has no scores on the test rows.", {})
     remedy = f"what {name} does is enough; improve features or network, or serve the simpler model (gates.baselines)."
-    judged = placed(gate, f"gain over {name} {gain}", gain, margin or 0.0, remedy, prefix=f"{name}_")
+    judged = judge_interval(gate, f"gain over {name} {gain}", gain, margin or 0.0, remedy, prefix=f"{name}_")
     if margin is not None or name == _NO_MODEL or judged.outcome is not Outcome.INCONCLUSIVE:
         return judged
     reason = f"gain over {name} {gain}: neither is shown to be ahead; {name} would be the simpler model to serve."
@@ -157,14 +166,14 @@ def _baseline(gate: Gate, name: str, margin: float | None, gain: Interval | None
 
 def _calibration(gate: Gate, policy: GateSpec, evidence: Evidence) -> Verdict:
     if policy.calibration is None:
-        return undeclared(gate, "gates.calibration")
+        return pass_undeclared(gate, "gates.calibration")
     if evidence.calibration is None:
-        return unmeasured(gate, "gates.calibration")
+        return fail_unmeasured(gate, "gates.calibration")
     what = f"calibration error {evidence.calibration}, limit {policy.calibration:g}"
     remedy = (
         "turn on training.calibrate, or raise gates.calibration knowingly; the reliability plot shows where it is off."
     )
-    judged = placed(gate, what, evidence.calibration, policy.calibration, remedy, sign=-1)
+    judged = judge_interval(gate, what, evidence.calibration, policy.calibration, remedy, sign=-1)
     if judged.outcome is Outcome.INCONCLUSIVE and evidence.calibration.estimate <= policy.calibration:
         return Verdict(gate, Outcome.PASS, f"{what}: within it, though these rows cannot prove it.", judged.numbers)
     return judged
@@ -172,17 +181,17 @@ def _calibration(gate: Gate, policy: GateSpec, evidence: Evidence) -> Verdict:
 
 def _fairness(gate: Gate, policy: GateSpec, evidence: Evidence) -> Verdict:
     if not evidence.fairness.disparities and not evidence.fairness.unmeasured:
-        return undeclared(gate, "fairness")
+        return pass_undeclared(gate, "fairness")
     verdicts = [_disparity(gate, disparity) for disparity in evidence.fairness.disparities]
     verdicts += [Verdict(gate, Outcome.ERROR, reason, {}) for reason in evidence.fairness.unmeasured]
-    return together(gate, verdicts, "every difference between groups is within its limit")
+    return combine_verdicts(gate, verdicts, "every difference between groups is within its limit")
 
 
 def _disparity(gate: Gate, found: Disparity) -> Verdict:
     what = f"{found.attribute}: {found.measure} difference {found.difference}, limit {found.limit:g}"
     remedy = f"{found.lowest} and {found.highest} are furthest apart: reweight them, or set thresholds by group."
     prefix = f"{found.attribute}_{found.measure.replace(' ', '_')}_"
-    return placed(gate, what, found.difference, found.limit, remedy, sign=-1, prefix=prefix)
+    return judge_interval(gate, what, found.difference, found.limit, remedy, sign=-1, prefix=prefix)
 
 
 def _robustness(gate: Gate, policy: GateSpec, evidence: Evidence) -> Verdict:
@@ -192,29 +201,29 @@ def _robustness(gate: Gate, policy: GateSpec, evidence: Evidence) -> Verdict:
         reason = f"{found.non_finite} answers are not numbers under: {', '.join(broken)}. Clip the input."
         return Verdict(gate, Outcome.FAIL, reason, {"non_finite": float(found.non_finite)})
     if policy.robustness is None:
-        return undeclared(gate, "gates.robustness")
+        return pass_undeclared(gate, "gates.robustness")
     if found is None:
-        return unmeasured(gate, "gates.robustness")
+        return fail_unmeasured(gate, "gates.robustness")
     losses = [
         Measured(s.loss, policy.robustness, f"loss of {evidence.metric} with {s.name}")
         for s in found.stresses
         if s.loss is not None
     ]
-    return compared(gate, losses, "train with dropped cells, or clip and fill at the source.")
+    return judge_measured(gate, losses, "train with dropped cells, or clip and fill at the source.")
 
 
 def _latency(gate: Gate, policy: GateSpec, evidence: Evidence) -> Verdict:
     if evidence.latency is None:
-        return unmeasured(gate, "serving.latency_ms")
-    return compared(
+        return fail_unmeasured(gate, "serving.latency_ms")
+    return judge_measured(
         gate, (evidence.latency,), "use a smaller network or a lower precision, or raise serving.latency_ms."
     )
 
 
 def _parity(gate: Gate, policy: GateSpec, evidence: Evidence) -> Verdict:
     if not evidence.parity:
-        return unmeasured(gate, "serving.parity")
-    return compared(gate, evidence.parity, "serve fp32, or find the step of the export that differs.")
+        return fail_unmeasured(gate, "serving.parity")
+    return judge_measured(gate, evidence.parity, "serve fp32, or find the step of the export that differs.")
 
 
 _JUDGES: dict[Gate, Callable[[Gate, GateSpec, Evidence], Verdict]] = {

@@ -13,7 +13,7 @@ from mlops_assets.domain.verdict import Outcome, Verdict, worst
 POWER = 0.8  # with which a slice that lost nothing has to pass before it may bind
 
 
-def placed(
+def judge_interval(
     gate: str, what: str, interval: Interval, limit: float, remedy: str, *, sign: int = 1, prefix: str = ""
 ) -> Verdict:
     """The rule. `sign` is 1 where higher is better, else -1."""
@@ -47,7 +47,7 @@ def can_decide(gain: Interval, loss: float) -> bool:
     return reach * (confident + normal.inv_cdf(POWER)) / confident <= loss
 
 
-def compared(gate: str, measured: Sequence[Measured], remedy: str) -> Verdict:
+def judge_measured(gate: str, measured: Sequence[Measured], remedy: str) -> Verdict:
     over = [m for m in measured if not m.value <= m.limit]
     largest = max(over or measured, key=lambda m: m.value)
     numbers = {"value": largest.value, "limit": largest.limit}
@@ -58,7 +58,7 @@ def compared(gate: str, measured: Sequence[Measured], remedy: str) -> Verdict:
     return Verdict(gate, outcome, f"{told}: {remedy}" if over else f"{told}.", numbers)
 
 
-def together(gate: str, verdicts: Iterable[Verdict], all_well: str) -> Verdict:
+def combine_verdicts(gate: str, verdicts: Iterable[Verdict], all_well: str) -> Verdict:
     """The worst outcome, with every reason that is not a pass."""
     verdicts = tuple(verdicts)
     numbers = {key: value for verdict in verdicts for key, value in verdict.numbers.items()}
@@ -66,9 +66,9 @@ def together(gate: str, verdicts: Iterable[Verdict], all_well: str) -> Verdict:
     return Verdict(gate, worst(verdicts), " ".join(bad) if bad else f"Shown: {all_well}.", numbers)
 
 
-def undeclared(gate: str, field: str) -> Verdict:
+def pass_undeclared(gate: str, field: str) -> Verdict:
     return Verdict(gate, Outcome.PASS, f"Nothing declared in {field}.", {})
 
 
-def unmeasured(gate: str, field: str) -> Verdict:
+def fail_unmeasured(gate: str, field: str) -> Verdict:
     return Verdict(gate, Outcome.ERROR, f"{field} was not measured: look into the log of the evaluation.", {})

@@ -8,7 +8,7 @@ from mlops_assets.domain.records import ServingModel, TrainedModel, TrainingSet
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class ProcessEnvironment:
     """The code and environment of a process."""
 
     commit: str  # git; "+changes" behind it where files differ from the commit; empty: not known
@@ -31,7 +31,7 @@ class Provenance:
     seed: int
     weights: str  # digest
     bundle: str  # digest
-    surroundings: Surroundings
+    surroundings: ProcessEnvironment
 
 
 @dataclass(frozen=True)
@@ -44,12 +44,12 @@ class Mismatch:
     remedy: str
 
 
-def provenance(
+def build_provenance(
     spec: ModelSpec,
     training_set: TrainingSet,
     trained: TrainedModel,
     serving: ServingModel,
-    around: Surroundings,
+    around: ProcessEnvironment,
 ) -> Provenance:
     """The record of one version, made where it is registered."""
     return Provenance(

@@ -20,12 +20,12 @@ _ROLE = {
 }
 
 
-class NotPossible(ValueError):
+class ReleaseNotPossible(ValueError):
     """The release in force does not allow what was asked for; the message says what it is."""
 
 
 @dataclass(frozen=True)
-class Version:
+class ReleasableVersion:
     """A registered version, as far as a release is concerned."""
 
     number: str
@@ -34,26 +34,26 @@ class Version:
 
 
 @dataclass(frozen=True)
-class Change:
+class ReleaseChange:
     """The next release and how the ledger tells it."""
 
     state: ReleaseState
     action: Action  # PROMOTED and ROLLBACK may make another champion, RELEASE and OVERRIDE never do
-    subject: Version
+    subject: ReleasableVersion
     replaced: str  # number of the version that loses its traffic, or its place; empty: none does
     cause: str
 
 
-def begin(
+def begin_release(
     model: str,
     rollout: RolloutPolicy,
     present: ReleaseState | None,
-    candidate: Version,
+    candidate: ReleasableVersion,
     *,
     strategy: Strategy,
     bento: str,
     now: datetime,
-) -> Change | None:
+) -> ReleaseChange | None:
     """A version gets its first traffic; None where it has it already. The first one of all takes everything."""
     if present is None:
         return _crown(_blank(model, candidate, now), candidate, bento, now)
@@ -71,69 +71,71 @@ def begin(
     )
     salt = f"{model}-{candidate.number}-{present.generation + 1}"
     state = _next(present, now, strategy=strategy, arms=arms, salt=salt, bento=bento, frozen=False)
-    return Change(state, Action.RELEASE, candidate, challenger.number if challenger else "", _cause(state, "begin"))
+    return ReleaseChange(
+        state, Action.RELEASE, candidate, challenger.number if challenger else "", _cause(state, "begin")
+    )
 
 
-def restate(present: ReleaseState, now: datetime) -> Change:
+def restate_release(present: ReleaseState, now: datetime) -> ReleaseChange:
     """The same versions with the same shares, under what the YAML says by now: a default answer, guards, a provider."""
     champion = present.champion
-    subject = Version(champion.number, champion.version, champion.bundle)
+    subject = ReleasableVersion(champion.number, champion.version, champion.bundle)
     state = _next(present, now)
-    return Change(state, Action.RELEASE, subject, "", _cause(state, "declared"))
+    return ReleaseChange(state, Action.RELEASE, subject, "", _cause(state, "declared"))
 
 
-def step(present: ReleaseState, share: float, now: datetime) -> Change:
+def change_share(present: ReleaseState, share: float, now: datetime) -> ReleaseChange:
     """The canary's share becomes another; at 1 it is the champion."""
     challenger = _challenger(present)
-    candidate = Version(challenger.number, challenger.version, challenger.bundle)
+    candidate = ReleasableVersion(challenger.number, challenger.version, challenger.bundle)
     if share >= 1:
         return _crown(present, candidate, present.bento, now)
     arms = (replace(present.champion, weight=1 - share), replace(challenger, weight=share))
     state = _next(present, now, arms=arms, frozen=False)
-    return Change(state, Action.RELEASE, candidate, "", _cause(state, f"share:{share:g}"))
+    return ReleaseChange(state, Action.RELEASE, candidate, "", _cause(state, f"share:{share:g}"))
 
 
-def withdraw(present: ReleaseState, now: datetime) -> Change:
+def withdraw_challenger(present: ReleaseState, now: datetime) -> ReleaseChange:
     """The version on trial loses its traffic; the champion has all of it again."""
     challenger = _challenger(present)
     champion = present.champion
     arms = (replace(champion, weight=1.0),)
     state = _next(present, now, strategy=Strategy.BLUE_GREEN, arms=arms, frozen=False)
-    subject = Version(champion.number, champion.version, champion.bundle)
-    return Change(state, Action.ROLLBACK, subject, challenger.number, _cause(state, "withdraw"))
+    subject = ReleasableVersion(champion.number, champion.version, champion.bundle)
+    return ReleaseChange(state, Action.ROLLBACK, subject, challenger.number, _cause(state, "withdraw"))
 
 
-def go_back(present: ReleaseState, target: Version, now: datetime) -> Change:
+def go_back(present: ReleaseState, target: ReleasableVersion, now: datetime) -> ReleaseChange:
     """An earlier champion has all the traffic again. What it replaces is no fallback: it was taken down."""
     champion = present.champion
     arms = (_champion(target),)
     state = _next(present, now, strategy=Strategy.BLUE_GREEN, arms=arms, fallback=None, bento="", frozen=False)
     challenger = present.challenger
     if target.number == champion.number and challenger is None:
-        raise NotPossible(f"{present.model}: version {target.number} has all the traffic already")
+        raise ReleaseNotPossible(f"{present.model}: version {target.number} has all the traffic already")
     lost = challenger.number if target.number == champion.number and challenger else champion.number
-    return Change(state, Action.ROLLBACK, target, lost, _cause(state, "back"))
+    return ReleaseChange(state, Action.ROLLBACK, target, lost, _cause(state, "back"))
 
 
-def freeze(present: ReleaseState, frozen: bool) -> Change | None:
+def freeze_release(present: ReleaseState, frozen: bool) -> ReleaseChange | None:
     """Shares stay until a person says otherwise; None where that holds already. The release file does not change."""
     if present.frozen is frozen:
         return None
     champion = present.champion
-    subject = Version(champion.number, champion.version, champion.bundle)
+    subject = ReleasableVersion(champion.number, champion.version, champion.bundle)
     cause = f"{'freeze' if frozen else 'thaw'}:{present.model}:{present.generation}:{present.sequence}"
-    return Change(replace(present, frozen=frozen), Action.OVERRIDE, subject, "", cause)
+    return ReleaseChange(replace(present, frozen=frozen), Action.OVERRIDE, subject, "", cause)
 
 
-def _crown(present: ReleaseState, candidate: Version, bento: str, now: datetime) -> Change:
+def _crown(present: ReleaseState, candidate: ReleasableVersion, bento: str, now: datetime) -> ReleaseChange:
     replaced = present.champion if present.generation else None
     fallback = replaced.bundle if replaced and replaced.bundle != candidate.bundle else None
     arms = (_champion(candidate),)
     state = _next(present, now, strategy=Strategy.BLUE_GREEN, arms=arms, fallback=fallback, bento=bento, frozen=False)
-    return Change(state, Action.PROMOTED, candidate, replaced.number if replaced else "", _cause(state, "crown"))
+    return ReleaseChange(state, Action.PROMOTED, candidate, replaced.number if replaced else "", _cause(state, "crown"))
 
 
-def _blank(model: str, version: Version, now: datetime) -> ReleaseState:
+def _blank(model: str, version: ReleasableVersion, now: datetime) -> ReleaseState:
     """Before the first release: generation 0, which no file ever holds."""
     return ReleaseState(
         model,
@@ -150,7 +152,7 @@ def _blank(model: str, version: Version, now: datetime) -> ReleaseState:
     )
 
 
-def _champion(version: Version) -> ArmState:
+def _champion(version: ReleasableVersion) -> ArmState:
     return ArmState(Role.CHAMPION.value, version.semantic, version.number, version.bundle, Role.CHAMPION, 1.0)
 
 
@@ -172,7 +174,7 @@ def _shares(rollout: RolloutPolicy, strategy: Strategy) -> tuple[float, float]:
 def _challenger(present: ReleaseState) -> ArmState:
     if present.challenger is None:
         champion = present.champion
-        raise NotPossible(
+        raise ReleaseNotPossible(
             f"{present.model}: no version is on trial; {champion.version} (version {champion.number}) has all the "
             f"traffic since generation {present.generation}"
         )

@@ -73,19 +73,19 @@ class ReleaseState:
         return {arm.name: f"-{self.generation:x}.{index:x}" for index, arm in enumerate(self.arms)}
 
 
-def state_of(entries: Iterable[Entry]) -> ReleaseState | None:
+def find_release_in_force(entries: Iterable[Entry]) -> ReleaseState | None:
     """The release in force: the latest entry that holds one. None before the first."""
     found = [entry for entry in entries if holds_release(entry)]
-    return state_in(max(found, key=lambda entry: entry.sequence)) if found else None
+    return read_release_state(max(found, key=lambda entry: entry.sequence)) if found else None
 
 
 def who_served(entries: Iterable[Entry], moment: datetime) -> ReleaseState | None:
     """The release in force at that moment; None before the first."""
     entry = entry_in_force(tuple(entries), moment)
-    return state_in(entry) if entry is not None and holds_release(entry) else None
+    return read_release_state(entry) if entry is not None and holds_release(entry) else None
 
 
-def state_in(entry: Entry) -> ReleaseState:
+def read_release_state(entry: Entry) -> ReleaseState:
     """The release that an entry made; ValueError where its details are not those of one."""
     details = entry.details
     try:
@@ -107,7 +107,7 @@ def state_in(entry: Entry) -> ReleaseState:
         raise ValueError(f"ledger of {entry.model}, entry {entry.sequence}: holds no whole release: {err!r}") from err
 
 
-def details_of(state: ReleaseState) -> dict[str, str]:
+def release_details(state: ReleaseState) -> dict[str, str]:
     """The release as the details of its ledger entry."""
     return {
         "generation": str(state.generation),

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from mlops_assets.domain.registry.ledger import Entry, holds_release
-from mlops_assets.domain.release.release_state import ArmState, ReleaseState, state_in, who_served
+from mlops_assets.domain.release.release_state import ArmState, ReleaseState, read_release_state, who_served
 
 _PINNED = ("bento", "service", "training_set", "run_id")
 _TAIL = re.compile(r"-([0-9a-f]+)\.([0-9a-f]+)$")
@@ -18,13 +18,13 @@ class UnknownRequestError(LookupError):
     """No release of the ledger gave this id."""
 
 
-def at(entries: Sequence[Entry], when: datetime) -> tuple[ReleaseState, Entry] | None:
+def find_release_at(entries: Sequence[Entry], when: datetime) -> tuple[ReleaseState, Entry] | None:
     """The release in force at that moment, and the entry that made it; None before the first."""
     state = who_served(entries, when)
     return None if state is None else (state, next(each for each in entries if each.sequence == state.sequence))
 
 
-def of_request(entries: Sequence[Entry], request_id: str) -> tuple[ReleaseState, ArmState, Entry]:
+def find_release_of_request(entries: Sequence[Entry], request_id: str) -> tuple[ReleaseState, ArmState, Entry]:
     """The release and the arm that a request was routed to."""
     found = _TAIL.search(request_id)
     if found is None:
@@ -32,7 +32,7 @@ def of_request(entries: Sequence[Entry], request_id: str) -> tuple[ReleaseState,
     generation, place = (int(part, 16) for part in found.groups())
     for entry in entries:
         if entry.details.get("generation") == str(generation):
-            state = state_in(entry)
+            state = read_release_state(entry)
             if place < len(state.arms):
                 return state, state.arms[place], entry
     known = sorted({int(entry.details["generation"]) for entry in entries if holds_release(entry)})
@@ -40,7 +40,7 @@ def of_request(entries: Sequence[Entry], request_id: str) -> tuple[ReleaseState,
     raise UnknownRequestError(f"no arm {place} of generation {generation}; the ledger holds generations {span}")
 
 
-def lines(state: ReleaseState, entry: Entry) -> list[str]:
+def describe_release(state: ReleaseState, entry: Entry) -> list[str]:
     """The release in words, for people."""
     how = state.strategy.value + (", frozen" if state.frozen else "")
     told = [

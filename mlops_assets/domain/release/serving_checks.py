@@ -20,7 +20,7 @@ class ServingCheck(StrEnum):
     REPLAY = "replay"
 
 
-def golden(wrong: Sequence[str], asked: int) -> Verdict:
+def judge_golden(wrong: Sequence[str], asked: int) -> Verdict:
     """`wrong`: every golden request that was not answered as expected, in words."""
     numbers = {"requests": float(asked), "wrong": float(len(wrong))}
     if wrong:
@@ -28,7 +28,7 @@ def golden(wrong: Sequence[str], asked: int) -> Verdict:
     return Verdict(ServingCheck.GOLDEN, Outcome.PASS, f"All {asked} golden requests answered as expected.", numbers)
 
 
-def doors(differences: Mapping[str, float], allowed: float) -> Verdict:
+def judge_doors(differences: Mapping[str, float], allowed: float) -> Verdict:
     """Largest difference of an answer between the graph in this process and each door of the endpoint."""
     far = {door: difference for door, difference in differences.items() if not difference <= allowed}
     told = ", ".join(f"{door} {difference:.3g}" for door, difference in differences.items())
@@ -39,7 +39,7 @@ def doors(differences: Mapping[str, float], allowed: float) -> Verdict:
     return Verdict(ServingCheck.DOORS, Outcome.PASS, reason, dict(differences))
 
 
-def provider(asked: str, ran: str) -> Verdict:
+def judge_provider(asked: str, ran: str) -> Verdict:
     """`auto` takes what there is; anything else must be what ran."""
     numbers = {"gpu": float(ran != "cpu")}
     if asked not in ("auto", ran):
@@ -48,7 +48,7 @@ def provider(asked: str, ran: str) -> Verdict:
     return Verdict(ServingCheck.PROVIDER, Outcome.PASS, f"Asked for {asked}, ran on {ran}.", numbers)
 
 
-def latency(milliseconds: Sequence[float], budget: float) -> Verdict:
+def judge_latency(milliseconds: Sequence[float], budget: float) -> Verdict:
     """Whole requests with one row, over HTTP: the median within the budget."""
     middle, p95 = median(milliseconds), quantiles(milliseconds, n=20)[-1]
     numbers = {"median_ms": middle, "p95_ms": p95, "budget_ms": budget}

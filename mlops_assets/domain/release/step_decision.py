@@ -17,7 +17,7 @@ from mlops_assets.domain.release.experiment import Ending, ExperimentMetric, Exp
 from mlops_assets.domain.release.release_state import ReleaseState
 from mlops_assets.domain.release.rollout import Action, Decision, judge_step
 from mlops_assets.domain.release.rollout_signals import Levels, Signal
-from mlops_assets.domain.release.step_evidence import REWARD, Seen, share_of, step_evidence
+from mlops_assets.domain.release.step_evidence import REWARD, StepObservations, share_of, step_evidence
 from mlops_assets.domain.verdict import Outcome, Verdict
 
 FINISHED = 1.0  # the share with which a rollout ends well
@@ -53,7 +53,7 @@ def nothing_to_decide(state: ReleaseState) -> str | None:
     return None
 
 
-def decide_step(rollout: RolloutPolicy, state: ReleaseState, seen: Seen) -> StepDecision:
+def decide_step(rollout: RolloutPolicy, state: ReleaseState, seen: StepObservations) -> StepDecision:
     """The same release and the same logs give the same decision."""
     match state.strategy:
         case Strategy.AB_TEST:
@@ -64,7 +64,7 @@ def decide_step(rollout: RolloutPolicy, state: ReleaseState, seen: Seen) -> Step
             return _of_steps(rollout, state, seen)
 
 
-def _of_steps(policy: RolloutPolicy, state: ReleaseState, seen: Seen) -> StepDecision:
+def _of_steps(policy: RolloutPolicy, state: ReleaseState, seen: StepObservations) -> StepDecision:
     arm = _challenger(state)
     if state.strategy is Strategy.SHADOW:
         policy = policy.with_changes(steps=(share_of(state), FINISHED))
@@ -87,7 +87,7 @@ def _share_after(state: ReleaseState, found: Decision) -> float:
     return found.share
 
 
-def _of_experiment(rollout: RolloutPolicy, state: ReleaseState, seen: Seen) -> StepDecision:
+def _of_experiment(rollout: RolloutPolicy, state: ReleaseState, seen: StepObservations) -> StepDecision:
     arm, share = _challenger(state), share_of(state)
     if seen.problems:
         return _unmeasured(rollout, state, seen)
@@ -123,7 +123,7 @@ def experiment_policy(rollout: RolloutPolicy, state: ReleaseState) -> Experiment
     )
 
 
-def _unmeasured(policy: RolloutPolicy, state: ReleaseState, seen: Seen) -> StepDecision:
+def _unmeasured(policy: RolloutPolicy, state: ReleaseState, seen: StepObservations) -> StepDecision:
     """As for a canary: users are not left with a version that nobody can see."""
     arm, lost = _challenger(state), seen.blind >= policy.blind_patience
     verdict = Verdict(Signal.DATA, Outcome.ERROR, f"Cannot be measured: {'; '.join(seen.problems)}.", {})
@@ -132,7 +132,7 @@ def _unmeasured(policy: RolloutPolicy, state: ReleaseState, seen: Seen) -> StepD
     return StepDecision(action, share, arm, reason, _numbers((verdict,), seen), (verdict,))
 
 
-def _of_bandit(state: ReleaseState, seen: Seen) -> StepDecision:
+def _of_bandit(state: ReleaseState, seen: StepObservations) -> StepDecision:
     rewards = {name: each.metrics[REWARD] for name, each in seen.people.items()}
     told = [
         f"{name}: {seen.people[name].people} people, mean reward {float(r.mean):.4g}" for name, r in rewards.items()
@@ -162,7 +162,7 @@ def _of_readout(policy: ExperimentPolicy, found: Readout) -> Iterator[Verdict]:
         yield Verdict(f"{each.metric}[{each.variant}]", outcome, told, numbers)
 
 
-def _of_errors(policy: RolloutPolicy, state: ReleaseState, seen: Seen) -> Iterator[Verdict]:
+def _of_errors(policy: RolloutPolicy, state: ReleaseState, seen: StepObservations) -> Iterator[Verdict]:
     """A variant that cannot answer is taken away, whatever its answers are worth."""
     theirs, champion = seen.arms[state.champion.name], state.champion
     variants = [arm for arm in state.arms if arm is not champion]
@@ -183,16 +183,16 @@ def _challenger(state: ReleaseState) -> str:
     return state.challenger.name
 
 
-def _noted(seen: Seen) -> Iterator[str]:
+def _noted(seen: StepObservations) -> Iterator[str]:
     yield from (f"Note: {note}." for note in seen.notes)
 
 
-def _numbers(verdicts: tuple[Verdict, ...], seen: Seen) -> dict[str, float]:
+def _numbers(verdicts: tuple[Verdict, ...], seen: StepObservations) -> dict[str, float]:
     told = {f"{v.name} {name}": float(value) for v in verdicts for name, value in v.numbers.items()}
     return _of_arms(seen) | told
 
 
-def _of_arms(seen: Seen) -> dict[str, float]:
+def _of_arms(seen: StepObservations) -> dict[str, float]:
     numbers = {"elapsed seconds": seen.elapsed.total_seconds()}
     for name, arm in seen.arms.items():
         labels = float(arm.losses.count)  # type: ignore[arg-type]

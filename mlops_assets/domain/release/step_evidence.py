@@ -34,7 +34,7 @@ Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Seen:
+class StepObservations:
     """Everything that the logs say about one generation."""
 
     state: ReleaseState
@@ -65,7 +65,7 @@ class _Rows:
         return np.flatnonzero(np.diff(self.request, prepend=-1))
 
 
-def evidence(
+def observe_step(
     spec: ModelSpec,
     state: ReleaseState,
     rows: pa.Table,
@@ -77,14 +77,14 @@ def evidence(
     last_read: datetime | None,
     problems: Sequence[str] = (),
     notes: Sequence[str] = (),
-) -> Seen:
+) -> StepObservations:
     """Counts of every arm. `judged` by arm; `profile` is the champion's; `last_read`: the last row before a problem."""
     rows, read = _routed(state, rows)
     taken = _with_outcomes(spec, state, rows, read, outcomes, judged)
     cuts = step_slices.slice_rows(rows, spec.slices, profile)
     names = [arm.name for arm in state.arms]
     since = max(last_read or state.opened_at, state.opened_at)
-    return Seen(
+    return StepObservations(
         state=state,
         elapsed=max(now - state.opened_at, timedelta(0)),
         blind=max(now - since, timedelta(0)) if problems else timedelta(0),
@@ -96,7 +96,7 @@ def evidence(
     )
 
 
-def step_evidence(seen: Seen) -> StepEvidence:
+def step_evidence(seen: StepObservations) -> StepEvidence:
     """For the judge of canaries: the challenger against the champion."""
     state, challenger = seen.state, seen.state.challenger
     if challenger is None:

@@ -2,11 +2,11 @@
 
 from mlops_assets.domain.release.release_state import ReleaseState
 from mlops_assets.domain.release.step_decision import StepDecision
-from mlops_assets.domain.release.step_evidence import Seen
+from mlops_assets.domain.release.step_evidence import StepObservations
 from mlops_assets.domain.verdict import Outcome
 
 
-def told(decision: StepDecision, state: ReleaseState, seen: Seen) -> str:
+def write_step_report(decision: StepDecision, state: ReleaseState, seen: StepObservations) -> str:
     """The whole reason, as plain text in a few lines."""
     lines = [f"{decision.action.value}: generation {state.generation}, {state.strategy.value}, since {seen.elapsed}."]
     for arm in state.arms:
@@ -26,7 +26,7 @@ def told(decision: StepDecision, state: ReleaseState, seen: Seen) -> str:
     return "\n".join(lines)
 
 
-def markdown(decision: StepDecision, state: ReleaseState, seen: Seen) -> str:
+def write_step_tables(decision: StepDecision, state: ReleaseState, seen: StepObservations) -> str:
     """The same as tables, for the metadata of the step."""
     arms = [
         "| arm | version | share | requests | errors | slow | outcomes | loss |",

@@ -43,7 +43,7 @@ class VersionStore(Protocol):
     def lock(self, model: str) -> AbstractContextManager[Any]: ...
 
 
-def enlist(
+def enter_registration(
     registry: VersionStore,
     ledger: Ledger,
     *,
@@ -62,7 +62,7 @@ def enlist(
             actor=actor,
             reason=f"passed every gate with {info.metric} {info.score:.4f}",
             numbers=numbers,
-            details=pins(info),
+            details=version_details(info),
             cause=f"registered:{number}:{info.bundle}",
         )
         entry = ledger.append(model, draft, now=now)
@@ -72,7 +72,7 @@ def enlist(
         return entry
 
 
-def reject(
+def enter_rejection(
     ledger: Ledger,
     *,
     model: str,
@@ -101,7 +101,7 @@ def promote(
     details: Mapping[str, str] = MappingProxyType({}),
 ) -> Entry:
     """Make a registered version the champion, in the release that `details` hold. `anchor`: a number, or "first"."""
-    need(model, actor=actor, reason=reason)
+    demand_texts(model, actor=actor, reason=reason)
     with registry.lock(model):
         info = registry.version(model, number)
         if anchor != FIRST_PROMOTED:
@@ -128,12 +128,12 @@ def roll_back(
     details: Mapping[str, str] = MappingProxyType({}),
 ) -> Entry:
     """Make an earlier champion the champion again: `to`, or the one that the present champion replaced."""
-    need(model, actor=actor, reason=reason, cause=cause)
+    demand_texts(model, actor=actor, reason=reason, cause=cause)
     with registry.lock(model):
         done = next((entry for entry in ledger.entries(model) if entry.cause == cause), None)
         if done is None:
             current = _current(ledger, model)
-            info = registry.version(model, earlier(ledger, model, to))
+            info = registry.version(model, find_earlier_champion(ledger, model, to))
             done = _enter(ledger, info, Action.ROLLBACK, current, actor, reason, numbers, cause, now, details)
         if done == _current(ledger, model):  # a later decision stands otherwise
             _follow(registry, done, FIRST_PROMOTED)
@@ -151,7 +151,7 @@ def was_taken_down(ledger: Ledger, *, model: str, number: str) -> bool:
     return down
 
 
-def follow(registry: VersionStore, ledger: Ledger, *, model: str, anchor: str = FIRST_PROMOTED) -> None:
+def bring_aliases_up(registry: VersionStore, ledger: Ledger, *, model: str, anchor: str = FIRST_PROMOTED) -> None:
     """Bring the aliases to where the ledger stands."""
     with registry.lock(model):
         current = _current(ledger, model)
@@ -159,10 +159,10 @@ def follow(registry: VersionStore, ledger: Ledger, *, model: str, anchor: str = 
             _follow(registry, current, anchor)
 
 
-def earlier(ledger: Ledger, model: str, to: str | None = None) -> str:
+def find_earlier_champion(ledger: Ledger, model: str, to: str | None = None) -> str:
     """The version to go back to: `to`, or the champion before. Only one that was champion before."""
     entries = ledger.entries(model)
-    reign = champions(entries)
+    reign = stack_champions(entries)
     before = sorted({entry.subject for entry in entries if entry.action is Action.PROMOTED}, key=int)
     target = to or (reign[-2] if len(reign) > 1 else None)
     if target is None or target not in before or target == reign[-1]:
@@ -173,7 +173,7 @@ def earlier(ledger: Ledger, model: str, to: str | None = None) -> str:
     return target
 
 
-def champions(entries: Sequence[Entry]) -> list[str]:
+def stack_champions(entries: Sequence[Entry]) -> list[str]:
     """The champions that stand one on the other; a rollback takes down what stood above its target."""
     reign: list[str] = []
     for entry in entries:
@@ -214,7 +214,7 @@ def _enter(
     now: datetime,
     more: Mapping[str, str],
 ) -> Entry:
-    details = {**pins(info), REPLACED: current.subject if current else "", **more}
+    details = {**version_details(info), REPLACED: current.subject if current else "", **more}
     return ledger.append(info.model, Draft(action, info.number, actor, reason, numbers, details, cause), now=now)
 
 
@@ -242,7 +242,7 @@ def _was_promoted(ledger: Ledger, model: str, number: str) -> bool:
     return any(e.action is Action.PROMOTED and e.subject == number for e in ledger.entries(model))
 
 
-def pins(info: VersionInfo) -> dict[str, str]:
+def version_details(info: VersionInfo) -> dict[str, str]:
     return {
         "semantic": info.semantic,
         "bundle": info.bundle,
@@ -252,7 +252,7 @@ def pins(info: VersionInfo) -> dict[str, str]:
     }
 
 
-def need(model: str, **given: str) -> None:
+def demand_texts(model: str, **given: str) -> None:
     """ValueError that names every text that says nothing."""
     if empty := [name for name, value in given.items() if not value.strip()]:
         raise ValueError(

@@ -6,15 +6,15 @@ import subprocess
 from importlib.metadata import distributions
 from pathlib import Path
 
-from mlops_assets.domain.registry.lineage import Surroundings
+from mlops_assets.domain.registry.lineage import ProcessEnvironment
 
 _SOURCES = ("mlops_assets", "feature_repo", "serving")
 _CHANGED = "+changes"
 
 
-def read_surroundings(root: Path, *, commit: str = "") -> Surroundings:
+def read_environment(root: Path, *, commit: str = "") -> ProcessEnvironment:
     """The code under `root` and the environment. `commit`: what an image was built from, without git."""
-    return Surroundings(
+    return ProcessEnvironment(
         commit=commit or git_commit(root),
         code=code_digest(root),
         python=platform.python_version(),
@@ -23,7 +23,7 @@ def read_surroundings(root: Path, *, commit: str = "") -> Surroundings:
     )
 
 
-def requirements(around: Surroundings) -> str:
+def requirements(around: ProcessEnvironment) -> str:
     """The environment as a requirements file."""
     lines = [
         f"# Python {around.python}, {around.platform}",

@@ -15,8 +15,13 @@ import dagster as dg
 from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.domain.names import Alias
 from mlops_assets.domain.registry.ledger import Action, Draft, Entry
-from mlops_assets.domain.release.next_release import Change, Version
-from mlops_assets.domain.release.release_state import ReleaseState, details_of, state_in, state_of
+from mlops_assets.domain.release.next_release import ReleasableVersion, ReleaseChange
+from mlops_assets.domain.release.release_state import (
+    ReleaseState,
+    find_release_in_force,
+    read_release_state,
+    release_details,
+)
 from mlops_assets.resources.registry import promotion
 from mlops_assets.resources.registry.ledger import Ledger
 from mlops_assets.resources.registry.model_registry import Registry
@@ -27,7 +32,7 @@ if TYPE_CHECKING:
 
 _PUT_BACK = "put_back"  # how the cause of such an entry begins
 
-Plan = Callable[[ReleaseState | None], Change | None]
+Plan = Callable[[ReleaseState | None], ReleaseChange | None]
 
 
 class NotLiveError(RuntimeError):
@@ -35,7 +40,7 @@ class NotLiveError(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Told:
+class DecidedBy:
     """Who decided, why, and on what numbers."""
 
     actor: str
@@ -44,7 +49,7 @@ class Told:
 
 
 @dataclass(frozen=True)
-class Done:
+class ReleaseResult:
     """A release in force, and what the endpoint said about it."""
 
     state: ReleaseState
@@ -63,12 +68,12 @@ class Deployment(dg.ConfigurableResource["Deployment"]):
 
     def state(self, model: str) -> ReleaseState | None:
         """The release in force, as the ledger tells it."""
-        return state_of(self.ledger.entries(model))
+        return find_release_in_force(self.ledger.entries(model))
 
-    def version(self, model: str, number: str) -> Version:
+    def version(self, model: str, number: str) -> ReleasableVersion:
         """A registered version, as far as a release is concerned."""
         info = self.registry.version(model, number)
-        return Version(info.number, info.semantic, info.bundle)
+        return ReleasableVersion(info.number, info.semantic, info.bundle)
 
     def challenger(self, model: str) -> str | None:
         """Number of the version that waits or is on trial."""
@@ -77,16 +82,16 @@ class Deployment(dg.ConfigurableResource["Deployment"]):
     def was_taken_down(self, model: str, number: str) -> bool:
         return promotion.was_taken_down(self.ledger, model=model, number=number)
 
-    def earlier(self, model: str, *, entry: int, number: str) -> Version:
+    def earlier(self, model: str, *, entry: int, number: str) -> ReleasableVersion:
         """The champion to go back to: that of a ledger entry, a version, or the one before."""
         if not entry:
-            return self.version(model, promotion.earlier(self.ledger, model, number or None))
+            return self.version(model, promotion.find_earlier_champion(self.ledger, model, number or None))
         found = next((each for each in self.ledger.entries(model) if each.sequence == entry), None)
-        if found is None or not (state := state_of([found])):
+        if found is None or not (state := find_release_in_force([found])):
             raise LookupError(f"{model}: ledger entry {entry} holds no release; see who served when with the command")
         return self.version(model, state.champion.number)
 
-    def change(self, spec: ModelSpec, plan: Plan, told: Told, now: datetime) -> Done | None:
+    def change(self, spec: ModelSpec, plan: Plan, told: DecidedBy, now: datetime) -> ReleaseResult | None:
         """Carry out what `plan` makes of the release in force; None where there is nothing to release at all.
 
         Where the endpoint cannot serve it, the release before is put back and NotLiveError says why. That holds for a
@@ -111,7 +116,7 @@ class Deployment(dg.ConfigurableResource["Deployment"]):
 
         if state is None or self.behind(state):
             return False
-        return read_release(self._file(spec.model)) != release_of(spec, state)
+        return read_release(self._file(spec.model)) != build_release(spec, state)
 
     def behind(self, state: ReleaseState) -> bool:
         """True where the release file is not what the ledger says: a run was killed between the two, or it was lost."""
@@ -122,22 +127,22 @@ class Deployment(dg.ConfigurableResource["Deployment"]):
         except (FileNotFoundError, ReleaseError):
             return True
 
-    def catch_up(self, spec: ModelSpec) -> Done | None:
+    def catch_up(self, spec: ModelSpec) -> ReleaseResult | None:
         """Bring file and aliases to what the ledger says."""
         with self.registry.lock(spec.model):
             entries = self.ledger.entries(spec.model)
-            state = state_of(entries)
+            state = find_release_in_force(entries)
             if state is None:
                 return None
             entry = next(entry for entry in entries if entry.sequence == state.sequence)
-            promotion.follow(self.registry, self.ledger, model=spec.model, anchor=spec.gates.anchor)
+            promotion.bring_aliases_up(self.registry, self.ledger, model=spec.model, anchor=spec.gates.anchor)
             return self._published(spec, entry, changed=False)
 
-    def _enter(self, spec: ModelSpec, change: Change, told: Told, now: datetime) -> Entry:
+    def _enter(self, spec: ModelSpec, change: ReleaseChange, told: DecidedBy, now: datetime) -> Entry:
         """One entry for one change; the aliases follow it."""
-        promotion.need(spec.model, actor=told.actor, reason=told.reason)
-        model, number, details = spec.model, change.subject.number, details_of(change.state)
-        reigns = promotion.champions(self.ledger.entries(model))[-1:] == [number]  # it need not be released yet
+        promotion.demand_texts(spec.model, actor=told.actor, reason=told.reason)
+        model, number, details = spec.model, change.subject.number, release_details(change.state)
+        reigns = promotion.stack_champions(self.ledger.entries(model))[-1:] == [number]  # it need not be released yet
         common: dict[str, Any] = {"actor": told.actor, "reason": told.reason, "numbers": told.numbers}
         if change.action is Action.PROMOTED and not reigns:
             anchor = spec.gates.anchor
@@ -146,50 +151,54 @@ class Deployment(dg.ConfigurableResource["Deployment"]):
         if change.action is Action.ROLLBACK and not reigns:
             given = {**common, "to": number, "now": now, "cause": change.cause, "details": details}
             return promotion.roll_back(self.registry, self.ledger, model=model, **given)
-        pins = promotion.pins(self.registry.version(model, number))
+        pins = promotion.version_details(self.registry.version(model, number))
         pinned = {**pins, promotion.REPLACED: change.replaced, **details}
         draft = Draft(change.action, number, details=pinned, cause=change.cause, **common)
         entry = self.ledger.append(model, draft, now=now)
-        promotion.follow(self.registry, self.ledger, model=model, anchor=spec.gates.anchor)
+        promotion.bring_aliases_up(self.registry, self.ledger, model=model, anchor=spec.gates.anchor)
         return entry
 
-    def _published(self, spec: ModelSpec, entry: Entry, *, changed: bool) -> Done:
+    def _published(self, spec: ModelSpec, entry: Entry, *, changed: bool) -> ReleaseResult:
         """The release file as the entry says, and the endpoint's word on it. What a file says never changes under
         its generation: what the YAML says anew comes with the next one."""
         from serving.contract.release import write_release
 
-        state = state_in(entry)
+        state = read_release_state(entry)
         if self.behind(state):
-            write_release(self._file(spec.model), release_of(spec, state), over_broken=True)
-        return Done(state, entry, self.endpoint.wait_live(spec.model, state.generation), changed)
+            write_release(self._file(spec.model), build_release(spec, state), over_broken=True)
+        return ReleaseResult(state, entry, self.endpoint.wait_live(spec.model, state.generation), changed)
 
     def _file(self, model: str) -> Path:
         return Path(self.folder) / f"{model}.json"
 
-    def _put_back(self, spec: ModelSpec, failed: Done, now: datetime) -> str:
+    def _put_back(self, spec: ModelSpec, failed: ReleaseResult, now: datetime) -> str:
         """Make the release before the one in force again where that can help; what was done, in words."""
-        before = state_of(each for each in self.ledger.entries(spec.model) if each.sequence < failed.entry.sequence)
+        before = find_release_in_force(
+            each for each in self.ledger.entries(spec.model) if each.sequence < failed.entry.sequence
+        )
         if before is None or failed.live.generation is None or not _brings_new(failed, before):
             return "it stands, and the endpoint takes it over once it can"
-        told = Told("endpoint", f"not served: {failed.live.reason}", {"generation": float(failed.state.generation)})
+        told = DecidedBy(
+            "endpoint", f"not served: {failed.live.reason}", {"generation": float(failed.state.generation)}
+        )
         state = replace(before, generation=failed.state.generation + 1, opened_at=now)
         champion = before.champion
-        subject = Version(champion.number, champion.version, champion.bundle)
+        subject = ReleasableVersion(champion.number, champion.version, champion.bundle)
         lost = failed.state.challenger or failed.state.champion
         cause = f"{_PUT_BACK}:{spec.model}:{failed.state.generation}"
-        back = Change(state, Action.ROLLBACK, subject, lost.number, cause)
+        back = ReleaseChange(state, Action.ROLLBACK, subject, lost.number, cause)
         self._published(spec, self._enter(spec, back, told, now), changed=True)
         return f"generation {before.generation} was put back and goes on"
 
 
-def _brings_new(failed: Done, before: ReleaseState) -> bool:
+def _brings_new(failed: ReleaseResult, before: ReleaseState) -> bool:
     """A release of bundles that answered before fails for another reason than they; a version that was taken down
     must not come back for it. Nor is what was put back ever replaced by what failed."""
     new = {arm.bundle for arm in failed.state.arms} - {arm.bundle for arm in before.arms}
     return bool(new) and not failed.entry.cause.startswith(f"{_PUT_BACK}:")
 
 
-def release_of(spec: ModelSpec, state: ReleaseState) -> "Release":
+def build_release(spec: ModelSpec, state: ReleaseState) -> "Release":
     """The release file's content."""
     from serving.contract import release as files
 

@@ -32,7 +32,7 @@ from mlops_assets.stages.common import (
 from mlops_assets.stages.metadata import picture, table
 
 if TYPE_CHECKING:
-    from mlops_assets.stages.evaluation.compare import Contest
+    from mlops_assets.stages.evaluation.compare import JudgedCandidate
 
 _ACTOR = "gates"
 
@@ -61,10 +61,10 @@ def evaluation(spec: ModelSpec) -> dg.AssetsDefinition:
         workspace: Workspace,
         clock: Clock,
     ) -> Iterator[dg.MaterializeResult[Evaluation]]:
-        from mlops_assets.stages.evaluation.compare import hold
+        from mlops_assets.stages.evaluation.compare import score_and_judge
 
         with retried_on_infrastructure():
-            contest = hold(
+            contest = score_and_judge(
                 spec, training_set, trained_model, serving_model, lake, bundles, features, registry, workspace
             )
             _log(contest, registry, spec, trained_model)
@@ -82,7 +82,9 @@ def evaluation(spec: ModelSpec) -> dg.AssetsDefinition:
     return asset
 
 
-def _record(contest: "Contest", training_set: TrainingSet, trained: TrainedModel, serving: ServingModel) -> Evaluation:
+def _record(
+    contest: "JudgedCandidate", training_set: TrainingSet, trained: TrainedModel, serving: ServingModel
+) -> Evaluation:
     score = contest.report.evidence.score
     return Evaluation(
         model=serving.model,
@@ -99,7 +101,7 @@ def _record(contest: "Contest", training_set: TrainingSet, trained: TrainedModel
     )
 
 
-def _log(contest: "Contest", registry: Registry, spec: ModelSpec, trained: TrainedModel) -> None:
+def _log(contest: "JudgedCandidate", registry: Registry, spec: ModelSpec, trained: TrainedModel) -> None:
     """The same numbers and plots in the training's MLflow run."""
     run = registry.reopen(spec.model, trained.run_id)
     scores = {
@@ -114,9 +116,9 @@ def _log(contest: "Contest", registry: Registry, spec: ModelSpec, trained: Train
 
 
 def _enter_rejection(ledger: Ledger, record: Evaluation, lost: Sequence[Verdict], now: datetime) -> None:
-    from mlops_assets.resources.registry.promotion import reject
+    from mlops_assets.resources.registry.promotion import enter_rejection
 
-    reject(
+    enter_rejection(
         ledger,
         model=record.model,
         bundle=record.bundle,
@@ -127,7 +129,7 @@ def _enter_rejection(ledger: Ledger, record: Evaluation, lost: Sequence[Verdict]
     )
 
 
-def _metadata(contest: "Contest") -> dict[str, Any]:
+def _metadata(contest: "JudgedCandidate") -> dict[str, Any]:
     verdicts = [[verdict.name, verdict.outcome.value] for verdict in contest.verdicts]  # reasons: in report and checks
     plots: Mapping[str, bytes] = contest.plots
     report = contest.report

@@ -34,7 +34,7 @@ from serving.contract.encoding import pack_table
 
 
 @dataclass(frozen=True, eq=False)
-class Contest:
+class JudgedCandidate:
     """What came out: the report, the verdicts, the plots, and where they are kept."""
 
     report: EvaluationReport
@@ -46,7 +46,7 @@ class Contest:
     folder: str  # relative to the lake
 
 
-def hold(
+def score_and_judge(
     spec: ModelSpec,
     training_set: TrainingSet,
     trained: TrainedModel,
@@ -56,7 +56,7 @@ def hold(
     features: FeatureStore,
     registry: Registry,
     workspace: Workspace,
-) -> Contest:
+) -> JudgedCandidate:
     """Score everybody on the test rows, report, judge, and keep the report."""
     tables = read_parts(lake.fetch(f"{spec.model}/{Layer.TRAINING_SETS}/{training_set.digest}", workspace.cache))
     folder = lake.fetch(trained.path, workspace.cache)
@@ -79,9 +79,9 @@ def hold(
         classes=training_set.classes,
         history=read_result(folder).history,
     )
-    kept = _keep(lake, spec, serving, report, verdicts, drawn)
+    kept = _publish_report(lake, spec, serving, report, verdicts, drawn)
     versions = contenders.versions()
-    return Contest(
+    return JudgedCandidate(
         report,
         verdicts,
         markdown(report, verdicts),
@@ -186,7 +186,7 @@ class _Opponents:
         return [name for name in rows.column_names if name not in inputs]
 
 
-def _keep(
+def _publish_report(
     lake: Lake,
     spec: ModelSpec,
     serving: ServingModel,

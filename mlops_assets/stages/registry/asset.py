@@ -12,7 +12,7 @@ from mlops_assets.resources.lake.tables import Lake, read_json
 from mlops_assets.resources.registry.bundles import Bundles
 from mlops_assets.resources.registry.ledger import Ledger
 from mlops_assets.resources.registry.model_registry import Registry
-from mlops_assets.resources.registry.provenance import read_surroundings
+from mlops_assets.resources.registry.provenance import read_environment
 from mlops_assets.stages.common import PROJECT, asset_key, failed, retried_on_infrastructure, stage_asset
 
 if TYPE_CHECKING:
@@ -45,13 +45,13 @@ def registered_version(spec: ModelSpec) -> dg.AssetsDefinition:
         lake: Lake,
         clock: Clock,
     ) -> dg.MaterializeResult[Version]:
-        from mlops_assets.resources.registry.promotion import enlist
+        from mlops_assets.resources.registry.promotion import enter_registration
 
         _demand_passed(spec, serving_model, evaluation)
         with retried_on_infrastructure():
             origin = _Origin(spec, training_set, trained_model, serving_model, evaluation)
             version = origin.register(registry, bundles, lake)
-            enlist(
+            enter_registration(
                 registry,
                 ledger,
                 model=spec.model,
@@ -85,12 +85,12 @@ class _Origin:
         self.serving, self.evaluation = serving, evaluation
 
     def register(self, registry: Registry, bundles: Bundles, lake: Lake) -> Version:
-        from mlops_assets.domain.registry.lineage import provenance
-        from mlops_assets.stages.registry.collect import candidate_of
+        from mlops_assets.domain.registry.lineage import build_provenance
+        from mlops_assets.stages.registry.collect import build_candidate
 
         bundle = bundles.open(self.serving.bundle)
-        made = provenance(self.spec, self.training_set, self.trained, self.serving, read_surroundings(PROJECT))
-        candidate = candidate_of(self.spec, self.trained, self.serving, self.evaluation, bundle.contract, {})
+        made = build_provenance(self.spec, self.training_set, self.trained, self.serving, read_environment(PROJECT))
+        candidate = build_candidate(self.spec, self.trained, self.serving, self.evaluation, bundle.contract, {})
         sections = read_json(f"{lake.root}/{self.evaluation.report}/sections.json")
         return registry.register(
             candidate,

@@ -18,7 +18,7 @@ _ARCHITECTURE = (
 )  # dropout and the rest change training, not the network
 
 
-def candidate_of(
+def build_candidate(
     spec: ModelSpec,
     trained: TrainedModel,
     serving: ServingModel,
@@ -32,7 +32,7 @@ def candidate_of(
         run_id=trained.run_id,
         bundle=serving.bundle,
         training_set=serving.training_set,
-        facts=facts_of(spec, trained, contract),
+        facts=collect_facts(spec, trained, contract),
         metric=evaluation.metric,
         score=evaluation.score,
         purpose=spec.purpose,
@@ -40,7 +40,7 @@ def candidate_of(
     )
 
 
-def facts_of(spec: ModelSpec, trained: TrainedModel, contract: "Contract") -> VersionFacts:
+def collect_facts(spec: ModelSpec, trained: TrainedModel, contract: "Contract") -> VersionFacts:
     """Contract and architecture as they are; what a search chose counts, not what was declared."""
     return VersionFacts(
         kind=contract.kind,

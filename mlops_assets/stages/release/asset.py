@@ -13,7 +13,13 @@ from mlops_assets.domain.records import Version
 from mlops_assets.domain.release.serving_checks import ServingCheck
 from mlops_assets.resources.release.tools import ReleaseTools
 from mlops_assets.stages.common import asset_key, check_result, check_spec, retried_on_infrastructure, stage_asset
-from mlops_assets.stages.release import start as release
+from mlops_assets.stages.release.start import (
+    demand_passed,
+    describe_release,
+    find_reason_to_wait,
+    start_release,
+    try_version,
+)
 
 _ACTOR = "gates"
 
@@ -32,20 +38,20 @@ def deployed_endpoint(spec: ModelSpec) -> dg.AssetsDefinition:
     def asset(
         registered_version: Version, release_tools: ReleaseTools
     ) -> Iterator[dg.AssetCheckResult | dg.MaterializeResult]:
-        from mlops_assets.resources.release.deployment import Told
+        from mlops_assets.resources.release.deployment import DecidedBy
 
         deployment = release_tools.deployment
         with retried_on_infrastructure():
             version = deployment.version(spec.model, registered_version.number)
-            proof = release.tried(spec, version, release_tools)
+            proof = try_version(spec, version, release_tools)
         yield from (check_result(verdict) for verdict in proof.verdicts)
-        release.refuse(spec, version, proof.verdicts)
-        waits = release.why_it_waits(spec, version, deployment)
+        demand_passed(spec, version, proof.verdicts)
+        waits = find_reason_to_wait(spec, version, deployment)
         with retried_on_infrastructure():
-            told = Told(_ACTOR, "it passed every gate, and its Bento serves", proof.numbers)
-            done = None if waits else release.begin(spec, version, proof, spec.rollout.strategy, told, release_tools)
+            told = DecidedBy(_ACTOR, "it passed every gate, and its Bento serves", proof.numbers)
+            done = None if waits else start_release(spec, version, proof, spec.rollout.strategy, told, release_tools)
         yield dg.MaterializeResult(
-            metadata=release.metadata(done, proof, waits),
+            metadata=describe_release(done, proof, waits),
             data_version=dg.DataVersion(f"{version.bundle[:16]}:{done.state.generation if done else 'waits'}"),
             tags={"mlops/version": version.semantic},
         )

@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from mlops_assets.domain.release.release_state import ReleaseState
-    from mlops_assets.domain.release.step_evidence import Seen
+    from mlops_assets.domain.release.step_evidence import StepObservations
     from serving.contract.bundle import Bundle
 
 _SKEW = timedelta(minutes=5)  # between the clocks of endpoint and pipeline
 
 
-def observe(
+def read_rollout_evidence(
     spec: ModelSpec,
     state: "ReleaseState",
     traffic: Traffic,
@@ -33,11 +33,11 @@ def observe(
     now: datetime,
     lake: Lake | None = None,
     problems: Sequence[str] = (),
-) -> "Seen":
+) -> "StepObservations":
     """What was seen of the release in force. `problems`: what the caller knows besides, as an endpoint out of reach."""
     import pyarrow as pa
 
-    from mlops_assets.domain.release.step_evidence import evidence
+    from mlops_assets.domain.release.step_evidence import observe_step
     from mlops_assets.domain.traffic.outcomes import outcomes_by_tail, source_outcomes
     from mlops_assets.domain.traffic.row_loss import LabelSpace
 
@@ -48,7 +48,7 @@ def observe(
     if lake is not None and keys:
         labels = source_labels(spec, lake, since=state.opened_at, now=now)
         feedback = pa.concat_tables([feedback, source_outcomes(rows, labels, keys, spec.target.column)])
-    return evidence(
+    return observe_step(
         spec,
         state,
         rows,

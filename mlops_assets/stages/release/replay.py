@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _TIMED = 100  # rows that are asked one by one, for their latency
 
 
-def questions(
+def read_replay_rows(
     spec: ModelSpec, state: "ReleaseState | None", bundle: "Bundle", traffic: "Traffic", now: datetime
 ) -> "Replayable | str":
     """The latest requests that the champion answered; or why there is nothing to replay."""
@@ -49,7 +49,9 @@ def questions(
     return found if len(found.rows) else f"no request of the last {policy.window} was answered by the champion"
 
 
-def replayed(spec: ModelSpec, bundle: "Bundle", asked: "Replayable | str", client: Client) -> tuple[Verdict, Any]:
+def replay_requests(
+    spec: ModelSpec, bundle: "Bundle", asked: "Replayable | str", client: Client
+) -> tuple[Verdict, Any]:
     """The verdict, and what the materialisation tells of it."""
     if isinstance(asked, str):
         return Verdict(ServingCheck.REPLAY, Outcome.PASS, f"Nothing to replay: {asked}.", {"rows": 0.0}), {}

@@ -18,24 +18,24 @@ from mlops_assets.stages.release.step import ACTOR as ROLLOUT
 
 if TYPE_CHECKING:
     from mlops_assets.declaration.release import Strategy
-    from mlops_assets.domain.release.next_release import Version
-    from mlops_assets.resources.release.deployment import Done, Told
-    from mlops_assets.stages.release.trial import Proof
+    from mlops_assets.domain.release.next_release import ReleasableVersion
+    from mlops_assets.resources.release.deployment import DecidedBy, ReleaseResult
+    from mlops_assets.stages.release.trial import ReleaseTrial
 
 
-def tried(spec: ModelSpec, version: "Version", tools: ReleaseTools) -> "Proof":
+def try_version(spec: ModelSpec, version: "ReleasableVersion", tools: ReleaseTools) -> "ReleaseTrial":
     """The version's Bento, built and seen to serve or not."""
-    from mlops_assets.stages.release.replay import questions
-    from mlops_assets.stages.release.trial import prove
+    from mlops_assets.stages.release.replay import read_replay_rows
+    from mlops_assets.stages.release.trial import run_trial
 
     bundle = tools.bundles.open(version.bundle)
     bento = tools.bentos.build(bundle.path, model=spec.model, version=version.semantic)
     log = Path(tools.workspace.place(spec.model, "trial")) / f"{version.bundle[:12]}.log"
-    asked = questions(spec, tools.deployment.state(spec.model), bundle, tools.traffic, tools.clock.now(spec))
-    return prove(spec, bento, bundle, tools.bentos, asked, log)
+    asked = read_replay_rows(spec, tools.deployment.state(spec.model), bundle, tools.traffic, tools.clock.now(spec))
+    return run_trial(spec, bento, bundle, tools.bentos, asked, log)
 
 
-def refuse(spec: ModelSpec, version: "Version", verdicts: Sequence[Verdict]) -> None:
+def demand_passed(spec: ModelSpec, version: "ReleasableVersion", verdicts: Sequence[Verdict]) -> None:
     """Raise where any verdict is no pass: whatever is released goes on."""
     if lost := failed(verdicts):
         listed = "\n".join(f"- {verdict.name}: {verdict.outcome}. {verdict.reason}" for verdict in lost)
@@ -43,20 +43,25 @@ def refuse(spec: ModelSpec, version: "Version", verdicts: Sequence[Verdict]) -> 
         raise dg.Failure(f"{told}\n{listed}", allow_retries=False)
 
 
-def begin(
-    spec: ModelSpec, version: "Version", proof: "Proof", strategy: "Strategy", told: "Told", tools: ReleaseTools
-) -> "Done":
+def start_release(
+    spec: ModelSpec,
+    version: "ReleasableVersion",
+    proof: "ReleaseTrial",
+    strategy: "Strategy",
+    told: "DecidedBy",
+    tools: ReleaseTools,
+) -> "ReleaseResult":
     """Give the version its first traffic, or all of it."""
-    from mlops_assets.domain.release import next_release as releasing
+    from mlops_assets.domain.release.next_release import begin_release, restate_release
 
     now, rollout, tag = tools.clock.now(spec), spec.rollout, proof.bento.tag
     if spec.replay is not None:
         tools.clock.move(spec, now)  # the endpoint reads the model's time from the clock's file
 
     def plan(state: Any) -> Any:
-        begun = releasing.begin(spec.model, rollout, state, version, strategy=strategy, bento=tag, now=now)
+        begun = begin_release(spec.model, rollout, state, version, strategy=strategy, bento=tag, now=now)
         if begun is None and tools.deployment.declared_anew(spec, state):
-            return releasing.restate(state, now)
+            return restate_release(state, now)
         return begun
 
     done = tools.deployment.change(spec, plan, told, now)
@@ -65,7 +70,7 @@ def begin(
     return done
 
 
-def why_it_waits(spec: ModelSpec, version: "Version", deployment: Deployment) -> str:
+def find_reason_to_wait(spec: ModelSpec, version: "ReleasableVersion", deployment: Deployment) -> str:
     """Why the version is not released by itself; empty: it is."""
     state = deployment.state(spec.model)
     launch = f"a person may launch {spec.model}_release with version {version.number}"
@@ -79,7 +84,9 @@ def why_it_waits(spec: ModelSpec, version: "Version", deployment: Deployment) ->
     return ""
 
 
-def metadata(done: "Done | None", proof: "Proof | None" = None, waits: str = "") -> dict[str, Any]:
+def describe_release(
+    done: "ReleaseResult | None", proof: "ReleaseTrial | None" = None, waits: str = ""
+) -> dict[str, Any]:
     """The whole release, as the materialisation tells it."""
     told: dict[str, Any] = {"waits": waits} if waits else {}
     if done is not None:
@@ -91,7 +98,7 @@ def metadata(done: "Done | None", proof: "Proof | None" = None, waits: str = "")
     return told
 
 
-def _of_release(done: "Done") -> dict[str, Any]:
+def _of_release(done: "ReleaseResult") -> dict[str, Any]:
     state, entry = done.state, done.entry
     arms = [
         [arm.name, arm.role.value, arm.version, arm.number, f"{arm.weight:.0%}", arm.bundle[:16]] for arm in state.arms
@@ -121,13 +128,13 @@ def observation(spec: ModelSpec, name: str, told: str) -> dg.AssetObservation:
 
 
 def materialization(
-    spec: ModelSpec, done: "Done", proof: "Proof | None" = None, readout: str = ""
+    spec: ModelSpec, done: "ReleaseResult", proof: "ReleaseTrial | None" = None, readout: str = ""
 ) -> dg.AssetMaterialization:
     """A step that a job made, as one of the asset."""
     seen = {"readout": dg.MetadataValue.md(readout)} if readout else {}
     return dg.AssetMaterialization(
         asset_key(spec.model, Stage.DEPLOYED_ENDPOINT),
         description=f"{done.entry.action}: {done.entry.reason}",
-        metadata={**metadata(done, proof), **seen},
+        metadata={**describe_release(done, proof), **seen},
         tags={"mlops/generation": str(done.state.generation)},
     )

@@ -12,12 +12,12 @@ from mlops_assets.resources.traffic.endpoint_log import Traffic
 if TYPE_CHECKING:
     from mlops_assets.domain.release.release_state import ReleaseState
     from mlops_assets.domain.release.step_decision import StepDecision
-    from mlops_assets.resources.release.deployment import Done
+    from mlops_assets.resources.release.deployment import ReleaseResult
 
 ACTOR = "rollout"
 
 
-def take(
+def take_step(
     spec: ModelSpec,
     generation: int,
     bundles: Bundles,
@@ -25,12 +25,12 @@ def take(
     lake: Lake,
     deployment: Deployment,
     now: datetime,
-) -> "tuple[Done | None, str]":
+) -> "tuple[ReleaseResult | None, str]":
     """What was done, or None; and what was seen, in words and tables."""
     from mlops_assets.domain.release.step_decision import decide_step, nothing_to_decide
-    from mlops_assets.domain.release.step_report import markdown
-    from mlops_assets.resources.release.deployment import Told
-    from mlops_assets.stages.release.collect import observe
+    from mlops_assets.domain.release.step_report import write_step_tables
+    from mlops_assets.resources.release.deployment import DecidedBy
+    from mlops_assets.stages.release.collect import read_rollout_evidence
 
     state = deployment.state(spec.model)
     if state is None or generation not in (0, state.generation):
@@ -40,29 +40,29 @@ def take(
         return deployment.catch_up(spec), "The release file was not what the ledger says, and was written again."
     if reason := nothing_to_decide(state):
         return None, reason
-    seen = observe(spec, state, traffic, bundles, now=now, lake=lake)
+    seen = read_rollout_evidence(spec, state, traffic, bundles, now=now, lake=lake)
     decision = decide_step(spec.rollout, state, seen)
-    readout = markdown(decision, state, seen)
+    readout = write_step_tables(decision, state, seen)
     if not decision.acts:
         return None, readout
-    told = Told(ACTOR, decision.reason, decision.numbers)
+    told = DecidedBy(ACTOR, decision.reason, decision.numbers)
     done = deployment.change(spec, lambda present: next_release(present, state.generation, decision, now), told, now)
     return done, readout
 
 
 def next_release(present: "ReleaseState | None", generation: int, decision: "StepDecision", now: datetime) -> Any:
     """The next release; nothing where somebody was quicker."""
-    from mlops_assets.domain.release import next_release as releasing
+    from mlops_assets.domain.release.next_release import change_share, freeze_release, withdraw_challenger
     from mlops_assets.domain.release.rollout import Action
 
     if present is None or present.generation != generation or present.frozen:
         return None
     match decision.action:
         case Action.ROLL_BACK:
-            return releasing.withdraw(present, now)
+            return withdraw_challenger(present, now)
         case Action.FREEZE:
-            return releasing.freeze(present, True)
+            return freeze_release(present, True)
         case Action.ADVANCE:
-            return releasing.step(present, decision.share, now)
+            return change_share(present, decision.share, now)
         case _:
             return None

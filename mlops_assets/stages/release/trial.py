@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlops_assets.declaration.model import ModelSpec
-from mlops_assets.domain.release import serving_checks as checks
+from mlops_assets.domain.release.serving_checks import judge_doors, judge_golden, judge_latency, judge_provider
 from mlops_assets.domain.verdict import Verdict, numbers_of
 from mlops_assets.resources.release.bento import Bento, Bentos
 from mlops_assets.resources.release.endpoint import Client, Refused
-from mlops_assets.stages.release.replay import replayed
+from mlops_assets.stages.release.replay import replay_requests
 
 if TYPE_CHECKING:
     from mlops_assets.domain.release.replay_rows import Replayable
@@ -33,7 +33,7 @@ class _Due(Enum):
 
 
 @dataclass(frozen=True)
-class Proof:
+class ReleaseTrial:
     """What the trial showed."""
 
     bento: Bento
@@ -46,9 +46,9 @@ class Proof:
         return numbers_of(self.verdicts)
 
 
-def prove(
+def run_trial(
     spec: ModelSpec, bento: Bento, bundle: "Bundle", bentos: Bentos, asked: "Replayable | str", log: Path
-) -> Proof:
+) -> ReleaseTrial:
     """Start it, ask it, stop it."""
     with bentos.running(bento, provider=spec.serving.provider, log=log) as url, Client(url) as client:
         try:
@@ -57,8 +57,8 @@ def prove(
             raise TimeoutError(f"{bento.tag} does not start: {err}. The end of its log:\n{_tail(log)}") from err
         (arm,) = client.releases()[spec.model]["arms"]
         shown = tuple(_verdicts(spec, bundle, client, arm["provider"]))
-        replay, told = replayed(spec, bundle, asked, client)
-        return Proof(bento, arm["provider"], (*shown, replay), told)
+        replay, told = replay_requests(spec, bundle, asked, client)
+        return ReleaseTrial(bento, arm["provider"], (*shown, replay), told)
 
 
 def _verdicts(spec: ModelSpec, bundle: "Bundle", client: Client, ran: str) -> Iterator[Verdict]:
@@ -67,14 +67,14 @@ def _verdicts(spec: ModelSpec, bundle: "Bundle", client: Client, ran: str) -> It
     plain = [place for place, request in enumerate(requests) if request["name"] not in _FAR]
     exact = [place for place in plain if _due(spec, bundle, requests[place]) is _Due.EXACT]
     wrong = [text for place, request in enumerate(requests) if (text := _wrong(spec, bundle, request, told[place]))]
-    yield checks.golden(wrong, len(requests))
-    yield checks.provider(spec.serving.provider, ran)
+    yield judge_golden(wrong, len(requests))
+    yield judge_provider(spec.serving.provider, ran)
     if wrong:
         return
     rows = [requests[place]["row"] for place in exact]
     answers = [_numbers(bundle, answer) for place in exact if not isinstance(answer := told[place], Refused)]
-    yield checks.doors(_differences(spec, bundle, client, rows, np.array(answers)), _allowed(bundle))
-    yield checks.latency(client.latency(spec.model, rows[0], _REQUESTS), spec.serving.latency_ms)
+    yield judge_doors(_differences(spec, bundle, client, rows, np.array(answers)), _allowed(bundle))
+    yield judge_latency(client.latency(spec.model, rows[0], _REQUESTS), spec.serving.latency_ms)
 
 
 def _due(spec: ModelSpec, bundle: "Bundle", request: Mapping[str, Any]) -> _Due:

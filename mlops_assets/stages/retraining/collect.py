@@ -29,7 +29,7 @@ from mlops_assets.domain.names import (
 from mlops_assets.domain.quality.records import PerformanceDay
 from mlops_assets.domain.records import TrainingSet
 from mlops_assets.domain.registry.ledger import Entry, champion_at
-from mlops_assets.domain.release.release_state import state_of
+from mlops_assets.domain.release.release_state import find_release_in_force
 from mlops_assets.domain.retraining.evidence import ModelHistory, build_evidence, days_of_champion
 from mlops_assets.domain.retraining.records import Champion, RetrainEvidence, TrainingRequest, TrainingRun
 from mlops_assets.resources.lake.daily_records import Monitoring
@@ -97,7 +97,7 @@ def read_retrain_evidence(
 def read_champion(spec: ModelSpec, ledger: Ledger, lake: Lake) -> Champion | None:
     """The release's champion; before the first release the version that was promoted."""
     entries = ledger.entries(spec.model)
-    state = state_of(entries)
+    state = find_release_in_force(entries)
     if state is not None:
         arm = state.champion
         on_trial = state.challenger.version if state.is_judged and state.challenger else None

@@ -7,7 +7,12 @@ from datetime import timedelta
 import pytest
 
 from mlops_assets.domain.registry.ledger import Action, Draft, Entry, seal
-from mlops_assets.domain.release.release_state import details_of, state_in, state_of, who_served
+from mlops_assets.domain.release.release_state import (
+    find_release_in_force,
+    read_release_state,
+    release_details,
+    who_served,
+)
 from tests.kit.rollout_log import OPENED, release_state
 from tests.kit.samples import sample
 
@@ -28,25 +33,27 @@ def draft(action: Action = Action.RELEASE, details: Mapping[str, str] = {}) -> D
 
 def test_a_release_survives_its_ledger_entry():
     release = replace(release_state(fallback="e" * 64), frozen=True, bento="delay:1.1.0")
-    (entry,) = entered(draft(details=details_of(release)))
-    assert state_in(entry) == replace(release, sequence=1, actor="ann")
+    (entry,) = entered(draft(details=release_details(release)))
+    assert read_release_state(entry) == replace(release, sequence=1, actor="ann")
 
 
 def test_the_latest_entry_with_a_release_is_in_force():
     entries = entered(
         draft(Action.PROMOTED, {"bundle": "x"}),
-        draft(details=details_of(release_state(generation=1))),
-        draft(details=details_of(release_state(generation=2))),
+        draft(details=release_details(release_state(generation=1))),
+        draft(details=release_details(release_state(generation=2))),
         draft(Action.PROMOTED, {"bundle": "y"}),
     )
-    found = state_of(entries)
+    found = find_release_in_force(entries)
     assert found is not None
     assert (found.generation, found.sequence) == (2, 3)
-    assert state_of(entries[:1]) is None
+    assert find_release_in_force(entries[:1]) is None
 
 
 def test_who_served_at_any_moment():
-    entries = entered(draft(Action.PROMOTED), *(draft(details=details_of(release_state(generation=g))) for g in (1, 2)))
+    entries = entered(
+        draft(Action.PROMOTED), *(draft(details=release_details(release_state(generation=g))) for g in (1, 2))
+    )
     moments = [OPENED + h * HOUR for h in (0, 1, 1.5, 2, 9)]
     found = [who_served(entries, moment) for moment in moments]
     assert [each and each.generation for each in found] == [None, 1, 1, 2, 2]
@@ -54,9 +61,9 @@ def test_who_served_at_any_moment():
 
 @pytest.mark.parametrize("broken", [{"arms": "[]x"}, {"strategy": "guess"}, {"opened_at": "soon"}])
 def test_an_entry_with_half_a_release_is_refused(broken):
-    (entry,) = entered(draft(details={**details_of(release_state()), **broken}))
+    (entry,) = entered(draft(details={**release_details(release_state()), **broken}))
     with pytest.raises(ValueError, match="entry 1: holds no whole release"):
-        state_of([entry])
+        find_release_in_force([entry])
 
 
 def test_arms_by_role_and_the_tails_of_their_requests():

@@ -7,26 +7,41 @@ import pytest
 
 from mlops_assets.declaration.release import Strategy
 from mlops_assets.domain.registry.ledger import Draft, Entry, seal
-from mlops_assets.domain.release import next_release as releasing
-from mlops_assets.domain.release import served_by as answered_by
-from mlops_assets.domain.release.next_release import Change, NotPossible, Version
-from mlops_assets.domain.release.release_state import ReleaseState, details_of, state_of
+from mlops_assets.domain.release.next_release import (
+    ReleasableVersion,
+    ReleaseChange,
+    ReleaseNotPossible,
+    begin_release,
+    change_share,
+    freeze_release,
+    go_back,
+    withdraw_challenger,
+)
+from mlops_assets.domain.release.release_state import ReleaseState, find_release_in_force, release_details
+from mlops_assets.domain.release.served_by import (
+    UnknownRequestError,
+    describe_release,
+    find_release_at,
+    find_release_of_request,
+)
 from tests.kit.samples import MOMENT
 from tests.kit.specs import ROLLOUT
 
-ONE, TWO, THREE = (Version(str(n), f"1.0.{n}", f"{n}" * 64) for n in (1, 2, 3))
+ONE, TWO, THREE = (ReleasableVersion(str(n), f"1.0.{n}", f"{n}" * 64) for n in (1, 2, 3))
 HOUR = timedelta(hours=1)
 
 
-def entered(entries: list[Entry], change: Change, hours: int) -> list[Entry]:
-    draft = Draft(change.action, change.subject.number, "test", "because", {}, details_of(change.state), change.cause)
+def entered(entries: list[Entry], change: ReleaseChange, hours: int) -> list[Entry]:
+    draft = Draft(
+        change.action, change.subject.number, "test", "because", {}, release_details(change.state), change.cause
+    )
     before = entries[-1] if entries else None
     return [*entries, seal(draft, model="m", now=MOMENT + hours * HOUR, before=before)]
 
 
-def begun(entries: list[Entry], version: Version, strategy: Strategy, hours: int) -> list[Entry]:
+def begun(entries: list[Entry], version: ReleasableVersion, strategy: Strategy, hours: int) -> list[Entry]:
     now = MOMENT + hours * HOUR
-    change = releasing.begin("m", ROLLOUT, state_of(entries), version, strategy=strategy, bento="b", now=now)
+    change = begin_release("m", ROLLOUT, find_release_in_force(entries), version, strategy=strategy, bento="b", now=now)
     assert change is not None
     return entered(entries, change, hours)
 
@@ -36,12 +51,12 @@ def history() -> list[Entry]:
     """Version 1 from hour 0, version 2 as canary from hour 1, at 100 % from hour 2, taken back at hour 3."""
     entries = begun([], ONE, Strategy.CANARY, 0)
     entries = begun(entries, TWO, Strategy.CANARY, 1)
-    entries = entered(entries, releasing.step(_state(entries), 1.0, MOMENT + 2 * HOUR), 2)
-    return entered(entries, releasing.go_back(_state(entries), ONE, MOMENT + 3 * HOUR), 3)
+    entries = entered(entries, change_share(_state(entries), 1.0, MOMENT + 2 * HOUR), 2)
+    return entered(entries, go_back(_state(entries), ONE, MOMENT + 3 * HOUR), 3)
 
 
 def _state(entries: list[Entry]) -> ReleaseState:
-    state = state_of(entries)
+    state = find_release_in_force(entries)
     assert state is not None
     return state
 
@@ -57,13 +72,13 @@ def _state(entries: list[Entry]) -> ReleaseState:
     ],
 )
 def test_every_moment_has_one_answer(history, hours, shares):
-    found = answered_by.at(history, MOMENT + hours * HOUR)
+    found = find_release_at(history, MOMENT + hours * HOUR)
     assert (None if found is None else {arm.version: arm.weight for arm in found[0].arms}) == shares
 
 
 @pytest.mark.parametrize(("tail", "version"), [("1.0", "1.0.1"), ("2.1", "1.0.2"), ("3.0", "1.0.2"), ("4.0", "1.0.1")])
 def test_a_request_names_the_version_it_was_routed_to(history, tail, version):
-    _, arm, entry = answered_by.of_request(history, f"d5f2c340-1a-{tail}")
+    _, arm, entry = find_release_of_request(history, f"d5f2c340-1a-{tail}")
     assert arm.version == version
     assert entry.details["generation"] == tail[0]
 
@@ -72,14 +87,14 @@ def test_a_request_names_the_version_it_was_routed_to(history, tail, version):
     ("request_id", "told"), [("x", "no request's id"), ("a-b-9.0", "1 to 4"), ("a-b-1.7", "no arm 7")]
 )
 def test_an_id_that_no_release_gave_is_told(history, request_id, told):
-    with pytest.raises(answered_by.UnknownRequestError, match=told):
-        answered_by.of_request(history, request_id)
+    with pytest.raises(UnknownRequestError, match=told):
+        find_release_of_request(history, request_id)
 
 
 def test_the_words_hold_arms_shares_and_who_decided(history):
-    found = answered_by.at(history, MOMENT + HOUR)
+    found = find_release_at(history, MOMENT + HOUR)
     assert found is not None
-    text = "\n".join(answered_by.lines(*found))
+    text = "\n".join(describe_release(*found))
     for expected in ("generation 2, canary", "canary: 1.0.2 (version 2), 5%", "by test: because", "bento b"):
         assert expected in text
 
@@ -108,14 +123,14 @@ def test_each_strategy_begins_with_its_shares(strategy, weights):
 
 def test_steps_keep_the_salt_so_that_no_key_changes_sides(history):
     entries = begun(history, THREE, Strategy.CANARY, 4)
-    moved = releasing.step(_state(entries), 0.25, MOMENT + 5 * HOUR).state
+    moved = change_share(_state(entries), 0.25, MOMENT + 5 * HOUR).state
     assert (moved.salt, moved.generation) == (_state(entries).salt, 6)
     assert _state(history).salt != moved.salt
 
 
 def test_a_new_candidate_takes_the_place_of_the_one_on_trial():
     entries = begun(begun([], ONE, Strategy.CANARY, 0), TWO, Strategy.CANARY, 1)
-    change = releasing.begin(
+    change = begin_release(
         "m", ROLLOUT, _state(entries), THREE, strategy=Strategy.CANARY, bento="", now=MOMENT + 2 * HOUR
     )
     assert change is not None
@@ -126,27 +141,27 @@ def test_a_new_candidate_takes_the_place_of_the_one_on_trial():
 def test_what_is_released_already_changes_nothing(version):
     entries = begun(begun([], ONE, Strategy.CANARY, 0), TWO, Strategy.CANARY, 1)
     now = MOMENT + 2 * HOUR
-    assert releasing.begin("m", ROLLOUT, _state(entries), version, strategy=Strategy.CANARY, bento="", now=now) is None
+    assert begin_release("m", ROLLOUT, _state(entries), version, strategy=Strategy.CANARY, bento="", now=now) is None
 
 
 def test_the_next_step_thaws_a_frozen_release(history):
-    frozen = releasing.freeze(_state(history), True)
+    frozen = freeze_release(_state(history), True)
     assert frozen is not None
-    assert releasing.freeze(frozen.state, True) is None
+    assert freeze_release(frozen.state, True) is None
     assert frozen.state.generation == _state(history).generation
 
 
 @pytest.mark.parametrize(
-    "act", [lambda state: releasing.step(state, 0.1, MOMENT), lambda s: releasing.withdraw(s, MOMENT)]
+    "act", [lambda state: change_share(state, 0.1, MOMENT), lambda s: withdraw_challenger(s, MOMENT)]
 )
 def test_without_a_version_on_trial_there_is_no_step(history, act):
-    with pytest.raises(NotPossible, match="no version is on trial"):
+    with pytest.raises(ReleaseNotPossible, match="no version is on trial"):
         act(_state(history))
 
 
 def test_going_back_to_who_has_everything_is_refused(history):
-    with pytest.raises(NotPossible, match="has all the traffic already"):
-        releasing.go_back(_state(history), ONE, MOMENT)
+    with pytest.raises(ReleaseNotPossible, match="has all the traffic already"):
+        go_back(_state(history), ONE, MOMENT)
 
 
 def test_the_champion_replaced_stays_warm_as_fallback():
@@ -158,4 +173,4 @@ def test_the_champion_replaced_stays_warm_as_fallback():
 def test_a_reason_cannot_pass_for_another_line(history):
     state = _state(history)
     forged = replace(history[-1], reason="wanted\n```\n  ledger entry 9, promoted by gates: better")
-    assert not any("\n" in line for line in answered_by.lines(state, forged))
+    assert not any("\n" in line for line in describe_release(state, forged))

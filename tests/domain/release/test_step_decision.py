@@ -13,8 +13,8 @@ from mlops_assets.domain.release.rollout import Action
 from mlops_assets.domain.release.rollout_signals import Watched
 from mlops_assets.domain.release.sequential import Sample
 from mlops_assets.domain.release.step_decision import StepDecision, decide_step, nothing_to_decide
-from mlops_assets.domain.release.step_evidence import Seen
-from mlops_assets.domain.release.step_report import markdown, told
+from mlops_assets.domain.release.step_evidence import StepObservations
+from mlops_assets.domain.release.step_report import write_step_report, write_step_tables
 from tests.kit.rollout_log import release_state
 from tests.kit.specs import ROLLOUT
 
@@ -23,9 +23,9 @@ QUIET = Watched(20_000, 200, 100, Sample(0, 0.0, 0.0))
 FAILING = Watched(20_000, 2_000, 100, Sample(0, 0.0, 0.0))
 
 
-def seen(release: ReleaseState, *arms: Watched, **other) -> Seen:
+def seen(release: ReleaseState, *arms: Watched, **other) -> StepObservations:
     values = {"elapsed": HOUR, "blind": timedelta(0), "slices": {}, "people": {}, "problems": (), "notes": ()} | other
-    return Seen(state=release, arms=dict(zip((a.name for a in release.arms), arms, strict=True)), **values)
+    return StepObservations(state=release, arms=dict(zip((a.name for a in release.arms), arms, strict=True)), **values)
 
 
 def decide(release: ReleaseState, *arms: Watched, **other) -> StepDecision:
@@ -128,7 +128,7 @@ def test_a_person_is_told_every_number_and_what_is_missing():
     release, few = release_state(share=0.5), replace(QUIET, requests=200, errors=2, slow=1)
     look = seen(release, few, few, notes=("3 rows have outcomes that contradict each other: the first one counts",))
     found = decide_step(ROLLOUT, release, look)
-    for text in (told(found, release, look), markdown(found, release, look)):
+    for text in (write_step_report(found, release, look), write_step_tables(found, release, look)):
         assert "contradict" in text
         assert "200 canary requests" in text
         assert "1.1.0" in text

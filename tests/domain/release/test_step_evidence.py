@@ -12,7 +12,7 @@ from mlops_assets.declaration.data import Kind
 from mlops_assets.declaration.evaluation import SliceSpec
 from mlops_assets.declaration.release import Strategy
 from mlops_assets.domain.release.release_state import ReleaseState
-from mlops_assets.domain.release.step_evidence import LOSS, REWARD, Seen, evidence, step_evidence
+from mlops_assets.domain.release.step_evidence import LOSS, REWARD, StepObservations, observe_step, step_evidence
 from mlops_assets.domain.traffic.outcomes import outcomes_by_tail
 from mlops_assets.domain.traffic.row_loss import LabelSpace
 from mlops_assets.domain.traffic.slices import flatten_batch
@@ -32,12 +32,14 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(0)
 
 
-def seen(state: ReleaseState, batches: list[pa.RecordBatch], told: Sequence[pa.RecordBatch] = (), **other) -> Seen:
+def seen(
+    state: ReleaseState, batches: list[pa.RecordBatch], told: Sequence[pa.RecordBatch] = (), **other
+) -> StepObservations:
     spec = model_spec(slices=SLICES)
     rows = pa.Table.from_batches([flatten_batch(batch, spec.slices, ()) for batch in batches])
     outcomes = outcomes_by_tail(pa.Table.from_batches(told, SCHEMA), state.tails.values())
     given = {"now": minutes_later(30), "last_read": minutes_later(20), "profile": PROFILE} | other
-    return evidence(spec, state, rows, outcomes, judged={arm.name: JUDGED for arm in state.arms}, **given)
+    return observe_step(spec, state, rows, outcomes, judged={arm.name: JUDGED for arm in state.arms}, **given)
 
 
 def test_requests_are_counted_not_rows():
@@ -144,7 +146,7 @@ def test_a_slice_under_its_minimum_is_empty_but_stays():
     batch, _ = routed_requests(release, np.array([0, 0, 1]), rng=rng())
     spec = model_spec(slices=(SliceSpec(column="carrier", minimum=5),))
     rows = pa.Table.from_batches([flatten_batch(batch, spec.slices, ())])
-    found = evidence(
+    found = observe_step(
         spec, release, rows, outcomes_by_tail(SCHEMA.empty_table(), ()), judged={"champion": JUDGED, "canary": JUDGED},
         profile=PROFILE, now=minutes_later(1), last_read=None,
     )  # fmt: skip
@@ -156,7 +158,7 @@ def test_a_slice_that_the_log_does_not_hold_is_told():
     batch, _ = routed_requests(release, np.array([0]), rng=rng())
     spec = model_spec(slices=(SliceSpec(column="weekday", minimum=1),))
     rows = pa.Table.from_batches([flatten_batch(batch, spec.slices, ())])
-    found = evidence(
+    found = observe_step(
         spec, release, rows, outcomes_by_tail(SCHEMA.empty_table(), ()), judged={"champion": JUDGED, "canary": JUDGED},
         profile=PROFILE, now=minutes_later(1), last_read=None,
     )  # fmt: skip

@@ -16,11 +16,11 @@ import pyarrow as pa
 from mlops_assets.automation.rollback import APPROVER, read_term
 from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.declaration.release import Strategy
-from mlops_assets.domain.release import next_release as releasing
+from mlops_assets.domain.release.next_release import begin_release, go_back
 from mlops_assets.domain.release.release_state import ReleaseState
-from mlops_assets.domain.release.served_by import at, of_request
+from mlops_assets.domain.release.served_by import find_release_at, find_release_of_request
 from mlops_assets.domain.release.step_decision import decide_step, nothing_to_decide
-from mlops_assets.domain.release.step_evidence import Seen
+from mlops_assets.domain.release.step_evidence import StepObservations
 from mlops_assets.domain.retraining import causes
 from mlops_assets.domain.retraining.decision import decide
 from mlops_assets.domain.retraining.evidence import ModelHistory, build_evidence, days_of_champion
@@ -28,7 +28,7 @@ from mlops_assets.domain.retraining.records import Champion, DecisionRecord, Tra
 from mlops_assets.domain.retraining.rollback import judge_term
 from mlops_assets.domain.verdict import Outcome
 from mlops_assets.resources.registry.ledger import Ledger
-from mlops_assets.resources.release.deployment import Deployment, Told, release_of
+from mlops_assets.resources.release.deployment import DecidedBy, Deployment, build_release
 from mlops_assets.resources.release.endpoint import Endpoint
 from mlops_assets.stages.release.step import next_release
 from serving.models.router import build_router
@@ -88,9 +88,9 @@ class Life:
         version = self.deployment.version(MODEL, number)
 
         def plan(state: ReleaseState | None) -> Any:
-            return releasing.begin(MODEL, self.spec.rollout, state, version, strategy=strategy, bento="", now=self.now)
+            return begin_release(MODEL, self.spec.rollout, state, version, strategy=strategy, bento="", now=self.now)
 
-        self._change(plan, Told(actor, "it passed", {}))
+        self._change(plan, DecidedBy(actor, "it passed", {}))
 
     def push(self, strategy: Strategy, *, damage: float = 0.0, errors: float = 0.002) -> str:
         """A person releases a version that is not what its evaluation promised; its number."""
@@ -100,12 +100,12 @@ class Life:
         self.release(made.number, strategy, "ann")
         return made.number
 
-    def _change(self, plan: Any, told: Told) -> None:
+    def _change(self, plan: Any, told: DecidedBy) -> None:
         before = self.deployment.state(MODEL)
         self.deployment.change(self.spec, plan, told, self.now)
         self.state, self.entries = self.deployment.state(MODEL), self.ledger.entries(MODEL)
         assert self.state
-        self.step, self.route = Step(), build_router(release_of(self.spec, self.state))
+        self.step, self.route = Step(), build_router(build_release(self.spec, self.state))
         self.arms = {arm.name: index for index, arm in enumerate(self.state.arms)}
         lost = before.challenger if before and self.state.challenger is None else None
         if lost and lost.number != self.state.champion.number:
@@ -169,13 +169,13 @@ class Life:
         entries, tails = self.entries, list(self.state.tails.values()) if self.state else []
         self.requests += len(arm)
         for moment in (seconds[0], seconds[-1]):
-            found = at(entries, START + timedelta(seconds=float(moment)))
+            found = find_release_at(entries, START + timedelta(seconds=float(moment)))
             self.unanswered += found is None
             self.misrouted += (
                 found is not None and self.state is not None and found[0].generation != self.state.generation
             )
         for index in np.unique(arm):
-            _, told, _ = of_request(entries, f"w1-0{tails[index]}")
+            _, told, _ = find_release_of_request(entries, f"w1-0{tails[index]}")
             self.misrouted += int((arm == index).sum()) * (self.state is None or told != self.state.arms[index])
 
     def _step_of_rollout(self) -> None:
@@ -183,10 +183,10 @@ class Life:
         if state is None or nothing_to_decide(state):
             return
         watched = self.step.watched([arm.name for arm in state.arms], (self.now - START).total_seconds())
-        seen = Seen(state, self.now - state.opened_at, timedelta(0), watched, {}, {}, (), ())
+        seen = StepObservations(state, self.now - state.opened_at, timedelta(0), watched, {}, {}, (), ())
         decision = decide_step(self.spec.rollout, state, seen)
         if decision.acts:
-            told = Told("rollout", decision.reason, decision.numbers)
+            told = DecidedBy("rollout", decision.reason, decision.numbers)
             self._change(lambda present: next_release(present, state.generation, decision, self.now), told)
 
     # --- a night ---
@@ -277,8 +277,8 @@ class Life:
         if verdict.outcome is Outcome.FAIL:
             assert term.before
             target = self.deployment.version(MODEL, term.before)
-            told = Told(APPROVER, verdict.reason, {})
-            self._change(lambda state: releasing.go_back(state, target, self.now), told)
+            told = DecidedBy(APPROVER, verdict.reason, {})
+            self._change(lambda state: go_back(state, target, self.now), told)
             self.rollbacks.append((term.number, self.taken[term.number]))
 
 

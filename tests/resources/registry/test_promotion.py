@@ -9,7 +9,14 @@ from mlops_assets.domain.names import Alias
 from mlops_assets.domain.registry.ledger import Action, Entry
 from mlops_assets.domain.registry.versions import VersionInfo
 from mlops_assets.resources.registry.ledger import Ledger
-from mlops_assets.resources.registry.promotion import audit, enlist, promote, reject, roll_back, was_taken_down
+from mlops_assets.resources.registry.promotion import (
+    audit,
+    enter_registration,
+    enter_rejection,
+    promote,
+    roll_back,
+    was_taken_down,
+)
 from mlops_assets.resources.registry.tracking import Tag
 from tests.fakes.registry import FakeRegistry
 from tests.kit.samples import MOMENT, facts, sample
@@ -51,7 +58,7 @@ def pointed(registry) -> dict[str, str | None]:
 
 
 def test_the_first_promotion_makes_champion_and_anchor(registry, ledger):
-    enlist(registry, ledger, model="m", number="1", actor="pipeline", numbers={"auc": 0.7}, now=MOMENT)
+    enter_registration(registry, ledger, model="m", number="1", actor="pipeline", numbers={"auc": 0.7}, now=MOMENT)
     assert pointed(registry) == {"challenger": "1"}
     entry = crown(registry, ledger, "1")
     assert pointed(registry) == {"champion": "1", "anchor": "1"}
@@ -80,7 +87,7 @@ def test_a_declared_anchor_is_settled(registry, ledger):
 
 def test_an_enlisted_champion_stays_champion(registry, ledger):
     crown(registry, ledger, "1")
-    enlist(registry, ledger, model="m", number="1", actor="pipeline", numbers={}, now=MOMENT)
+    enter_registration(registry, ledger, model="m", number="1", actor="pipeline", numbers={}, now=MOMENT)
     assert pointed(registry) == {"champion": "1", "anchor": "1"}
 
 
@@ -158,7 +165,7 @@ def test_a_rejected_candidate_is_entered_once(registry, ledger):
         "numbers": {"gain": -0.1},
         "now": MOMENT,
     }
-    assert reject(ledger, **told) == reject(ledger, **told)
+    assert enter_rejection(ledger, **told) == enter_rejection(ledger, **told)
     assert [(e.action, e.subject) for e in ledger.entries("m")] == [(Action.REJECTED, "b9")]
     assert pointed(registry) == {}
 
@@ -195,7 +202,7 @@ class Dying(FakeRegistry):
 @pytest.mark.parametrize("at", range(6))
 def test_a_promotion_killed_between_two_steps_heals(registry, ledger, at):
     crown(registry, ledger, "1")
-    enlist(registry, ledger, model="m", number="2", actor="pipeline", numbers={}, now=MOMENT)
+    enter_registration(registry, ledger, model="m", number="2", actor="pipeline", numbers={}, now=MOMENT)
     with pytest.raises(Killed):
         crown(Dying(registry, at), ledger, "2")
     crown(registry, ledger, "2")

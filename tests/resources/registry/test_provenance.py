@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mlops_assets.resources.registry.provenance import code_digest, git_commit, read_surroundings, requirements
+from mlops_assets.resources.registry.provenance import code_digest, git_commit, read_environment, requirements
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def test_a_changed_checkout_is_marked_beside_its_commit(checkout):
 
 def test_no_git_is_no_commit_unless_it_is_given(tmp_path):
     assert git_commit(tmp_path) == ""
-    assert read_surroundings(tmp_path, commit="abc").commit == "abc"
+    assert read_environment(tmp_path, commit="abc").commit == "abc"
 
 
 def test_the_code_digest_follows_content_and_place(checkout):
@@ -44,7 +44,7 @@ def test_the_code_digest_follows_content_and_place(checkout):
 
 
 def test_the_environment_is_pinned(checkout):
-    around = read_surroundings(checkout)
+    around = read_environment(checkout)
     assert around.packages["dagster"] == version("dagster")
     assert f"dagster=={version('dagster')}" in requirements(around).splitlines()
     assert "://" not in requirements(around)

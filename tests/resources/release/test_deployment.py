@@ -15,16 +15,16 @@ from mlops_assets.declaration.release import Promotion, Strategy
 from mlops_assets.domain.names import Alias
 from mlops_assets.domain.registry.ledger import Action
 from mlops_assets.domain.registry.versions import VersionInfo
-from mlops_assets.domain.release import next_release as releasing
+from mlops_assets.domain.release.next_release import begin_release, freeze_release, restate_release, withdraw_challenger
 from mlops_assets.domain.release.release_state import ReleaseState
 from mlops_assets.domain.release.rollout import Action as Next
 from mlops_assets.domain.release.step_decision import StepDecision
 from mlops_assets.resources.registry import promotion
 from mlops_assets.resources.registry.ledger import Ledger
 from mlops_assets.resources.registry.model_registry import Registry
-from mlops_assets.resources.release.deployment import Deployment, Done, NotLiveError, Told
+from mlops_assets.resources.release.deployment import DecidedBy, Deployment, NotLiveError, ReleaseResult
 from mlops_assets.resources.release.endpoint import Endpoint
-from mlops_assets.stages.release.start import why_it_waits
+from mlops_assets.stages.release.start import find_reason_to_wait
 from mlops_assets.stages.release.step import next_release
 from serving.contract.release import read_release
 from tests.fakes.registry import FakeRegistry
@@ -32,7 +32,7 @@ from tests.kit.samples import MOMENT, facts, sample
 from tests.kit.specs import model_spec
 
 SPEC = model_spec(model="m")
-ADA = Told("ada", "wanted", {})
+ADA = DecidedBy("ada", "wanted", {})
 
 
 class Known(Registry):
@@ -116,13 +116,13 @@ def deployment(tmp_path, there) -> Deployment:
     )
 
 
-def begun(made: Deployment, number: str, strategy: Strategy = Strategy.BLUE_GREEN, spec=SPEC) -> Done | None:
+def begun(made: Deployment, number: str, strategy: Strategy = Strategy.BLUE_GREEN, spec=SPEC) -> ReleaseResult | None:
     version, now = made.version("m", number), MOMENT
 
     def plan(state: ReleaseState | None):
-        found = releasing.begin("m", spec.rollout, state, version, strategy=strategy, bento="", now=now)
+        found = begin_release("m", spec.rollout, state, version, strategy=strategy, bento="", now=now)
         if found is None and state is not None and made.declared_anew(spec, state):
-            return releasing.restate(state, now)
+            return restate_release(state, now)
         return found
 
     return made.change(spec, plan, ADA, now)
@@ -144,7 +144,7 @@ def test_a_slow_endpoint_restores_no_withdrawn_version(deployment, there):
     begun(deployment, "2", Strategy.CANARY)
     there.serves = never_above(2)
     with pytest.raises(NotLiveError, match="it stands"):
-        deployment.change(SPEC, lambda state: releasing.withdraw(state, MOMENT), ADA, MOMENT)
+        deployment.change(SPEC, lambda state: withdraw_challenger(state, MOMENT), ADA, MOMENT)
     assert served(deployment) == ["1"]
     assert deployment.was_taken_down("m", "2")
 
@@ -196,7 +196,7 @@ def test_without_an_endpoint_there_is_nothing_to_wait_for(deployment):
 def test_a_changed_declaration_gets_a_new_generation(deployment):
     begun(deployment, "1")
     anew = SPEC.with_changes(rollout=SPEC.rollout.with_changes(default={"probability": 0.5}))
-    deployment.change(anew, lambda state: releasing.freeze(state, True), ADA, MOMENT)
+    deployment.change(anew, lambda state: freeze_release(state, True), ADA, MOMENT)
     file = Path(deployment.folder) / "m.json"
     assert (read_release(file).generation, read_release(file).default) == (1, None)
     begun(deployment, "1", spec=anew)
@@ -219,14 +219,14 @@ def test_a_champion_of_before_the_first_release_can_be_released(deployment):
     )
     begun(deployment, "1")
     assert served(deployment) == ["1"]
-    assert promotion.champions(deployment.ledger.entries("m")) == ["1"]
+    assert promotion.stack_champions(deployment.ledger.entries("m")) == ["1"]
 
 
 @pytest.mark.parametrize("empty", ["actor", "reason"])
 def test_spaces_are_neither_a_name_nor_a_reason(deployment, empty):
     begun(deployment, "1")
     with pytest.raises(ValueError, match=empty):
-        deployment.change(SPEC, lambda state: releasing.freeze(state, True), replace(ADA, **{empty: "  "}), MOMENT)
+        deployment.change(SPEC, lambda state: freeze_release(state, True), replace(ADA, **{empty: "  "}), MOMENT)
 
 
 @pytest.mark.parametrize(("actor", "holds"), [("ada", True), ("rollout", False)])
@@ -235,16 +235,16 @@ def test_a_frozen_release_admits_no_new_version(deployment, actor, holds):
     begun(deployment, "1")
     begun(deployment, "2", Strategy.CANARY)
     gated = SPEC.with_changes(promotion=Promotion.AUTOMATIC)
-    assert why_it_waits(gated, deployment.version("m", "3"), deployment) == ""
-    deployment.change(SPEC, lambda state: releasing.freeze(state, True), replace(ADA, actor=actor), MOMENT)
-    assert (f"frozen by {actor}" in why_it_waits(gated, deployment.version("m", "3"), deployment)) is holds
-    assert why_it_waits(gated, deployment.version("m", "1"), deployment) == ""
+    assert find_reason_to_wait(gated, deployment.version("m", "3"), deployment) == ""
+    deployment.change(SPEC, lambda state: freeze_release(state, True), replace(ADA, actor=actor), MOMENT)
+    assert (f"frozen by {actor}" in find_reason_to_wait(gated, deployment.version("m", "3"), deployment)) is holds
+    assert find_reason_to_wait(gated, deployment.version("m", "1"), deployment) == ""
 
 
 def test_a_freeze_cancels_a_step_judged_before(deployment):
     begun(deployment, "1")
     begun(deployment, "2", Strategy.CANARY)
-    deployment.change(SPEC, lambda state: releasing.freeze(state, True), ADA, MOMENT)
+    deployment.change(SPEC, lambda state: freeze_release(state, True), ADA, MOMENT)
     frozen = deployment.state("m")
     decided = StepDecision(Next.ADVANCE, 0.5, "canary", "better", {}, ())
     assert next_release(frozen, frozen.generation, decided, MOMENT) is None

@@ -7,7 +7,7 @@ from mlops_assets.declaration.release import Precision
 from mlops_assets.declaration.training import NetworkSpec
 from mlops_assets.domain.records import Evaluation, ServingModel, TrainedModel
 from mlops_assets.domain.registry.versions import Change, next_version
-from mlops_assets.stages.registry.collect import candidate_of, facts_of
+from mlops_assets.stages.registry.collect import build_candidate, collect_facts
 from serving.contract.fields import Output
 from tests.kit.bundles import tiny_contract
 from tests.kit.samples import sample
@@ -24,14 +24,14 @@ TRAINED = sample(TrainedModel, run_id="r1", parameters={"width": 16, "learning_r
 def test_the_candidate_names_bundle_origin_and_score():
     serving = sample(ServingModel, bundle="b1", training_set="t1", precision=Precision.INT8)
     evaluation = sample(Evaluation, metric="auc", score=0.7)
-    made = candidate_of(SPEC, TRAINED, serving, evaluation, tiny_contract(), {"as_of": "2013-07-01"})
+    made = build_candidate(SPEC, TRAINED, serving, evaluation, tiny_contract(), {"as_of": "2013-07-01"})
     assert (made.model, made.bundle, made.training_set, made.run_id) == ("m", "b1", "t1", "r1")
     assert (made.metric, made.score) == ("auc", 0.7)
     assert made.tags == {"owner": "team:a", "precision": "int8", "as_of": "2013-07-01"}
 
 
 def test_facts_come_from_the_contract_and_from_what_was_trained():
-    made = facts_of(SPEC, TRAINED, tiny_contract())
+    made = collect_facts(SPEC, TRAINED, tiny_contract())
     assert made.inputs == {"distance": "number", "carrier": "text"}
     assert made.outputs == {"probability": "number"}
     assert (made.network["width"], made.network["option heads"]) == (16, "2")
@@ -42,12 +42,12 @@ def test_training_values_do_not_change_the_contract():
     before = tiny_contract()
     seen = replace(before.fields[0], lower=-5.0, nullable=False)
     after = replace(before, fields=(seen, *before.fields[1:]), threshold=0.4, training_set="t2", commit="def")
-    bump = next_version(facts_of(SPEC, TRAINED, after), facts_of(SPEC, TRAINED, before), "1.0.0")
+    bump = next_version(collect_facts(SPEC, TRAINED, after), collect_facts(SPEC, TRAINED, before), "1.0.0")
     assert bump.change is Change.PATCH
 
 
 def test_another_number_of_outputs_changes_the_contract():
     three = replace(tiny_contract(), outputs=(Output("probabilities", 3),))
-    made = facts_of(SPEC, TRAINED, three)
+    made = collect_facts(SPEC, TRAINED, three)
     assert made.outputs == {"probabilities": "3 numbers"}
-    assert next_version(made, facts_of(SPEC, TRAINED, tiny_contract()), "1.0.0").change is Change.MAJOR
+    assert next_version(made, collect_facts(SPEC, TRAINED, tiny_contract()), "1.0.0").change is Change.MAJOR

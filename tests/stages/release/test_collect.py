@@ -14,11 +14,11 @@ from mlops_assets.declaration.release import Strategy as Declared
 from mlops_assets.domain.names import CREATED_TIME, Layer
 from mlops_assets.domain.release.release_state import ArmState, ReleaseState
 from mlops_assets.domain.release.release_state import Role as RoleOfState
-from mlops_assets.domain.release.step_evidence import Seen
+from mlops_assets.domain.release.step_evidence import StepObservations
 from mlops_assets.resources.lake.tables import Lake
 from mlops_assets.resources.registry.bundles import Bundles
 from mlops_assets.resources.traffic.endpoint_log import Traffic
-from mlops_assets.stages.release.collect import observe
+from mlops_assets.stages.release.collect import read_rollout_evidence
 from mlops_assets.stages.traffic.source_labels import label_columns
 from serving.contract.release import Release, Role, Strategy, write_release
 from tests.kit.specs import feed_spec, model_spec, source_spec
@@ -55,11 +55,11 @@ def asked(home: Path, given: Release, rows: list[dict[str, Any]], outcome: Any =
     return asyncio.run(ask())
 
 
-def seen(home: Path, given: Release, spec: ModelSpec | None = None, lake: Lake | None = None) -> Seen:
+def seen(home: Path, given: Release, spec: ModelSpec | None = None, lake: Lake | None = None) -> StepObservations:
     traffic = Traffic(predictions=str(home / "predictions"), feedback=str(home / "feedback"))
     bundles = Bundles(root=str(home / "bundles"), cache=str(home / "cache"))
     spec = spec or model_spec(model="delay")
-    return observe(spec, state_of(given), traffic, bundles, now=datetime.now(UTC), lake=lake)
+    return read_rollout_evidence(spec, state_of(given), traffic, bundles, now=datetime.now(UTC), lake=lake)
 
 
 def bundle(home: Path, seed: int = 0, **how: Any) -> str:
@@ -107,7 +107,7 @@ def test_rows_that_are_nonsense_are_nobodys_error(tmp_path):
     assert seen(tmp_path, given).arms["shadow"].errors == 0
 
 
-def labelled(found: Seen) -> int:
+def labelled(found: StepObservations) -> int:
     return sum(int(np.asarray(arm.losses.count)) for arm in found.arms.values())
 
 

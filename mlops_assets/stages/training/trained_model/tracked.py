@@ -16,7 +16,7 @@ from mlops_assets.resources.lake.tables import Lake
 from mlops_assets.resources.lake.workspace import Workspace
 from mlops_assets.resources.plots.evaluation import learning_curve
 from mlops_assets.resources.registry.model_registry import Registry
-from mlops_assets.resources.registry.provenance import read_surroundings, requirements
+from mlops_assets.resources.registry.provenance import read_environment, requirements
 from mlops_assets.resources.registry.tracking import TrackedRun
 from mlops_assets.stages.common import PROJECT
 from mlops_assets.stages.metadata import picture, table
@@ -65,7 +65,7 @@ class TrackedTraining:
         return record, _metadata(trained, run.url)
 
     def _tracked(self) -> AbstractContextManager[TrackedRun]:
-        around = read_surroundings(PROJECT)
+        around = read_environment(PROJECT)
         model, training_set = self.spec.model, self.training_set
         key = f"{model}:{training_set.digest}:{self.spec.declared}:{around.code}"
         name = f"{model} {training_set.as_of:%Y-%m-%d}"
@@ -109,7 +109,7 @@ class TrackedTraining:
             context="training",
             source={"lake": training_set_path(training_set)},
         )
-        run.text("environment/requirements.txt", requirements(read_surroundings(PROJECT)))
+        run.text("environment/requirements.txt", requirements(read_environment(PROJECT)))
         run.figure("plots/learning_curve.png", learning_curve(trained.history))
 
 
