@@ -5,18 +5,13 @@ from typing import Annotated, TypeVar
 from pydantic import ConfigDict, Field, ValidationInfo, field_validator
 from pydantic.json_schema import SkipJsonSchema
 
-from mlops_assets.declaration.data import (
-    Every,
-    PartitionSpec,
-    SourceSpec,
-    TargetSpec,
-    ValidationSpec,
-)
+from mlops_assets.declaration.data import Every, PartitionSpec, SourceSpec, TargetSpec
 from mlops_assets.declaration.evaluation import METRICS, METRICS_IN_UNITS, FairnessSpec, GateSpec, SliceSpec
 from mlops_assets.declaration.features import FeatureSpec
 from mlops_assets.declaration.monitoring import MonitoringSpec, RetrainPolicy
 from mlops_assets.declaration.release import Promotion, RolloutPolicy, ServingSpec
 from mlops_assets.declaration.training import NetworkSpec, SearchSpec, TrainingSpec
+from mlops_assets.declaration.validation import ValidationSpec
 from mlops_assets.declaration.values import Choice, DeclaredPart, Items, Moment, text_like
 
 Part = TypeVar("Part", bound=DeclaredPart)

@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from mlops_assets.declaration.data import ExpectationSpec, FeedSpec
+from mlops_assets.declaration.data import FeedSpec
 from mlops_assets.declaration.evaluation import GateSpec
 from mlops_assets.declaration.monitoring import DriftPolicy, QualityPolicy, RetrainPolicy
 from mlops_assets.declaration.release import RolloutPolicy
+from mlops_assets.declaration.validation import ExpectationSpec
 from mlops_assets.declaration.values import DeclaredPart
 
 

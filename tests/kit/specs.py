@@ -3,22 +3,14 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from mlops_assets.declaration.data import (
-    Every,
-    ExpectationSpec,
-    FeedSpec,
-    Kind,
-    PartitionSpec,
-    SourceSpec,
-    TargetSpec,
-    ValidationSpec,
-)
+from mlops_assets.declaration.data import Every, FeedSpec, Kind, PartitionSpec, SourceSpec, TargetSpec
 from mlops_assets.declaration.evaluation import FairnessSpec, GateSpec
 from mlops_assets.declaration.features import FeatureSpec
 from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.declaration.monitoring import MonitoringSpec, RetrainPolicy
 from mlops_assets.declaration.release import Precision, Promotion, RolloutPolicy, ServingSpec
 from mlops_assets.declaration.training import NetworkSpec, SearchSpec, TrainingSpec
+from mlops_assets.declaration.validation import ExpectationSpec, ValidationSpec
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 ROLLOUT = RolloutPolicy()  # what a declaration without `rollout` gets

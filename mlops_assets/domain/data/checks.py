@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from mlops_assets.declaration.data import ValidationSpec
+from mlops_assets.declaration.validation import ValidationSpec
 
 RAW_CHECKS = ("kept_rows", "no_repeats", "kept_schema", "every_row_timed")
 SCHEMA, VOLUME, FRESHNESS, QUARANTINE = "schema", "volume", "freshness", "quarantine"

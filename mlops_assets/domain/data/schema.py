@@ -6,8 +6,9 @@ Works on names and types alone, so it is decided before a single row is read.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from mlops_assets.declaration.data import ExpectationSpec, FeedSpec
+from mlops_assets.declaration.data import FeedSpec
 from mlops_assets.declaration.model import ModelSpec
+from mlops_assets.declaration.validation import ExpectationSpec
 from mlops_assets.domain.data.checks import listed
 from mlops_assets.domain.data.columns import ColumnKind, change, kind_of
 from mlops_assets.domain.names import CREATED_TIME, EVENT_TIME, RAW_LABEL, REASONS, ROW_KEY

@@ -12,7 +12,7 @@ from itertools import accumulate
 import numpy as np
 import pandas as pd
 
-from mlops_assets.declaration.data import ExpectationSpec, ValidationSpec
+from mlops_assets.declaration.validation import ExpectationSpec, ValidationSpec
 from mlops_assets.domain.data.checks import DISTRIBUTION, FRESHNESS, NULLS, QUARANTINE, VOLUME, listed, vital_checks
 from mlops_assets.domain.partitions import Window
 from mlops_assets.domain.verdict import Outcome, Verdict

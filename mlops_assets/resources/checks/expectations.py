@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from mlops_assets.declaration.data import ExpectationSpec
+from mlops_assets.declaration.validation import ExpectationSpec
 
 if TYPE_CHECKING:
     import numpy as np
