@@ -87,7 +87,7 @@ class System:
     def watched(self) -> frozenset[str]:
         return self.known
 
-    def weighed(self) -> Any:
+    def last_decision(self) -> Any:
         return SimpleNamespace(decision=SimpleNamespace(yes=self.decides))
 
     def state(self) -> Any:
