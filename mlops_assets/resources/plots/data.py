@@ -3,6 +3,9 @@
 import base64
 from collections.abc import Mapping, Sequence
 
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
 from mlops_assets.resources.plots.style import COLOURS, GREY, png
 
 _WIDTH, _ROW_HEIGHT, _DPI = 8.2, 1.25, 80  # inches, inches, dots: this is kept with every materialisation
@@ -15,8 +18,6 @@ def draw_rows_by_partition(
     bad: Mapping[str, Sequence[int]] | None = None,
 ) -> bytes:
     """For each feed its rows by partition, the quarantined ones on top in another colour."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
 
     figure = Figure(figsize=(_WIDTH, _ROW_HEIGHT * len(rows) + 0.4), dpi=_DPI, layout="constrained")
     FigureCanvasAgg(figure)

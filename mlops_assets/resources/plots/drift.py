@@ -1,8 +1,11 @@
 """Draws drift: a column then and now, and columns over days. From counts of all rows."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
+import numpy as np
+
+from mlops_assets.domain.drift.reference import CategoryReference, NumberReference
+from mlops_assets.domain.drift.sketch import CategorySketch, NumberSketch
 from mlops_assets.resources.plots.style import (
     COLOURS,
     canvas,
@@ -15,20 +18,13 @@ from mlops_assets.resources.plots.style import (
     short,
 )
 
-if TYPE_CHECKING:
-    import numpy as np
-
-    from mlops_assets.domain.drift.reference import CategoryReference, NumberReference
-    from mlops_assets.domain.drift.sketch import CategorySketch, NumberSketch
-
 _BINS, _BARS, _LINES, _DATES = 40, 14, 40, 6
 _EDGE = 0.005  # share of the training rows on either side that may lie outside the picture
 _MOST = 3.0  # strength that has the darkest colour
 
 
-def draw_number_change(name: str, reference: "NumberReference", live: "NumberSketch") -> bytes:
+def draw_number_change(name: str, reference: NumberReference, live: NumberSketch) -> bytes:
     """Shares of training rows and of live rows by value; what lies beyond the picture counts to its outer bins."""
-    import numpy as np
 
     figure, axes = canvas(short(name), "value; the outer bins hold what lies beyond", "share of rows", height=3.4)
     edges = _places(reference)
@@ -40,9 +36,8 @@ def draw_number_change(name: str, reference: "NumberReference", live: "NumberSke
     return png(figure)
 
 
-def draw_category_change(name: str, reference: "CategoryReference", live: "CategorySketch") -> bytes:
+def draw_category_change(name: str, reference: CategoryReference, live: CategorySketch) -> bytes:
     """Shares of the values whose share changed most, and of all values that training did not keep."""
-    import numpy as np
 
     then, now = (
         np.append(counts, other) / max(counts.sum() + other, 1)
@@ -62,7 +57,6 @@ def draw_category_change(name: str, reference: "CategoryReference", live: "Categ
 
 def draw_drift_by_day(strengths: Mapping[str, Mapping[str, float]], drifted: Mapping[str, Sequence[str]]) -> bytes:
     """Day → column → how strong the change was, 1 being the least that is material; a dot where it drifted."""
-    import numpy as np
 
     days = list(strengths)
     peaks: dict[str, float] = {}
@@ -85,13 +79,12 @@ def draw_drift_by_day(strengths: Mapping[str, Mapping[str, float]], drifted: Map
     return png(figure)
 
 
-def _rows(label: str, side: "NumberReference | NumberSketch | CategoryReference | CategorySketch") -> str:
+def _rows(label: str, side: NumberReference | NumberSketch | CategoryReference | CategorySketch) -> str:
     return f"{label}: {side.rows:,} rows, {side.nulls / max(side.rows, 1):.1%} missing"
 
 
-def _places(reference: "NumberReference") -> "np.ndarray":
+def _places(reference: NumberReference) -> np.ndarray:
     """[_BINS + 1] edges of equal width over nearly all training rows."""
-    import numpy as np
 
     edges = reference.edges
     share = np.cumsum(reference.cells)[1::2] / max(reference.cells.sum(), 1)  # up to each edge
@@ -101,9 +94,8 @@ def _places(reference: "NumberReference") -> "np.ndarray":
     return np.linspace(low, high, _BINS + 1)
 
 
-def _below(edges: "np.ndarray", cells: "np.ndarray", places: "np.ndarray") -> "np.ndarray":
+def _below(edges: np.ndarray, cells: np.ndarray, places: np.ndarray) -> np.ndarray:
     """The share of rows up to each place: exact at an edge, even between two."""
-    import numpy as np
 
     whole = np.cumsum(cells) / max(cells.sum(), 1)
     just_below, up_to = whole[0:-1:2], whole[1::2]

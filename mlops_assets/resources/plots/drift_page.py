@@ -7,13 +7,15 @@ stability index, so that page and decision mean the same by "drift".
 import html
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from evidently import DataDefinition, Dataset, Report
+from evidently.presets import DataDriftPreset
 
 from mlops_assets.declaration.monitoring import DriftPolicy
-
-if TYPE_CHECKING:
-    import pandas as pd
-    import pyarrow as pa
 
 ROWS = 5_000  # of either sample that are drawn
 _QUIET = {"DO_NOT_TRACK": "1"}
@@ -21,8 +23,8 @@ _BODY = "<body>"
 
 
 def build_drift_page(
-    reference: "pa.Table",
-    live: "pa.Table",
+    reference: pa.Table,
+    live: pa.Table,
     *,
     numbers: Sequence[str],
     categories: Sequence[str],
@@ -32,8 +34,6 @@ def build_drift_page(
 ) -> bytes | None:
     """One page that needs nothing beside it. None: there is no column with values on both sides."""
     os.environ.update(_QUIET)
-    from evidently import DataDefinition, Dataset, Report
-    from evidently.presets import DataDriftPreset
 
     frames = [_frame(rows, numbers, categories) for rows in (live, reference)]
     shown = [name for name in (*numbers, *categories) if all(frame[name].notna().any() for frame in frames)]
@@ -58,10 +58,8 @@ def build_drift_page(
     return _headed(drawn.get_html_str(as_iframe=False), heading, said)
 
 
-def _frame(rows: "pa.Table", numbers: Sequence[str], categories: Sequence[str]) -> "pd.DataFrame":
+def _frame(rows: pa.Table, numbers: Sequence[str], categories: Sequence[str]) -> pd.DataFrame:
     """At most ROWS, evenly taken; what is infinite or the empty text is missing."""
-    import numpy as np
-    import pandas as pd
 
     places = np.unique(np.linspace(0, max(len(rows) - 1, 0), min(len(rows), ROWS)).astype(np.int64))
     taken = rows.take(places)

@@ -1,9 +1,15 @@
 """Draws an evaluation as PNG. Decides nothing, computes only what a curve is made of."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+
+import numpy as np
 
 from mlops_assets.declaration.data import Kind
+from mlops_assets.domain.evaluation.calibration import Reliability
+from mlops_assets.domain.evaluation.importance import Importance
+from mlops_assets.domain.evaluation.metrics import METRICS
+from mlops_assets.domain.evaluation.report import EvaluationReport
+from mlops_assets.domain.evaluation.slices import SliceScore
 from mlops_assets.resources.plots.style import (
     COLOURS,
     GREY,
@@ -19,15 +25,7 @@ from mlops_assets.resources.plots.style import (
     short,
 )
 
-if TYPE_CHECKING:
-    import numpy as np
-
-    from mlops_assets.domain.evaluation.calibration import Reliability
-    from mlops_assets.domain.evaluation.importance import Importance
-    from mlops_assets.domain.evaluation.report import EvaluationReport
-    from mlops_assets.domain.evaluation.slices import SliceScore
-
-    Scores = Mapping[str, np.ndarray]
+Scores = Mapping[str, np.ndarray]
 
 DOTS = 3000  # of a cloud
 MOST = 24  # slices or columns in one picture
@@ -35,9 +33,9 @@ _LEAST_ROOM = 0.01  # beside intervals that are all the same point
 
 
 def draw(
-    report: "EvaluationReport",
-    labels: "np.ndarray",
-    scores: "Scores",
+    report: EvaluationReport,
+    labels: np.ndarray,
+    scores: Scores,
     *,
     classes: Sequence[str] = (),
     history: Sequence[Mapping[str, float]] = (),
@@ -63,10 +61,7 @@ def draw(
     return pictures
 
 
-def roc(labels: "np.ndarray", scores: "Scores") -> bytes:
-    import numpy as np
-
-    from mlops_assets.domain.evaluation.metrics import METRICS
+def roc(labels: np.ndarray, scores: Scores) -> bytes:
 
     figure, axes = canvas("ROC", "false positive rate", "true positive rate")
     axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.8)
@@ -79,8 +74,7 @@ def roc(labels: "np.ndarray", scores: "Scores") -> bytes:
     return png(figure)
 
 
-def precision_recall(labels: "np.ndarray", scores: "Scores") -> bytes:
-    from mlops_assets.domain.evaluation.metrics import METRICS
+def precision_recall(labels: np.ndarray, scores: Scores) -> bytes:
 
     figure, axes = canvas("Precision and recall", "recall", "precision")
     axes.axhline(labels.mean(), color=GREY, linewidth=0.8)
@@ -94,9 +88,8 @@ def precision_recall(labels: "np.ndarray", scores: "Scores") -> bytes:
     return png(figure)
 
 
-def _swept(labels: "np.ndarray", scores: "np.ndarray") -> "tuple[np.ndarray, np.ndarray]":
+def _swept(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Positive rows, and rows, at or above each distinct score, from the highest; ties are one step."""
-    import numpy as np
 
     order = np.argsort(-scores, kind="stable")
     ends = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
@@ -104,7 +97,7 @@ def _swept(labels: "np.ndarray", scores: "np.ndarray") -> "tuple[np.ndarray, np.
     return hits.astype(float), ends + 1.0
 
 
-def calibration(found: "Reliability", scores: "np.ndarray", kind: Kind) -> bytes:
+def calibration(found: Reliability, scores: np.ndarray, kind: Kind) -> bytes:
     """Observed against predicted by bins of equal size, and below it how the predictions are spread."""
     figure = new_figure(6.2)
     axes, spread = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
@@ -122,7 +115,7 @@ def calibration(found: "Reliability", scores: "np.ndarray", kind: Kind) -> bytes
     return png(figure)
 
 
-def slices(found: "Sequence[SliceScore]", overall: float, metric: str) -> bytes:
+def slices(found: Sequence[SliceScore], overall: float, metric: str) -> bytes:
     """The worst slices with their intervals; hollow where there are too few rows to conclude anything."""
     scored = [(each, each.score) for each in found if each.score is not None][:MOST][::-1]
     figure, axes = canvas("Slices, the worst on top", metric, "", height=height(len(scored)))
@@ -140,7 +133,7 @@ def slices(found: "Sequence[SliceScore]", overall: float, metric: str) -> bytes:
     return png(figure)
 
 
-def importance(found: "Sequence[Importance]", metric: str) -> bytes:
+def importance(found: Sequence[Importance], metric: str) -> bytes:
     shown = list(found)[:MOST][::-1]
     label = f"loss of {metric} when shuffled"
     figure, axes = canvas("Importance", label, "", height=height(len(shown)))
@@ -152,9 +145,8 @@ def importance(found: "Sequence[Importance]", metric: str) -> bytes:
     return png(figure)
 
 
-def residuals(labels: "np.ndarray", scores: "np.ndarray") -> bytes:
+def residuals(labels: np.ndarray, scores: np.ndarray) -> bytes:
     """Truth against prediction, and how the errors are spread."""
-    import numpy as np
 
     figure = new_figure(4.6)
     cloud, spread = figure.subplots(1, 2)
@@ -170,9 +162,8 @@ def residuals(labels: "np.ndarray", scores: "np.ndarray") -> bytes:
     return png(figure)
 
 
-def confusion(labels: "np.ndarray", scores: "np.ndarray", classes: Sequence[str] = ()) -> bytes:
+def confusion(labels: np.ndarray, scores: np.ndarray, classes: Sequence[str] = ()) -> bytes:
     """Shares of each true class; counts would hide the rare ones."""
-    import numpy as np
 
     size = scores.shape[1]
     names = [short(name) for name in classes] or [str(k) for k in range(size)]

@@ -1,19 +1,16 @@
 """Draws what the endpoint answered: how much at which hour, and how the answers are spread."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+
+import numpy as np
 
 from mlops_assets.resources.plots.style import COLOURS, canvas, legend, png
-
-if TYPE_CHECKING:
-    import numpy as np
 
 _BINS = 40
 
 
-def draw_answers_by_hour(hours: "Mapping[str, np.ndarray]") -> bytes:
+def draw_answers_by_hour(hours: Mapping[str, np.ndarray]) -> bytes:
     """Rows in each hour of the day (UTC), the versions on top of each other."""
-    import numpy as np
 
     figure, axes = canvas("Answers by hour of the day", "hour (UTC)", "rows", height=3.6)
     base = np.zeros(24)
@@ -25,9 +22,8 @@ def draw_answers_by_hour(hours: "Mapping[str, np.ndarray]") -> bytes:
     return png(figure)
 
 
-def draw_score_spread(scores: "Mapping[str, np.ndarray]") -> bytes:
+def draw_score_spread(scores: Mapping[str, np.ndarray]) -> bytes:
     """How the answers of each version are spread: probabilities, or values."""
-    import numpy as np
 
     figure, axes = canvas("Spread of the answers", "answer", "share of rows", height=3.6)
     whole = np.concatenate(list(scores.values()))

@@ -1,20 +1,19 @@
 """Draws quality over days, estimates beside what came out, how long labels take."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
+import numpy as np
+from matplotlib.axes import Axes
+
+from mlops_assets.domain.evaluation.metrics import METRICS
+from mlops_assets.domain.quality.records import Estimated, PerformanceDay
+from mlops_assets.domain.traffic.label_delay import DelayCurve
 from mlops_assets.resources.plots.style import COLOURS, GREY, INK, canvas, legend, line, png
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-    from mlops_assets.domain.quality.records import Estimated, PerformanceDay
-    from mlops_assets.domain.traffic.label_delay import DelayCurve
 
 _LABELS = 8  # dates on an axis
 
 
-def draw_quality_by_day(days: "Sequence[PerformanceDay]", fall: float) -> bytes:
+def draw_quality_by_day(days: Sequence[PerformanceDay], fall: float) -> bytes:
     """Each day's realised score, the recent days' with their interval, the score at evaluation, and the limit."""
     metric = days[-1].metric if days else ""
     figure, axes = canvas("Quality on ripe labels", "day", metric)
@@ -30,7 +29,7 @@ def draw_quality_by_day(days: "Sequence[PerformanceDay]", fall: float) -> bytes:
     return png(figure)
 
 
-def draw_estimate_and_realised(days: "Sequence[PerformanceDay]") -> bytes:
+def draw_estimate_and_realised(days: Sequence[PerformanceDay]) -> bytes:
     """What was estimated before labels, and what came out, of the same days."""
     figure, axes = canvas("Estimated before labels, and realised", "day", days[-1].metric if days else "")
     _band(axes, days, [each.recent.estimated if each.recent else None for each in days], 1, "estimated")
@@ -40,9 +39,8 @@ def draw_estimate_and_realised(days: "Sequence[PerformanceDay]") -> bytes:
     return png(figure)
 
 
-def draw_label_delay(curve: "DelayCurve", maturity: float) -> bytes:
+def draw_label_delay(curve: DelayCurve, maturity: float) -> bytes:
     """The share of all answers that have a label after so many hours, and the age from which labels count."""
-    import numpy as np
 
     figure, axes = canvas("How long labels take", "hours after the answer", "share of answers with a label", height=4)
     if len(curve.seconds):
@@ -57,9 +55,7 @@ def draw_label_delay(curve: "DelayCurve", maturity: float) -> bytes:
     return png(figure)
 
 
-def _band(
-    axes: "Axes", days: "Sequence[PerformanceDay]", values: "Sequence[Estimated | None]", k: int, label: str
-) -> None:
+def _band(axes: Axes, days: Sequence[PerformanceDay], values: Sequence[Estimated | None], k: int, label: str) -> None:
     there = [(place, each) for place, each in enumerate(values) if each is not None]
     x = [place for place, _ in there]
     axes.fill_between(
@@ -70,12 +66,11 @@ def _band(
     )
 
 
-def _dates(axes: "Axes", days: "Sequence[PerformanceDay]") -> None:
+def _dates(axes: Axes, days: Sequence[PerformanceDay]) -> None:
     step = max(1, -(-len(days) // _LABELS))
     axes.set_xticks(range(0, len(days), step), [each.day for each in days[::step]])
 
 
 def _sign(metric: str) -> float:
-    from mlops_assets.domain.evaluation.metrics import METRICS
 
     return METRICS[metric].sign

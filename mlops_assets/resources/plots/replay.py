@@ -1,18 +1,15 @@
 """Draws what a replay found. Decides nothing."""
 
-from typing import TYPE_CHECKING
+import numpy as np
 
+from mlops_assets.domain.release.replay import ReplayReport
 from mlops_assets.resources.plots.style import COLOURS, GREY, canvas, png
-
-if TYPE_CHECKING:
-    from mlops_assets.domain.release.replay import ReplayReport
 
 DOTS = 3_000
 
 
-def draw_agreement(report: "ReplayReport") -> bytes:
+def draw_agreement(report: ReplayReport) -> bytes:
     """The champion's answers against the candidate's, a dot a row; on the line they agree."""
-    import numpy as np
 
     figure, axes = canvas("Replay: the same requests, two versions", "champion answered", "candidate answers")
     taken = np.unique(np.linspace(0, len(report.champion) - 1, min(DOTS, len(report.champion))).astype(int))

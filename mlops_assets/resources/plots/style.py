@@ -6,11 +6,13 @@ No global state: figures are made directly, on the Agg canvas.
 
 from collections.abc import Sequence
 from io import BytesIO
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from PIL import Image
 
 INK, GREY, FAINT = "#333333", "#8a8a8a", "#e4e4e4"
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
@@ -19,9 +21,8 @@ POINTS = 400  # of a curve; more cannot be seen
 DPI = 100
 
 
-def line(axes: "Axes", x: Any, y: Any, k: int, label: str) -> None:
+def line(axes: Axes, x: Any, y: Any, k: int, label: str) -> None:
     """A curve in the k-th style, thinned to what can be seen; the first stands out."""
-    import numpy as np
 
     taken = np.unique(np.linspace(0, len(x) - 1, min(POINTS, len(x))).astype(int))
     colour, dashes = COLOURS[k % len(COLOURS)], DASHES[k % len(DASHES)]
@@ -37,22 +38,21 @@ def line(axes: "Axes", x: Any, y: Any, k: int, label: str) -> None:
     )
 
 
-def canvas(title: str, x: str, y: str, height: float = 5.2) -> "tuple[Figure, Axes]":
+def canvas(title: str, x: str, y: str, height: float = 5.2) -> tuple[Figure, Axes]:
     figure = new_figure(height)
     axes = figure.add_subplot()
     dress(axes, title, x, y)
     return figure, axes
 
 
-def new_figure(height: float) -> "Figure":
-    from matplotlib.figure import Figure
+def new_figure(height: float) -> Figure:
 
     figure = Figure(figsize=(9, height), dpi=DPI, facecolor="white")
     figure.set_layout_engine("constrained", w_pad=0.12, h_pad=0.1)
     return figure
 
 
-def dress(axes: "Axes", title: str, x: str, y: str) -> None:
+def dress(axes: Axes, title: str, x: str, y: str) -> None:
     axes.set_title(title, loc="left", fontsize=13, color=INK, fontweight="bold")
     axes.set_xlabel(x, fontsize=11, color=INK)
     axes.set_ylabel(y, fontsize=11, color=INK)
@@ -64,11 +64,11 @@ def dress(axes: "Axes", title: str, x: str, y: str) -> None:
     axes.spines["bottom"].set_color(GREY)
 
 
-def legend(axes: "Axes", place: Literal["best", "lower right", "upper right"]) -> None:
+def legend(axes: Axes, place: Literal["best", "lower right", "upper right"]) -> None:
     axes.legend(loc=place, frameon=False, fontsize=10, labelcolor=INK)
 
 
-def name_lines(axes: "Axes", names: Sequence[str]) -> None:
+def name_lines(axes: Axes, names: Sequence[str]) -> None:
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(-0.7, len(names) - 0.3)
 
@@ -83,11 +83,8 @@ def short(name: str) -> str:
     return name.replace("$", r"\$")
 
 
-def png(figure: "Figure") -> bytes:
+def png(figure: Figure) -> bytes:
     """At most 96 colours: a third of the size, and no eye sees it."""
-    import numpy as np
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from PIL import Image
 
     drawn = FigureCanvasAgg(figure)
     drawn.draw()

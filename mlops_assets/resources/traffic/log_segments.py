@@ -9,11 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
+from mlops_assets.domain.traffic.compaction import count_by_day, gather_batches
 from mlops_assets.resources.lake.stream import is_sound
 from mlops_assets.resources.lake.tables import Table, put_atomically
 from mlops_assets.resources.traffic.segment_files import batches_of, is_closed, segments_in
+from serving.contract.segments import CLOSED, CUT, OPEN
 
 IN_LOG = "log/"  # before a segment's name among the inputs of a snapshot
 
@@ -27,6 +29,13 @@ class SegmentNote:
     latest: str  # ISO
 
 
+@dataclass(frozen=True)
+class RemovedSegments:
+    files: int
+    rows: int
+    size: int  # bytes
+
+
 @dataclass
 class LogSegments:
     """The files of one log of one model. What is known of closed ones is noted down, for they never change."""
@@ -37,7 +46,7 @@ class LogSegments:
     closed: dict[str, SegmentNote] = field(default_factory=dict)
     _files: dict[str, Path] = field(default_factory=dict)
 
-    def look(self) -> "LogSegments":
+    def look(self) -> Self:
         """Take in what is there now."""
         known = {name: SegmentNote(**held) for name, held in _read_notes(self.notes).items()}
         self._files = {_name(path): path for path in segments_in(self.folder)}
@@ -61,7 +70,6 @@ class LogSegments:
     @property
     def cut(self) -> int:
         """Files that a killed process left with not one whole batch."""
-        from serving.contract.segments import CUT
 
         return len(list(self.folder.glob(f"*{CUT}")))
 
@@ -73,7 +81,7 @@ class LogSegments:
                 found[day] = found.get(day, 0) + rows
         return found
 
-    def remove(self, table: Table, before: datetime) -> "RemovedSegments":
+    def remove(self, table: Table, before: datetime) -> RemovedSegments:
         """Drop closed segments of before a moment whose every row is in a day that is written and sound."""
         sound: dict[str, Mapping[str, str]] = {}
         gone = RemovedSegments(0, 0, 0)
@@ -90,7 +98,6 @@ class LogSegments:
 
     def _examined(self, path: Path) -> SegmentNote | None:
         """None where part of it cannot be read: it counts as open, and is never removed."""
-        from mlops_assets.domain.traffic.compaction import count_by_day, gather_batches
 
         found: list[str] = []
         size = path.stat().st_size
@@ -107,13 +114,6 @@ class LogSegments:
         return SegmentNote(size, days, datetime.fromtimestamp(int(latest) / 1e6, UTC).isoformat())
 
 
-@dataclass(frozen=True)
-class RemovedSegments:
-    files: int
-    rows: int
-    size: int  # bytes
-
-
 def _read_notes(file: Path) -> dict[str, Any]:
     try:
         return json.loads(file.read_bytes())
@@ -122,6 +122,5 @@ def _read_notes(file: Path) -> dict[str, Any]:
 
 
 def _name(path: Path) -> str:
-    from serving.contract.segments import CLOSED, OPEN
 
     return path.name.removesuffix(OPEN).removesuffix(CLOSED)

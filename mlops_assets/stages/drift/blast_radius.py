@@ -12,6 +12,7 @@ from mlops_assets.domain.drift.blast_radius import Lineage
 from mlops_assets.resources.features.store import FeatureStore, UnknownServiceError
 from mlops_assets.resources.registry.bundles import Bundles
 from mlops_assets.resources.release.deployment import Deployment
+from serving.contract.bundle import CorruptBundleError
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,6 @@ def find_views(features: FeatureStore, model: str, service: str, names: Iterable
 
 def read_released_lineage(deployment: Deployment, bundles: Bundles, features: FeatureStore) -> ReleasedLineage:
     """Of every model that has a release."""
-    from serving.contract.bundle import CorruptBundleError
 
     views: dict[str, str] = {}
     models: dict[str, set[str]] = {}

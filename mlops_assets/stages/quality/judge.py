@@ -39,6 +39,7 @@ from mlops_assets.domain.traffic.outcome_join import KNOWN_AT
 from mlops_assets.domain.traffic.ripe_rows import RipeRows, find_leading_version, measure_label_delay
 from mlops_assets.domain.traffic.row_loss import LabelSpace
 from mlops_assets.domain.traffic.slices import missing_columns
+from mlops_assets.resources.checks.fairness import assess
 from mlops_assets.resources.lake.daily_records import Monitoring
 from mlops_assets.stages.quality.reference import VersionReferences
 from mlops_assets.stages.traffic.labelled_days import REACH, AnsweredDay, LabelledDays, days_between, start_of
@@ -176,7 +177,6 @@ class QualityJudge:
         )
 
     def _fairness(self, ripe: RipeRows, version: ServedVersion, level: float) -> FairnessReport:
-        from mlops_assets.resources.checks.fairness import assess
 
         spec, rng = self.spec, np.random.default_rng(self.spec.training.seed)
         columns = protected_columns(ripe, spec.fairness.attributes)

@@ -4,7 +4,7 @@ Imported inside bodies only.
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -20,11 +20,8 @@ from mlops_assets.domain.traffic.row_loss import LabelSpace
 from mlops_assets.resources.lake.tables import Lake, read_json
 from mlops_assets.resources.lake.workspace import Workspace
 from mlops_assets.resources.registry.bundles import Bundles
-from serving.contract.bundle import CorruptBundleError
+from serving.contract.bundle import Bundle, CorruptBundleError
 from serving.contract.encoding import pack_table
-
-if TYPE_CHECKING:
-    from serving.contract.bundle import Bundle
 
 _TESTED = 100_000  # rows of the evaluation that an estimator is learnt from
 _SHORT = 12  # characters of a digest
@@ -39,7 +36,7 @@ class VersionReferences:
     bundles: Bundles
     workspace: Workspace
 
-    def opened(self, digest: str) -> "Bundle | None":
+    def opened(self, digest: str) -> Bundle | None:
         """The bundle; None where it is not here, or not what its name says."""
         try:
             return self.bundles.open(digest)
@@ -87,14 +84,14 @@ class VersionReferences:
         problems.append(f"the evaluation of bundle {digest[:_SHORT]} did not measure {metric}")
         return None
 
-    def _estimator(self, bundle: "Bundle", problems: list[str]) -> QualityEstimator | None:
+    def _estimator(self, bundle: Bundle, problems: list[str]) -> QualityEstimator | None:
         try:
             return fit_estimator(self.spec.target.kind, self.spec.gates.metric, self._held(bundle))
         except (FileNotFoundError, UnmeasurableError) as err:
             problems.append(f"{self.spec.gates.metric} cannot be estimated before labels: {err}")
             return None
 
-    def _held(self, bundle: "Bundle") -> HeldOutRows:
+    def _held(self, bundle: Bundle) -> HeldOutRows:
         """Test rows of the version's own training set, as it answers them."""
         contract = bundle.contract
         where = f"{self.spec.model}/{Layer.TRAINING_SETS}/{contract.training_set}"

@@ -7,21 +7,21 @@ judged here.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
 
 from mlops_assets.declaration.data import Kind
 from mlops_assets.declaration.evaluation import SliceSpec
 from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.domain.names import Layer
+from mlops_assets.domain.traffic.labelled_rows import OUTCOMES, LabelledAnswers, label_answers
+from mlops_assets.domain.traffic.outcomes import source_outcomes
+from mlops_assets.domain.traffic.row_loss import LabelSpace
+from mlops_assets.domain.traffic.slices import flatten_batch
 from mlops_assets.resources.lake.stream import read_pieces
 from mlops_assets.resources.lake.tables import Lake, Table
 from mlops_assets.stages.traffic.source_labels import label_columns, source_labels
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-    from mlops_assets.domain.traffic.labelled_rows import LabelledAnswers
-    from mlops_assets.domain.traffic.row_loss import LabelSpace
 
 REACH = timedelta(days=30)  # how long after its answer an outcome is waited for
 _DAY = timedelta(days=1)
@@ -34,9 +34,9 @@ _SAMPLE = 50_000  # rows of a day whose features are kept for an estimate
 class AnsweredDay:
     """A day's answers: flat rows, which of their columns name the example, and for numbers some rows' features."""
 
-    rows: "pa.Table"
+    rows: pa.Table
     keys: tuple[str, ...]
-    sample: "pa.Table | None"
+    sample: pa.Table | None
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,6 @@ class LabelledDays:
 
     def answered(self, day: str) -> AnsweredDay:
         """The answers that the lake holds of the day; no rows where there was no traffic."""
-        import pyarrow as pa
 
         pieces, samples, keys = [], [], ()
         for batch, share in self._batches(day):
@@ -72,17 +71,15 @@ class LabelledDays:
         kept = [each for each in samples if each is not None]
         return AnsweredDay(rows, keys, pa.Table.from_batches(kept) if kept else None)
 
-    def outcomes(self, days: Sequence[str]) -> "pa.Table":
+    def outcomes(self, days: Sequence[str]) -> pa.Table:
         """Feedback that came on these days."""
-        from mlops_assets.domain.traffic.labelled_rows import OUTCOMES
 
         table = self.lake.table(self.spec.model, Layer.PREDICTIONS, "outcomes")
         found = table.read(days, OUTCOMES.names)
         return found.select(OUTCOMES.names).cast(OUTCOMES) if found.num_columns else OUTCOMES.empty_table()
 
-    def requests(self, day: str) -> "pa.Table":
+    def requests(self, day: str) -> pa.Table:
         """Which requests and rows were answered on the day."""
-        import pyarrow as pa
 
         found = self.lake.table(self.spec.model, Layer.PREDICTIONS, "answers").read([day], _PLAIN[:2])
         return (
@@ -91,16 +88,15 @@ class LabelledDays:
             else pa.table({"request_id": pa.array([], pa.string()), "row": pa.array([], pa.int32())})
         )
 
-    def bring(self, day: str, answers: AnsweredDay, judged: "Mapping[str, LabelSpace]") -> "LabelledAnswers":
+    def bring(self, day: str, answers: AnsweredDay, judged: Mapping[str, LabelSpace]) -> LabelledAnswers:
         """Put the outcomes that are known by now beside the day's answers, and keep that."""
-        from mlops_assets.domain.traffic.labelled_rows import label_answers
 
         found = label_answers(answers.rows, self._told(day, answers), judged, now=self.now)
         rows = found.rows.drop_columns([name for name in answers.keys if name in found.rows.column_names])
         self._table.write(day, rows, now=self.now, time_column="time")
         return found
 
-    def read(self, days: Sequence[str], columns: Sequence[str] | None = None) -> "dict[str, pa.Table]":
+    def read(self, days: Sequence[str], columns: Sequence[str] | None = None) -> dict[str, pa.Table]:
         """Day → its labelled answers, of those days that have any."""
         found = {day: self._table.read([day], columns) for day in sorted(days)}
         return {day: rows for day, rows in found.items() if len(rows)}
@@ -109,11 +105,7 @@ class LabelledDays:
     def _table(self) -> Table:
         return self.lake.table(self.spec.model, Layer.MONITORING, _TABLE)
 
-    def _told(self, day: str, answers: AnsweredDay) -> "pa.Table":
-        import pyarrow as pa
-
-        from mlops_assets.domain.traffic.labelled_rows import OUTCOMES
-        from mlops_assets.domain.traffic.outcomes import source_outcomes
+    def _told(self, day: str, answers: AnsweredDay) -> pa.Table:
 
         start = start_of(day)
         told = [self.outcomes(days_between(start - _DAY, min(self.now, start + REACH)))]
@@ -125,9 +117,8 @@ class LabelledDays:
             told += [] if found is None else [found.select(OUTCOMES.names).cast(OUTCOMES)]
         return pa.concat_tables(told)
 
-    def _batches(self, day: str) -> "Iterator[tuple[pa.RecordBatch, float]]":
+    def _batches(self, day: str) -> Iterator[tuple[pa.RecordBatch, float]]:
         """The day's rows, and the share of them that a sample takes."""
-        import pyarrow as pa
 
         table = self.lake.table(self.spec.model, Layer.PREDICTIONS, "answers")
         snapshot = table.snapshot(day)
@@ -145,8 +136,7 @@ class LabelledDays:
     def _needs_features(self) -> bool:
         return bool(self.parts) or self.spec.target.kind is Kind.REGRESSION
 
-    def _flat(self, batch: "pa.RecordBatch", keys: Sequence[str]) -> "pa.RecordBatch":
-        from mlops_assets.domain.traffic.slices import flatten_batch
+    def _flat(self, batch: pa.RecordBatch, keys: Sequence[str]) -> pa.RecordBatch:
 
         return flatten_batch(batch, self.parts, keys, _PLAIN)
 
@@ -160,17 +150,14 @@ def days_between(first: datetime, last: datetime) -> list[str]:
     return [f"{first + step * _DAY:%Y-%m-%d}" for step in range((last.date() - first.date()).days + 1)]
 
 
-def _thinned(batch: "pa.RecordBatch", share: float) -> "pa.RecordBatch":
-    import numpy as np
-    import pyarrow as pa
+def _thinned(batch: pa.RecordBatch, share: float) -> pa.RecordBatch:
 
     count = int(np.ceil(len(batch) * share))
     places = np.linspace(0, len(batch) - 1, count).astype(np.int64)
     return batch.select(["bundle", "answer", _FEATURES]).take(pa.array(places))
 
 
-def _no_rows() -> "pa.RecordBatch":
-    import pyarrow as pa
+def _no_rows() -> pa.RecordBatch:
 
     texts = dict.fromkeys(("request_id", "version", "arm", "role", "bundle", "key"), pa.string())
     kinds = {"row": pa.int32(), "time": pa.timestamp("us", "UTC"), "answer": pa.list_(pa.float64())}

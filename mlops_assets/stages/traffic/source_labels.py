@@ -6,14 +6,14 @@ the caller sent with the request, where that feed's key is one column. Else labe
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.domain.names import CREATED_TIME, EVENT_TIME, Layer
+from mlops_assets.domain.traffic.slices import ENTITY, SENT_KEY
 from mlops_assets.resources.lake.tables import Lake
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 
 def label_columns(spec: ModelSpec, entity: Sequence[str]) -> tuple[str, ...]:
@@ -21,7 +21,6 @@ def label_columns(spec: ModelSpec, entity: Sequence[str]) -> tuple[str, ...]:
 
     None: labels come as feedback only.
     """
-    from mlops_assets.domain.traffic.slices import ENTITY, SENT_KEY
 
     key = spec.source.feeds[spec.target.feed].key
     if key and set(key) <= set(entity):
@@ -29,13 +28,11 @@ def label_columns(spec: ModelSpec, entity: Sequence[str]) -> tuple[str, ...]:
     return (SENT_KEY,) if len(key) == 1 else ()
 
 
-def source_labels(spec: ModelSpec, lake: Lake, *, since: datetime, now: datetime) -> "pa.Table":
+def source_labels(spec: ModelSpec, lake: Lake, *, since: datetime, now: datetime) -> pa.Table:
     """Key, label and `created_timestamp`, when it became known, of labels known by `now`, in order of that time.
 
     Partitions that end before `since` are not read.
     """
-    import pyarrow as pa
-    import pyarrow.compute as pc
 
     feed, column = spec.source.feeds[spec.target.feed], spec.target.column
     table = lake.table(spec.model, Layer.VALIDATED, feed.name)
@@ -50,10 +47,8 @@ def source_labels(spec: ModelSpec, lake: Lake, *, since: datetime, now: datetime
     return told.filter(there).sort_by(CREATED_TIME)
 
 
-def _known_at(spec: ModelSpec, rows: "pa.Table") -> "pa.ChunkedArray":
+def _known_at(spec: ModelSpec, rows: pa.Table) -> pa.ChunkedArray:
     """A feed without an arrival time tells the event's; its label is known a declared time after that."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
 
     created = rows[CREATED_TIME]
     if spec.source.feeds[spec.target.feed].arrived or EVENT_TIME not in rows.column_names:

@@ -8,16 +8,24 @@ into it. Memory holds the identities of a day, never its features.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pyarrow as pa
 
 from mlops_assets.domain.records import Snapshot
+from mlops_assets.domain.traffic.compaction import (
+    IDENTITY,
+    common_schema,
+    count_distinct,
+    fit_schema,
+    gather_batches,
+    rows_of_day,
+    select_rows,
+)
 from mlops_assets.resources.lake.stream import read_pieces, restate, schema_of, write_pieces
 from mlops_assets.resources.lake.tables import Table
 from mlops_assets.resources.traffic.log_segments import IN_LOG, LogSegments
 from mlops_assets.resources.traffic.segment_files import batches_of
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 
 @dataclass(frozen=True)
@@ -42,9 +50,6 @@ def compact(
     kind: str, day: str, segments: LogSegments, table: Table, beside: Sequence[str], *, now: datetime
 ) -> Compacted:
     """Make the day's partition of what it held and what the log holds. `beside`: days that may hold the same rows."""
-    import pyarrow as pa
-
-    from mlops_assets.domain.traffic.compaction import IDENTITY, count_distinct, select_rows
 
     before = table.snapshot(day)
     reading = _Reading(kind, day, segments, table, before)
@@ -84,11 +89,8 @@ class _Reading:
         self._schemas: list[pa.Schema] = []
         self.problems: list[str] = []
 
-    def keys(self) -> "pa.Table":
+    def keys(self) -> pa.Table:
         """The identity of every row, in order."""
-        import pyarrow as pa
-
-        from mlops_assets.domain.traffic.compaction import IDENTITY
 
         names = list(IDENTITY[self._kind])
         found = [_keys(self._table, self._before, self._kind)]
@@ -102,11 +104,8 @@ class _Reading:
                 found.append(self._of_day(piece.select([*names, "time"])).select(names))
         return pa.concat_tables([each.cast(_key_schema(self._kind)) for each in found]).combine_chunks()
 
-    def rows(self, mask: Any) -> "Iterator[pa.Table]":
+    def rows(self, mask: Any) -> Iterator[pa.Table]:
         """The rows that the mask keeps, in the common schema."""
-        import pyarrow as pa
-
-        from mlops_assets.domain.traffic.compaction import fit_schema
 
         place = 0
         for piece in self._again():
@@ -115,10 +114,7 @@ class _Reading:
             yield fit_schema(piece.filter(keep), self.schema)
 
     @property
-    def schema(self) -> "pa.Schema":
-        import pyarrow as pa
-
-        from mlops_assets.domain.traffic.compaction import common_schema
+    def schema(self) -> pa.Schema:
 
         time = pa.field("time", pa.timestamp("us", "UTC"))
         return common_schema([pa.schema([*_key_schema(self._kind), time]), *self._schemas])
@@ -129,7 +125,7 @@ class _Reading:
             f"{IN_LOG}{name}": str(self._closed[name].days[self._day]) for name in self._files if name in self._closed
         }
 
-    def _again(self) -> "Iterator[pa.Table]":
+    def _again(self) -> Iterator[pa.Table]:
         if self._before is not None:
             yield from read_pieces(self._table, self._before)
         for name, most in self._read.items():
@@ -138,29 +134,24 @@ class _Reading:
                 yield self._of_day(piece.slice(0, left))
                 left -= min(left, len(piece))
 
-    def _pieces(self, name: str) -> "Iterator[pa.Table]":
-        from mlops_assets.domain.traffic.compaction import gather_batches
+    def _pieces(self, name: str) -> Iterator[pa.Table]:
 
         found: list[str] = []
         yield from gather_batches(batches_of(self._files[name], found))
         self.problems += [each for each in found if each not in self.problems]
 
-    def _of_day(self, piece: "pa.Table") -> "pa.Table":
-        from mlops_assets.domain.traffic.compaction import rows_of_day
+    def _of_day(self, piece: pa.Table) -> pa.Table:
 
         return rows_of_day(piece, self._start)
 
 
-def _keys(table: Table, snapshot: Snapshot | None, kind: str) -> "pa.Table":
+def _keys(table: Table, snapshot: Snapshot | None, kind: str) -> pa.Table:
     schema = _key_schema(kind)
     if snapshot is None or not snapshot.file:
         return schema.empty_table()
     return table.read_snapshots([snapshot], schema.names).select(schema.names).cast(schema)
 
 
-def _key_schema(kind: str) -> "pa.Schema":
-    import pyarrow as pa
-
-    from mlops_assets.domain.traffic.compaction import IDENTITY
+def _key_schema(kind: str) -> pa.Schema:
 
     return pa.schema([(name, pa.int32() if name == "row" else pa.string()) for name in IDENTITY[kind]])
