@@ -6,7 +6,7 @@ from pathlib import Path
 import dagster as dg
 
 from mlops_assets.declaration.model import ModelSpec
-from mlops_assets.resources.lake.tables import put_atomically
+from mlops_assets.resources.lake.files import put_bytes
 
 
 class Clock(dg.ConfigurableResource["Clock"]):
@@ -27,7 +27,7 @@ class Clock(dg.ConfigurableResource["Clock"]):
             raise ValueError(f"{spec.model} lives on wall time: declare `replay:` to move its clock")
         if moment < self.now(spec):
             raise ValueError(f"{spec.model}: its clock stands at {self.now(spec)}, it cannot go back to {moment}")
-        put_atomically(str(self._file(spec.model)), moment.isoformat().encode())
+        put_bytes(str(self._file(spec.model)), moment.isoformat().encode())
 
     def _file(self, model: str) -> Path:
         return Path(self.folder) / f"{model}.txt"

@@ -8,11 +8,11 @@ from typing import Any
 
 import dagster as dg
 
-from mlops_assets.declaration.data import Every
+from mlops_assets.declaration.data import Every, FeedSpec
 from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.domain.check_texts import ASKS
 from mlops_assets.domain.names import MODEL_TAG, SNAPSHOT, Stage
-from mlops_assets.domain.partitions import FORMATS
+from mlops_assets.domain.partitions import FORMATS, Window, window
 from mlops_assets.domain.verdict import Outcome, Verdict
 
 PROJECT = Path(__file__).parents[2]
@@ -45,15 +45,15 @@ def check_spec(spec: ModelSpec, stage: Stage, name: str, *, blocking: bool = Tru
 
 def partitions_of(spec: ModelSpec) -> dg.TimeWindowPartitionsDefinition | None:
     """The partitions of a model's data stages; None: one snapshot."""
-    window = spec.partitions
-    if window.every is Every.NONE or window.start is None:
+    declared = spec.partitions
+    if declared.every is Every.NONE or declared.start is None:
         return None
-    schedule = {Every.HOUR: "0 * * * *", Every.DAY: "0 0 * * *", Every.MONTH: "0 0 1 * *"}[window.every]
+    schedule = {Every.HOUR: "0 * * * *", Every.DAY: "0 0 * * *", Every.MONTH: "0 0 1 * *"}[declared.every]
     return dg.TimeWindowPartitionsDefinition(
-        start=window.start,
-        end=window.end,
+        start=declared.start,
+        end=declared.end,
         cron_schedule=schedule,
-        fmt=FORMATS[window.every],
+        fmt=FORMATS[declared.every],
         timezone="UTC",
     )
 
@@ -69,6 +69,11 @@ def days_of(spec: ModelSpec) -> dg.TimeWindowPartitionsDefinition:
     return dg.DailyPartitionsDefinition(
         start_date=datetime.combine(start.date(), time(), UTC), end_date=last, timezone="UTC"
     )
+
+
+def feed_windows(feed: FeedSpec, run_windows: Sequence[Window]) -> Sequence[Window]:
+    """The windows of a feed in a run: a static feed is one snapshot, whatever the run's partitions."""
+    return [window(Every.NONE, SNAPSHOT)] if feed.static else run_windows
 
 
 def partition_keys(context: dg.AssetExecutionContext) -> Sequence[str]:

@@ -1,4 +1,4 @@
-"""How data stages tell what they did: the whole once, each partition's counts, a version of the data."""
+"""What a data stage reports of a run: a summary, the counts of each partition, and a version of the data."""
 
 import hashlib
 from base64 import b64encode
@@ -10,29 +10,32 @@ import dagster as dg
 from mlops_assets.domain.partitions import Window
 from mlops_assets.domain.records import Snapshot
 
-_TOLD_APART = 1000  # partitions of one run; Dagster's time for it is quadratic, and the manifests hold the same
+_REPORTED_APART = 1000  # partitions of one run; Dagster takes quadratic time, and the manifests hold the same numbers
 
 
-def told(
+def report_partitions(
     context: dg.AssetExecutionContext,
-    asked: Sequence[Window],
+    windows: Sequence[Window],
     whole: Mapping[str, Any],
-    each: Mapping[str, Mapping[str, Any]],
+    by_partition: Mapping[str, Mapping[str, Any]],
 ) -> dict[str, Any]:
-    """What belongs into the result. Dagster copies that to every partition: a range is told at its last."""
-    if asked[0].start is None:
-        return {**whole, **each[asked[0].partition]}
-    for name, metadata in each.items() if len(asked) <= _TOLD_APART else ():
+    """Report each partition's own metadata; returns what belongs into the result itself.
+
+    Dagster copies a result's metadata to every partition of a range, so the summary of a range goes to its last one.
+    """
+    if windows[0].start is None:
+        return {**whole, **by_partition[windows[0].partition]}
+    for name, metadata in by_partition.items() if len(windows) <= _REPORTED_APART else ():
         context.add_asset_metadata(metadata, partition_key=name)
-    context.add_asset_metadata(whole, partition_key=asked[-1].partition)
+    context.add_asset_metadata(whole, partition_key=windows[-1].partition)
     return {}
 
 
 def counts(after: Mapping[str, Mapping[str, Snapshot]], partition: str) -> dict[str, Any]:
     """Rows and digest of each feed in one partition. `after`: feed → partition → snapshot."""
-    held = {feed: snapshots[partition] for feed, snapshots in after.items() if partition in snapshots}
-    rows = {f"rows/{feed}": snapshot.rows for feed, snapshot in held.items()}
-    digests = {f"digest/{feed}": snapshot.digest for feed, snapshot in held.items()}
+    present = {feed: snapshots[partition] for feed, snapshots in after.items() if partition in snapshots}
+    rows = {f"rows/{feed}": snapshot.rows for feed, snapshot in present.items()}
+    digests = {f"digest/{feed}": snapshot.digest for feed, snapshot in present.items()}
     return {"dagster/partition_row_count": sum(rows.values()), **rows, **digests}
 
 

@@ -17,7 +17,7 @@ def replace_file(path: Path, content: bytes) -> None:
     except BaseException:
         aside.unlink(missing_ok=True)
         raise
-    sync_folder(path.parent)
+    sync(path.parent)
 
 
 def write_synced(path: Path, content: bytes) -> None:
@@ -27,10 +27,17 @@ def write_synced(path: Path, content: bytes) -> None:
         os.fsync(stream.fileno())
 
 
-def sync_folder(folder: Path) -> None:
-    """A name is on disk only once its folder is."""
-    handle = os.open(folder, os.O_RDONLY)
+def sync(path: Path) -> None:
+    """Flush a file to the disk, or a folder: a name is on disk only once its folder is."""
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def move_file(aside: Path, path: Path) -> None:
+    """Put a finished file in another's place on the same disk, durably: its content first, then its name."""
+    sync(aside)
+    aside.replace(path)
+    sync(path.parent)

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from serving.contract.atomic import sync_folder, write_synced
+from serving.contract.atomic import sync, write_synced
 from serving.contract.encoding import pack_rows
 from serving.contract.fields import Contract
 
@@ -69,9 +69,9 @@ def write_bundle(root: Path, files: Mapping[str, bytes]) -> str:
     aside.mkdir(parents=True)
     for name, content in {**files, MANIFEST: manifest}.items():
         write_synced(aside / name, content)
-    sync_folder(aside)
+    sync(aside)
     _publish(aside, target)
-    sync_folder(root)
+    sync(root)
     return digest
 
 

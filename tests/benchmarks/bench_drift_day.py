@@ -17,7 +17,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mlops_assets.domain.names import Layer
-from mlops_assets.resources.lake.stream import write_pieces
 from mlops_assets.resources.lake.tables import Lake
 from serving.contract.bundle import FILES, PROFILE, write_bundle
 from tests.benchmarks.bench_drift import columns
@@ -93,7 +92,7 @@ def _write(root: Path, day: datetime, rows: int, digest: str) -> None:
     first = next(pieces)
     name, inputs = f"{day:%Y-%m-%d}", {}
     rest = (piece for part in ([first], pieces) for piece in part)
-    write_pieces(table, name, rest, first.schema, now=day, time_column="time", inputs=inputs)
+    table.write_pieces(name, rest, first.schema, now=day, time_column="time", inputs=inputs)
 
 
 def _pieces(day: datetime, rows: int, digest: str) -> Iterator[pa.Table]:

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from mlops_assets.resources.lake.tables import Table
+from mlops_assets.resources.lake.table import Table
 from serving.log.feedback import SCHEMA
 from tests.kit.prediction_log import SegmentLog, live_rows
 from tests.serving.graphs import contract, make_bundle, number

@@ -18,7 +18,7 @@ import json, resource, sys, time
 from datetime import UTC, datetime
 from pathlib import Path
 import pyarrow as pa, pyarrow.parquet, pyarrow.compute
-from mlops_assets.resources.lake.tables import Table
+from mlops_assets.resources.lake.table import Table
 from mlops_assets.resources.traffic.log_segments import LogSegments
 from mlops_assets.stages.traffic.predictions.collect import compact
 root = Path(sys.argv[1])

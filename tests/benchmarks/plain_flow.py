@@ -20,8 +20,7 @@ from mlops_assets.defs.resources import resources
 from mlops_assets.domain.names import Layer
 from mlops_assets.domain.partitions import Window, windows
 from mlops_assets.domain.records import Evaluation, ServingModel, TrainedModel, TrainingSet
-from mlops_assets.stages.common import PROJECT
-from mlops_assets.stages.data.raw_data.asset import feed_windows
+from mlops_assets.stages.common import PROJECT, feed_windows
 from tests.kit.declared import declaration
 
 DECLARATION = PROJECT / "mlops_assets" / "defs" / "flight_delay" / "defs.yaml"
@@ -209,7 +208,7 @@ class Flow:
     ) -> str:
         from mlops_assets.domain.registry.lineage import build_provenance
         from mlops_assets.domain.registry.model_card import Registration, model_card
-        from mlops_assets.resources.lake.tables import read_json
+        from mlops_assets.resources.lake.files import read_json
         from mlops_assets.resources.registry import promotion
         from mlops_assets.resources.registry.provenance import read_environment
         from mlops_assets.stages.registry.collect import build_candidate

@@ -20,7 +20,7 @@ from pydantic import TypeAdapter, ValidationError
 from mlops_assets.domain.alerts import alerting
 from mlops_assets.domain.alerts.alerting import Alert, Event, Message, Notice, Open, Policy, Resolved, State
 from mlops_assets.resources.alerts.destinations import Place, deliver, places
-from mlops_assets.resources.lake.tables import put_atomically
+from mlops_assets.resources.lake.files import put_bytes
 
 _WAIT = 30.0  # seconds for another process to finish its note
 _STATE = TypeAdapter(State)
@@ -136,7 +136,7 @@ class Alerts(dg.ConfigurableResource["Alerts"]):
             before = self.state()
             after = change(before)
             if after != before:
-                put_atomically(str(self._file), json.dumps(_STATE.dump_python(after, mode="json"), indent=1).encode())
+                put_bytes(str(self._file), json.dumps(_STATE.dump_python(after, mode="json"), indent=1).encode())
 
     def _urls(self) -> str:
         given = self.destinations

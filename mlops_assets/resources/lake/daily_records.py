@@ -1,16 +1,16 @@
 """What the watching stages leave behind, a folder for each day: the record that others decide on, and files beside it.
 
-`<lake>/<model>/monitoring/<stage>/<day>/record.json`, written last and in one step: a day without one is a day that
-nobody has judged. Knows nothing of what the records say.
+`<lake>/<model>/monitoring/<stage>/<day>/record.json` is written last and in one step: a day without one has not been
+judged. Knows nothing of what the records say.
 """
 
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import dagster as dg
 
 from mlops_assets.domain.names import Layer, Stage
-from mlops_assets.resources.lake.records import from_json, to_json
-from mlops_assets.resources.lake.tables import put_atomically, read_json
+from mlops_assets.resources.lake.files import get_bytes, names_in, put_bytes
+from mlops_assets.resources.lake.records import read_record, to_json
 
 RECORD = "record.json"
 
@@ -35,48 +35,29 @@ class Monitoring(dg.ConfigurableResource["Monitoring"]):
         return self.put(model, stage, record.day, RECORD, to_json(record))
 
     def read(self, model: str, stage: Stage, kind: type[_Kind], *, since: str | None = None) -> dict[str, _Kind]:
-        """Day → its record, oldest first. `since`: the first day that is wanted, e.g. `2013-07-02`."""
-        days = (day for day in self._days(model, stage) if since is None or day >= since)
-        found = {day: self._record(_path(model, stage, day, RECORD), kind) for day in days}
-        return {day: record for day, record in found.items() if record is not None}
+        """Day → its record, oldest first. `since`: the first day to read, e.g. `2013-07-02`."""
+        days = names_in(self.place(f"{model}/{Layer.MONITORING}/{stage}"))
+        records = {
+            day: read_record(kind, self.place(_path(model, stage, day, RECORD)))
+            for day in days
+            if since is None or day >= since
+        }
+        return {day: record for day, record in records.items() if record is not None}
 
     def put(self, model: str, stage: Stage, day: str, name: str, content: bytes) -> str:
         """Keep a file beside the day's record; returns its path, relative to the lake."""
         relative = _path(model, stage, day, name)
-        put_atomically(self.place(relative), content)
+        put_bytes(self.place(relative), content)
         return relative
 
     def get(self, model: str, stage: Stage, day: str, name: str) -> bytes | None:
         """A file beside the day's record; None where there is none."""
-        files, path = _filesystem(self.place(_path(model, stage, day, name)))
-        if not files.exists(path):
-            return None
-        with files.open(path, "rb") as stream:
-            return stream.read()
+        return get_bytes(self.place(_path(model, stage, day, name)))
 
     def place(self, relative: str) -> str:
-        """Where a file lies: a path or a URL."""
+        """The path or URL of a file in the lake."""
         return f"{self.root.rstrip('/')}/{relative}"
-
-    def _days(self, model: str, stage: Stage) -> list[str]:
-        files, folder = _filesystem(self.place(f"{model}/{Layer.MONITORING}/{stage}"))
-        if not files.isdir(folder):
-            return []
-        return sorted(entry.rstrip("/").rsplit("/", 1)[-1] for entry in files.ls(folder, detail=False))
-
-    def _record(self, relative: str, kind: type) -> Any | None:
-        path = self.place(relative)
-        try:
-            return from_json(kind, read_json(path), path)
-        except FileNotFoundError:
-            return None
 
 
 def _path(model: str, stage: Stage, day: str, name: str) -> str:
     return f"{model}/{Layer.MONITORING}/{stage}/{day}/{name}"
-
-
-def _filesystem(url: str) -> tuple[Any, str]:
-    import fsspec
-
-    return fsspec.core.url_to_fs(url)

@@ -1,20 +1,22 @@
-"""Hands records from asset to asset: a frozen dataclass is returned, lies as JSON, and is read as the same.
+"""Hands records from asset to asset: a frozen dataclass is returned, kept as JSON, and read as the same dataclass.
 
-A record lies under the run that made it. A reader takes that of its own run, else of the run it repeats, else
+A record is kept under the run that made it. A reader takes that of its own run, else of the run it repeats, else
 the latest: so a re-execution goes on with what its first attempt made, whatever another run did meanwhile.
 """
 
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import dagster as dg
 from pydantic import TypeAdapter, ValidationError
 
 from mlops_assets.domain.names import Layer
-from mlops_assets.resources.lake.tables import put_atomically, read_json
+from mlops_assets.resources.lake.files import get_bytes, put_bytes
 
 LATEST = "latest"
+
+_Kind = TypeVar("_Kind")
 
 
 class RecordMissingError(LookupError):
@@ -29,30 +31,24 @@ class RecordIO(dg.ConfigurableIOManager):
     def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
         folder = self._folder(context.asset_key)
         content = to_json(obj)
-        put_atomically(f"{folder}/{context.run_id}.json", content)
-        put_atomically(f"{folder}/{LATEST}.json", content)
+        put_bytes(f"{folder}/{context.run_id}.json", content)
+        put_bytes(f"{folder}/{LATEST}.json", content)
 
     def load_input(self, context: dg.InputContext) -> Any:
         folder = self._folder(context.asset_key)
         for name in _runs(context):
-            try:
-                found = read_json(f"{folder}/{name}.json")
-            except FileNotFoundError:
-                continue
-            return from_json(context.dagster_type.typing_type, found, f"{folder}/{name}.json")
+            record = read_record(context.dagster_type.typing_type, f"{folder}/{name}.json")
+            if record is not None:
+                return record
         raise RecordMissingError(
             f"{context.asset_key.to_user_string()} has no record in {folder}: materialise it first, e.g. "
             f"`dagster asset materialize -m mlops_assets.definitions --select "
             f"'key:\"{context.asset_key.to_user_string()}\"'`"
         )
 
-    def latest(self, model: str, stage: str, kind: type) -> Any | None:
+    def latest(self, model: str, stage: str, kind: type[_Kind]) -> _Kind | None:
         """The newest record of a stage; None where there is none."""
-        path = f"{self._folder(dg.AssetKey([model, stage]))}/{LATEST}.json"
-        try:
-            return from_json(kind, read_json(path), path)
-        except FileNotFoundError:
-            return None
+        return read_record(kind, f"{self._folder(dg.AssetKey([model, stage]))}/{LATEST}.json")
 
     def _folder(self, key: dg.AssetKey) -> str:
         if len(key.path) != 2:
@@ -69,16 +65,22 @@ def _runs(context: dg.InputContext) -> Iterator[str]:
 
 def to_json(record: Any) -> bytes:
     """A record as JSON that a person can read; a wrong value in it is refused."""
-    plain = TypeAdapter(type(record)).dump_python(record, mode="json", warnings="error")
-    return json.dumps(plain, indent=1, ensure_ascii=False).encode()
+    content = TypeAdapter(type(record)).dump_python(record, mode="json", warnings="error")
+    return json.dumps(content, indent=1, ensure_ascii=False).encode()
 
 
-def from_json(kind: Any, plain: Any, path: str) -> Any:
-    """The record again; `path` is where it came from, for the message."""
+def read_record(kind: type[_Kind], path: str) -> _Kind | None:
+    """The record kept at a path or URL; None where there is no such file."""
+    content = get_bytes(path)
+    return None if content is None else from_json(kind, content, path)
+
+
+def from_json(kind: type[_Kind], content: bytes, path: str) -> _Kind:
+    """The record again. `path` says in an error message where it came from."""
     if kind is None or kind is Any:
         raise TypeError(f"{path}: the reading asset has to annotate this input with the record's type")
     try:
-        return TypeAdapter(kind).validate_python(plain)
+        return TypeAdapter(kind).validate_python(json.loads(content))
     except ValidationError as err:
         raise ValueError(
             f"{path} is no {getattr(kind, '__name__', kind)}: {err}. "

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from mlops_assets.domain.traffic.compaction import count_by_day, gather_batches
-from mlops_assets.resources.lake.stream import is_sound
-from mlops_assets.resources.lake.tables import Table, put_atomically
+from mlops_assets.resources.lake.files import put_bytes
+from mlops_assets.resources.lake.table import Table
 from mlops_assets.resources.traffic.segment_files import batches_of, is_closed, segments_in
 from serving.contract.segments import CLOSED, CUT, OPEN
 
@@ -58,7 +58,7 @@ class LogSegments:
                 if found := held if fresh else self._examined(path):
                     self.closed[name] = found
         self.notes.parent.mkdir(parents=True, exist_ok=True)
-        put_atomically(str(self.notes), json.dumps({n: vars(h) for n, h in self.closed.items()}).encode())
+        put_bytes(str(self.notes), json.dumps({n: vars(h) for n, h in self.closed.items()}).encode())
         return self
 
     def of_day(self, day: str) -> dict[str, Path]:
@@ -90,7 +90,7 @@ class LogSegments:
                 continue
             for day in held.days.keys() - sound.keys():
                 snapshot = table.snapshot(day)
-                sound[day] = snapshot.inputs if snapshot is not None and is_sound(table, snapshot) else {}
+                sound[day] = snapshot.inputs if snapshot is not None and table.is_sound(snapshot) else {}
             if all(sound[day].get(f"{IN_LOG}{name}") == str(rows) for day, rows in held.days.items()):
                 self._files[name].unlink(missing_ok=True)
                 gone = RemovedSegments(gone.files + 1, gone.rows + sum(held.days.values()), gone.size + held.size)

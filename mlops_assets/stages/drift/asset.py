@@ -24,7 +24,7 @@ from mlops_assets.stages.common import (
     retried_on_infrastructure,
     stage_asset,
 )
-from mlops_assets.stages.metadata import told
+from mlops_assets.stages.metadata import report_partitions
 
 
 def drift_report(spec: ModelSpec) -> dg.AssetsDefinition:
@@ -83,7 +83,7 @@ def drift_report(spec: ModelSpec) -> dg.AssetsDefinition:
                 verdicts = [judged.report.alarm, judged.report.quality]
             context.log.info("%s: %s", day.partition, judged.report.window.reason)
         return dg.MaterializeResult(
-            metadata=told(context, days, whole, each),
+            metadata=report_partitions(context, days, whole, each),
             check_results=[check_result(verdict, blocking=False) for verdict in verdicts],
         )
 

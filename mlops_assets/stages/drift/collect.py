@@ -37,7 +37,6 @@ from mlops_assets.domain.traffic.outcomes import FEEDBACK, first_outcomes
 from mlops_assets.domain.traffic.row_loss import LabelSpace
 from mlops_assets.domain.verdict import Outcome
 from mlops_assets.resources.lake.daily_records import Monitoring
-from mlops_assets.resources.lake.stream import is_sound, read_pieces
 from mlops_assets.resources.lake.tables import Lake
 from mlops_assets.resources.lake.workspace import Workspace
 from mlops_assets.resources.registry.bundles import Bundles
@@ -106,13 +105,13 @@ class DriftCollector:
         with _readable(day.partition):
             table = self.lake.table(self.spec.model, Layer.PREDICTIONS, ANSWERS)
             known = self._kept(day.partition, snapshot.digest)
-            answered = known[0].answered if known else AnswerCounts.of(read_pieces(table, snapshot, ANSWERED_BY))
+            answered = known[0].answered if known else AnswerCounts.of(table.read_pieces(snapshot, ANSWERED_BY))
             opened, problems = self._opened(answered)
             against = {name: each.against for name, each in opened.items()}
             if known is None or set(known[0].bundles) != set(against):
                 rows = next(iter(answered.bundles.values()), ("", 0))[1]
                 sampler = RowSampler(rows, MOST_ROWS, digest_seed(snapshot.digest))
-                known = count_day(read_pieces(table, snapshot, COUNTED_COLUMNS), answered, against, sampler)
+                known = count_day(table.read_pieces(snapshot, COUNTED_COLUMNS), answered, against, sampler)
             texts, origin = self._outcomes(day)
         live, sample = known
         live = replace(live, labels={name: sketch_labels(texts, each) for name, each in against.items()})
@@ -152,7 +151,7 @@ class DriftCollector:
             )
         if day.end is not None and self.now < day.end:
             raise UnjudgeableDayError(f"the day is not over, {snapshot.rows:,} rows so far; it is judged whole")
-        if not is_sound(table, snapshot):
+        if not table.is_sound(snapshot):
             why = f"{snapshot.file} is gone, cut or not of {snapshot.rows:,} rows: materialise predictions for it again"
             raise UnjudgeableDayError(why, Outcome.ERROR)
         if missing := [

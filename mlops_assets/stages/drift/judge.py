@@ -1,6 +1,5 @@
 """Judges live days against the profile of the version that answered most of them. Imported only in bodies."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
@@ -90,7 +89,7 @@ def _before(collector: DriftCollector, day: str) -> _Before:
         name = (date.fromisoformat(day) - timedelta(days=back)).isoformat()
         content = collector.monitoring.get(collector.spec.model, Stage.DRIFT_REPORT, name, REPORT)
         try:
-            found += [from_json(DriftReport, json.loads(content), f"{name}/{REPORT}")] if content else []
+            found += [from_json(DriftReport, content, f"{name}/{REPORT}")] if content else []
         except ValueError:
             notes.append(f"the report of {name} was written by other code and does not count: materialise it again")
     return _Before(tuple(found), tuple(notes))

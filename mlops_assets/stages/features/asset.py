@@ -22,7 +22,7 @@ from mlops_assets.stages.common import (
     retried_on_infrastructure,
     stage_asset,
 )
-from mlops_assets.stages.metadata import counts, data_version, table, told
+from mlops_assets.stages.metadata import counts, data_version, report_partitions, table
 
 if TYPE_CHECKING:
     from mlops_assets.stages.features.build_rows import Derived
@@ -56,7 +56,9 @@ def features(spec: ModelSpec) -> dg.AssetsDefinition:
         after = {view: dict(snapshots) for view, snapshots in derived.views.items()}
         whole = {"feature_service": derived.service, "views": _table(derived, until)}
         return dg.MaterializeResult(
-            metadata=told(context, asked, whole, {each.partition: counts(after, each.partition) for each in asked}),
+            metadata=report_partitions(
+                context, asked, whole, {each.partition: counts(after, each.partition) for each in asked}
+            ),
             data_version=data_version(after.values()),
             check_results=[check_result(same)],
         )

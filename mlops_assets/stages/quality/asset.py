@@ -26,7 +26,7 @@ from mlops_assets.stages.common import (
     retried_on_infrastructure,
     stage_asset,
 )
-from mlops_assets.stages.metadata import picture, table, told
+from mlops_assets.stages.metadata import picture, report_partitions, table
 
 if TYPE_CHECKING:
     from mlops_assets.domain.quality.records import Estimated, PerformanceDay
@@ -72,7 +72,7 @@ def performance(spec: ModelSpec) -> dg.AssetsDefinition:
         targeted = {each.partition: _of_day(days.records[each.partition]) for each in asked}
         context.log.info("judged %s", ", ".join(each.day for each in records))
         return dg.MaterializeResult(
-            metadata=told(context, asked, _told(spec, judged, days.records), targeted),
+            metadata=report_partitions(context, asked, _told(spec, judged, days.records), targeted),
             data_version=_version(records),
             check_results=[_checked(judge_latest_fall(records)), _checked(judge_labels(records))],
         )

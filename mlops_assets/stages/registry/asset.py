@@ -8,7 +8,8 @@ from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.domain.names import Stage
 from mlops_assets.domain.records import Evaluation, ServingModel, TrainedModel, TrainingSet, Version
 from mlops_assets.resources.clock import Clock
-from mlops_assets.resources.lake.tables import Lake, read_json
+from mlops_assets.resources.lake.files import read_json
+from mlops_assets.resources.lake.tables import Lake
 from mlops_assets.resources.registry.bundles import Bundles
 from mlops_assets.resources.registry.ledger import Ledger
 from mlops_assets.resources.registry.model_registry import Registry

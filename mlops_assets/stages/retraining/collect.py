@@ -16,6 +16,7 @@ from dagster._core.scheduler.instigation import InstigatorStatus, InstigatorType
 
 from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.declaration.monitoring import Cause, RetrainPolicy
+from mlops_assets.declaration.values import moment
 from mlops_assets.domain.drift.records import DriftDay
 from mlops_assets.domain.names import (
     CREATED_TIME,
@@ -33,8 +34,8 @@ from mlops_assets.domain.release.release_state import find_release_in_force
 from mlops_assets.domain.retraining.evidence import ModelHistory, build_evidence, days_of_champion
 from mlops_assets.domain.retraining.records import Champion, RetrainEvidence, TrainingRequest, TrainingRun
 from mlops_assets.resources.lake.daily_records import Monitoring
-from mlops_assets.resources.lake.records import from_json
-from mlops_assets.resources.lake.tables import Lake, read_json, utc
+from mlops_assets.resources.lake.records import read_record
+from mlops_assets.resources.lake.tables import Lake
 from mlops_assets.resources.registry.ledger import Ledger, LedgerBrokenError
 from mlops_assets.stages.retraining.stored_decisions import LIVE, has_run, read_last_decision, read_pause, record_file
 from mlops_assets.stages.traffic.source_labels import source_labels
@@ -176,10 +177,8 @@ def _trained_at(spec: ModelSpec, entries: Sequence[Entry], number: str, lake: La
 
 
 def _as_of(path: str) -> datetime | None:
-    try:
-        return from_json(TrainingSet, read_json(path), path).as_of
-    except FileNotFoundError:
-        return None
+    record = read_record(TrainingSet, path)
+    return None if record is None else record.as_of
 
 
 def _training_run(spec: ModelSpec, record: dg.RunRecord, lake: Lake) -> TrainingRun:
@@ -196,5 +195,5 @@ def _start_of(spec: ModelSpec, record: dg.RunRecord, lake: Lake) -> datetime | N
     if MODEL_TIME_TAG in tags:
         return datetime.fromisoformat(tags[MODEL_TIME_TAG])
     if spec.replay is None:
-        return utc(record.create_timestamp)
+        return moment(record.create_timestamp)
     return _as_of(record_file(lake, spec.model, Stage.TRAINING_SET, run.run_id))

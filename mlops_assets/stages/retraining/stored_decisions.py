@@ -8,8 +8,9 @@ from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.domain.names import CAUSE_TAG, Layer, Stage, retrain_sensor
 from mlops_assets.domain.retraining.launching import DecisionEvent
 from mlops_assets.domain.retraining.records import DecisionRecord, Pause
-from mlops_assets.resources.lake.records import LATEST, from_json, to_json
-from mlops_assets.resources.lake.tables import Lake, put_atomically, read_json
+from mlops_assets.resources.lake.files import put_bytes
+from mlops_assets.resources.lake.records import LATEST, read_record, to_json
+from mlops_assets.resources.lake.tables import Lake
 from mlops_assets.stages.common import asset_key
 
 LIVE = (
@@ -46,15 +47,12 @@ def has_run(instance: dg.DagsterInstance, run_key: str) -> bool:
 
 def read_pause(lake: Lake, model: str) -> Pause:
     """The latest word of a person; without one retraining is not paused."""
-    path = _pause_file(lake, model)
-    try:
-        return from_json(Pause, read_json(path), path)
-    except FileNotFoundError:
-        return Pause(paused=False, who="", why="", since=datetime.min.replace(tzinfo=UTC))
+    pause = read_record(Pause, _pause_file(lake, model))
+    return pause or Pause(paused=False, who="", why="", since=datetime.min.replace(tzinfo=UTC))
 
 
 def write_pause(lake: Lake, model: str, pause: Pause) -> None:
-    put_atomically(_pause_file(lake, model), to_json(pause))
+    put_bytes(_pause_file(lake, model), to_json(pause))
 
 
 def _pause_file(lake: Lake, model: str) -> str:
@@ -67,7 +65,10 @@ def record_file(lake: Lake, model: str, stage: Stage, name: str) -> str:
 
 def _read_decision(lake: Lake, model: str, name: str) -> DecisionRecord:
     path = record_file(lake, model, Stage.RETRAIN_DECISION, name)
-    return from_json(DecisionRecord, read_json(path), path)
+    record = read_record(DecisionRecord, path)
+    if record is None:
+        raise FileNotFoundError(path)
+    return record
 
 
 def _decision_event(spec: ModelSpec, lake: Lake, event: dg.EventLogRecord) -> DecisionEvent:

@@ -19,8 +19,8 @@ from mlops_assets.domain.traffic.labelled_rows import OUTCOMES, LabelledAnswers,
 from mlops_assets.domain.traffic.outcomes import source_outcomes
 from mlops_assets.domain.traffic.row_loss import LabelSpace
 from mlops_assets.domain.traffic.slices import flatten_batch
-from mlops_assets.resources.lake.stream import read_pieces
-from mlops_assets.resources.lake.tables import Lake, Table
+from mlops_assets.resources.lake.table import Table
+from mlops_assets.resources.lake.tables import Lake
 from mlops_assets.stages.traffic.source_labels import label_columns, source_labels
 
 REACH = timedelta(days=30)  # how long after its answer an outcome is waited for
@@ -126,7 +126,7 @@ class LabelledDays:
             return
         share = min(1.0, _SAMPLE / max(snapshot.rows, 1))
         wanted = [*_PLAIN, "key", _ENTITIES, *([_FEATURES] if self._needs_features else [])]
-        for piece in read_pieces(table, snapshot, wanted):
+        for piece in table.read_pieces(snapshot, wanted):
             for name in (_ENTITIES, _FEATURES):
                 if name not in piece.column_names:  # the lake has no empty structs
                     piece = piece.append_column(name, pa.nulls(len(piece), pa.struct([])))

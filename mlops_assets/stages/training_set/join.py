@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from feature_repo.transforms.derivation import views_of
 from mlops_assets.declaration.model import ModelSpec
+from mlops_assets.domain.digest import content_digest
 from mlops_assets.domain.names import EVENT_TIME, Layer
 from mlops_assets.domain.records import Inputs, TrainingSet
 from mlops_assets.domain.training_set.labels import Labelled
@@ -19,7 +20,7 @@ from mlops_assets.domain.training_set.leakage import Recipe, prove_no_leakage
 from mlops_assets.domain.training_set.training_rows import Parts, inputs_of, labelled_examples
 from mlops_assets.domain.verdict import Outcome, Verdict
 from mlops_assets.resources.features.store import FeatureStore, service_name
-from mlops_assets.resources.lake.tables import Lake, content_digest
+from mlops_assets.resources.lake.tables import Lake
 from mlops_assets.stages.features.build_rows import feed_frames
 
 _NAME = "no_future_in_features"

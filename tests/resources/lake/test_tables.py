@@ -7,10 +7,12 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from mlops_assets.domain.digest import content_digest
 from mlops_assets.domain.names import Layer
-from mlops_assets.resources.lake.tables import Lake, content_digest
+from mlops_assets.resources.lake.tables import Lake
 
 NOW = datetime(2024, 1, 1, tzinfo=UTC)
 LATER = datetime(2025, 1, 1, tzinfo=UTC)
@@ -119,3 +121,63 @@ def test_a_failed_write_leaves_the_old_snapshot(tmp_path):
         table.write("p", rows(*np.random.default_rng(0).random(5_000)), now=LATER)
     assert table.read()["x"].to_pylist() == [1.0]
     assert len(list((tmp_path / "m" / "raw" / "f").iterdir())) == 2
+
+
+def test_a_folder_written_in_the_first_layout_is_read(tmp_path):
+    folder = tmp_path / "m" / "raw" / "f"
+    folder.mkdir(parents=True)
+    moments = pa.array([NOW, LATER], pa.timestamp("us", "UTC"))
+    digest = "d" * 64
+    pq.write_table(pa.table({"at": moments, "x": [1.0, 2.0]}), folder / "2024-01-01-dddddddddddd.parquet")
+    pq.write_table(pa.table({"x": [0.0]}), folder / "2024-01-01-eeeeeeeeeeee.parquet")  # superseded
+    (folder / "2024-01-01.json").write_text(
+        '{\n "partition": "2024-01-01",\n "digest": "' + digest + '",\n "rows": 2,\n'
+        ' "file": "2024-01-01-dddddddddddd.parquet",\n'
+        ' "start": "2024-01-01T00:00:00Z",\n "watermark": "2025-01-01T00:00:00Z",\n'
+        ' "columns": {\n  "at": "timestamp[us, tz=UTC]",\n  "x": "double"\n },\n'
+        ' "inputs": {\n  "raw/f/2024-01-01": "abc"\n },\n "written_at": "2024-01-02T00:00:00Z"\n}'
+    )
+    (folder / "2024-01-02.json").write_text(
+        '{"partition": "2024-01-02", "digest": "e3", "rows": 0, "file": "", "start": null, "watermark": null,'
+        ' "columns": {}, "inputs": {}, "written_at": "2024-01-03T00:00:00Z"}'
+    )
+    table = Lake(root=str(tmp_path)).table("m", Layer.RAW, "f")
+    snapshots = table.snapshots()
+    assert list(snapshots) == ["2024-01-01", "2024-01-02"]
+    assert (snapshots["2024-01-01"].start, snapshots["2024-01-01"].watermark) == (NOW, LATER)
+    assert snapshots["2024-01-01"].inputs == {"raw/f/2024-01-01": "abc"}
+    assert table.read()["x"].to_pylist() == [1.0, 2.0]
+    assert [piece["x"].to_pylist() for piece in table.read_pieces(snapshots["2024-01-01"], ["x"])] == [[1.0, 2.0]]
+    assert all(table.is_sound(snapshot) for snapshot in snapshots.values())
+
+
+def test_rows_in_pieces_are_the_same_snapshot_however_cut(lake):
+    table = lake.table("m", Layer.RAW, "f")
+    whole = pa.table({"at": pa.array([NOW, LATER], pa.timestamp("us", "UTC")), "x": [1.0, 2.0]})
+    first = table.write_pieces("p", [whole], whole.schema, now=NOW, time_column="at", inputs={})
+    cut = [whole[:1], whole[1:]]
+    assert table.write_pieces("p", cut, whole.schema, now=LATER, time_column="at", inputs={}) == first
+    assert (first.rows, first.start, first.watermark) == (2, NOW, LATER)
+    assert table.read(columns=["x"])["x"].to_pylist() == [1.0, 2.0]
+    assert table.schema(first) == whole.schema
+    again = table.write_pieces("p", cut, whole.schema, now=LATER, time_column="at", inputs={"a": "b"})
+    assert (again.file, again.inputs, again.written_at) == (first.file, {"a": "b"}, LATER)
+
+
+def test_a_column_whose_name_begins_like_another_is_read_alone(lake):
+    table = lake.table("m", Layer.RAW, "f")
+    snapshot = table.write("p", pa.table({"a": [1], "a.b": [2]}), now=NOW)
+    assert table.read(columns=["a"]).to_pydict() == {"a": [1]}
+    assert table.read_snapshots([snapshot], ["a.b"]).to_pydict() == {"a.b": [2]}
+
+
+def test_an_upload_that_was_cut_off_is_completed(tmp_path):
+    lake = Lake(root=f"memory://{uuid.uuid4().hex}")
+    for names in (["a.txt"], ["a.txt", "b/c.txt"]):  # the first upload was killed before its second file
+        folder = tmp_path / "made"
+        for name in names:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(name)
+        relative = lake.publish("m", Layer.TRAINING_SETS, "digest", folder)
+    local = lake.fetch(relative, tmp_path / "cache")
+    assert [(local / name).read_text() for name in names] == ["a.txt", "b/c.txt"]

@@ -13,7 +13,7 @@ import httpx
 import pytest
 import redis
 
-from mlops_assets.resources.lake.tables import Table
+from mlops_assets.resources.lake.table import Table
 from mlops_assets.resources.traffic.log_segments import LogSegments
 from mlops_assets.stages.traffic.predictions.collect import compact
 from tests.serving.endpoint import free_port

@@ -193,7 +193,7 @@ def test_a_run_killed_in_the_middle_leaves_the_day_to_the_next(tmp_path):
     code = f"""
         from datetime import UTC, datetime
         from pathlib import Path
-        from mlops_assets.resources.lake.tables import Table
+        from mlops_assets.resources.lake.table import Table
         from mlops_assets.resources.traffic.log_segments import LogSegments
         from mlops_assets.stages.traffic.predictions.collect import compact
         root = Path({str(tmp_path)!r})

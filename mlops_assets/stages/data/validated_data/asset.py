@@ -14,9 +14,16 @@ from mlops_assets.domain.partitions import Window, windows
 from mlops_assets.domain.verdict import Verdict
 from mlops_assets.resources.clock import Clock
 from mlops_assets.resources.lake.tables import Lake
-from mlops_assets.stages.common import asset_key, check_result, check_spec, partition_keys, partitions_of, stage_asset
-from mlops_assets.stages.data.raw_data.asset import feed_windows
-from mlops_assets.stages.metadata import counts, data_version, told
+from mlops_assets.stages.common import (
+    asset_key,
+    check_result,
+    check_spec,
+    feed_windows,
+    partition_keys,
+    partitions_of,
+    stage_asset,
+)
+from mlops_assets.stages.metadata import counts, data_version, report_partitions
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -74,7 +81,7 @@ def validated_data(spec: ModelSpec) -> dg.AssetsDefinition:
         frame, results = _judged(spec, outcomes, now)
         each_partition = {each.partition: _counts(outcomes, each.partition) for each in asked}
         yield dg.MaterializeResult(
-            metadata=told(context, asked, _whole(outcomes, frame, asked), each_partition),
+            metadata=report_partitions(context, asked, _whole(outcomes, frame, asked), each_partition),
             data_version=data_version(after.values()),
             check_results=results,
         )

@@ -20,7 +20,7 @@ from mlops_assets.resources.lake.tables import Lake
 from mlops_assets.resources.registry.bundles import Bundles
 from mlops_assets.resources.registry.model_registry import Registry
 from mlops_assets.stages.common import asset_key, partition_keys, partitions_of, retried_on_infrastructure, stage_asset
-from mlops_assets.stages.metadata import counts, data_version, table, told
+from mlops_assets.stages.metadata import counts, data_version, report_partitions, table
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -66,7 +66,7 @@ def batch_predictions(spec: ModelSpec) -> dg.AssetsDefinition:
         after = {TABLE: batch.written}
         each = {name: counts(after, name) for name in names}
         return dg.MaterializeResult(
-            metadata=told(context, asked, batch.told(), each), data_version=data_version(after.values())
+            metadata=report_partitions(context, asked, batch.told(), each), data_version=data_version(after.values())
         )
 
     return asset
@@ -120,7 +120,6 @@ class _Batch:
 
     def answer(self, partition: str) -> None:
         """Write the partition's answers, or leave those that were made from the very same."""
-        from mlops_assets.resources.lake.stream import is_sound, schema_of, write_pieces
         from mlops_assets.stages.traffic.batch_predictions import answer_rows as batch_answers
 
         began = time.perf_counter()
@@ -128,13 +127,13 @@ class _Batch:
         examples = self._examples.snapshot(partition)
         inputs = self._inputs(examples)
         current = out.snapshot(partition)
-        if current is not None and current.inputs == inputs and is_sound(out, current):
+        if current is not None and current.inputs == inputs and out.is_sound(current):
             self.written[partition], self.kept = current, self.kept + 1
             return
-        columns = schema_of(self._examples, examples) or batch_answers.NO_EXAMPLES
+        columns = self._examples.schema(examples) or batch_answers.NO_EXAMPLES
         schema = batch_answers.schema_of(columns, self._keys(columns.names))
-        self.written[partition] = write_pieces(
-            out, partition, self._pieces(examples), schema, now=self.now, time_column=EVENT_TIME, inputs=inputs
+        self.written[partition] = out.write_pieces(
+            partition, self._pieces(examples), schema, now=self.now, time_column=EVENT_TIME, inputs=inputs
         )
         self._seconds += time.perf_counter() - began
 
@@ -155,14 +154,13 @@ class _Batch:
     def _pieces(self, examples: Snapshot) -> "Iterator[pa.Table]":
         import pyarrow.compute as pc
 
-        from mlops_assets.resources.lake.stream import read_pieces
         from mlops_assets.stages.traffic.batch_predictions.answer_rows import REASON, answered, unanswered
         from mlops_assets.stages.training_set.join import without_features
 
         service = self.champion.contract.feature_service
         ready = examples.partition in self._ready
         inputs = self.store.inputs(service) if ready else ()
-        for piece in read_pieces(self._examples, examples):
+        for piece in self._examples.read_pieces(examples):
             keys = self._keys(piece.column_names)
             if ready:
                 frame = self.store.training_frame(service, without_features(piece, inputs, self.spec))

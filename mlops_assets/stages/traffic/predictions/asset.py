@@ -26,7 +26,7 @@ from mlops_assets.stages.common import (
     retried_on_infrastructure,
     stage_asset,
 )
-from mlops_assets.stages.metadata import data_version, picture, table, told
+from mlops_assets.stages.metadata import data_version, picture, report_partitions, table
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -69,7 +69,7 @@ def predictions(spec: ModelSpec) -> dg.AssetsDefinition:
             removed = taken.clear(now - spec.serving.log_retention) if all(v.passed for v in verdicts) else []
         context.log.info("%s rows of answers, %s of them new", f"{taken.rows:,}", f"{taken.added:,}")
         return dg.MaterializeResult(
-            metadata=told(context, asked, taken.told(removed), taken.each_day()),
+            metadata=report_partitions(context, asked, taken.told(removed), taken.each_day()),
             data_version=data_version(
                 {kind: each.snapshot for kind, each in day.items()} for day in taken.days.values()
             ),
@@ -97,7 +97,6 @@ class _Taken:
 
         from mlops_assets.domain.traffic.answer_tally import COLUMNS, AnswerTally
         from mlops_assets.domain.traffic.compaction import ANSWERS, OUTCOMES
-        from mlops_assets.resources.lake.stream import read_pieces
         from mlops_assets.resources.traffic.log_segments import LogSegments
         from mlops_assets.stages.traffic.predictions.collect import compact
 
@@ -113,7 +112,7 @@ class _Taken:
             days[each.partition] = {
                 kind: compact(kind, each.partition, logs[kind], tables[kind], beside[kind], now=now) for kind in logs
             }
-            for piece in read_pieces(tables[ANSWERS], days[each.partition][ANSWERS].snapshot, COLUMNS):
+            for piece in tables[ANSWERS].read_pieces(days[each.partition][ANSWERS].snapshot, COLUMNS):
                 tally.add(piece)
         return cls(spec, lake, logs, days, tally)
 

@@ -22,8 +22,7 @@ from mlops_assets.domain.traffic.compaction import (
     rows_of_day,
     select_rows,
 )
-from mlops_assets.resources.lake.stream import read_pieces, restate, schema_of, write_pieces
-from mlops_assets.resources.lake.tables import Table
+from mlops_assets.resources.lake.table import Table
 from mlops_assets.resources.traffic.log_segments import IN_LOG, LogSegments
 from mlops_assets.resources.traffic.segment_files import batches_of
 
@@ -59,10 +58,10 @@ def compact(
     inputs = {**(before.inputs if before else {}), **reading.inputs()}
     held = before.rows if before else 0
     if before is not None and kept.rows == held:
-        snapshot = restate(table, before, inputs, now=now)
+        snapshot = table.restate(before, inputs, now=now)
     else:
         rows = reading.rows(kept.mask)
-        snapshot = write_pieces(table, day, rows, reading.schema, now=now, time_column="time", inputs=inputs)
+        snapshot = table.write_pieces(day, rows, reading.schema, now=now, time_column="time", inputs=inputs)
     written = _keys(table, snapshot, kind)
     return Compacted(
         snapshot=snapshot,
@@ -94,7 +93,7 @@ class _Reading:
 
         names = list(IDENTITY[self._kind])
         found = [_keys(self._table, self._before, self._kind)]
-        if self._before is not None and (schema := schema_of(self._table, self._before)) is not None:
+        if self._before is not None and (schema := self._table.schema(self._before)) is not None:
             self._schemas.append(schema)
         for name in self._files:
             for piece in self._pieces(name):
@@ -127,7 +126,7 @@ class _Reading:
 
     def _again(self) -> Iterator[pa.Table]:
         if self._before is not None:
-            yield from read_pieces(self._table, self._before)
+            yield from self._table.read_pieces(self._before)
         for name, most in self._read.items():
             left = most  # what was appended since belongs to the next run
             for piece in self._pieces(name):
