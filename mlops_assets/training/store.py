@@ -90,7 +90,7 @@ def save_result(
     replace_file(folder / PARAMETERS, canonical_json(parameters))
     result = {
         "digest": _save_weights(folder, model),
-        "parameters": _flat(parameters),
+        "parameters": flatten_parameters(parameters),
         "metric": metric,
         "score": fitted.score,
         "best_epoch": fitted.best_epoch,
@@ -115,7 +115,8 @@ def _save_weights(folder: Path, model: Model) -> str:
     return digest_bytes(layout, *(part for entry in described for part in entry))
 
 
-def _flat(parameters: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def flatten_parameters(parameters: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """`network.width`, `training.learning_rate`, `network.options.heads`: as runs and versions record them."""
     entries = {f"{group}.{name}": v for group, fields in parameters.items() for name, v in fields.items()}
     options = entries.pop("network.options", {})
     entries |= {f"network.options.{name}": v for name, v in options.items()}

@@ -10,12 +10,8 @@ from mlops_assets.domain.registry.versions import Candidate, VersionFacts
 if TYPE_CHECKING:
     from serving.contract.bundle import Contract
 
-_ARCHITECTURE = (
-    "width",
-    "depth",
-    "embedding",
-    "bins",
-)  # dropout and the rest change training, not the network
+_ARCHITECTURE = ("type", "width", "depth", "embedding", "bins")  # dropout and the rest change only the training
+_OPTION = "network.options."
 
 
 def build_candidate(
@@ -32,7 +28,7 @@ def build_candidate(
         run_id=trained.run_id,
         bundle=serving.bundle,
         training_set=serving.training_set,
-        facts=collect_facts(spec, trained, contract),
+        facts=collect_facts(trained, contract),
         metric=evaluation.metric,
         score=evaluation.score,
         purpose=spec.purpose,
@@ -40,7 +36,7 @@ def build_candidate(
     )
 
 
-def collect_facts(spec: ModelSpec, trained: TrainedModel, contract: "Contract") -> VersionFacts:
+def collect_facts(trained: TrainedModel, contract: "Contract") -> VersionFacts:
     """Contract and architecture as they are; what a search chose counts, not what was declared."""
     return VersionFacts(
         kind=contract.kind,
@@ -49,16 +45,16 @@ def collect_facts(spec: ModelSpec, trained: TrainedModel, contract: "Contract") 
         classes=contract.classes,
         entity=contract.entity,
         service=contract.feature_service,
-        network=dict(_network(spec, trained)),
+        network=dict(_network(trained)),
     )
 
 
-def _network(spec: ModelSpec, trained: TrainedModel) -> Iterator[tuple[str, str | int | float | bool]]:
-    yield "type", spec.network.type
+def _network(trained: TrainedModel) -> Iterator[tuple[str, str | int | float | bool]]:
     for name in _ARCHITECTURE:
-        yield name, trained.parameters.get(name, getattr(spec.network, name))
-    for name, value in spec.network.options.items():
-        yield f"option {name}", str(trained.parameters.get(name, value))
+        yield name, trained.parameters[f"network.{name}"]
+    for name, value in sorted(trained.parameters.items()):
+        if name.startswith(_OPTION):
+            yield f"option {name.removeprefix(_OPTION)}", str(value)
 
 
 def _output_type(size: int) -> str:
