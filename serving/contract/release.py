@@ -9,15 +9,17 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from serving.contract import strict_json as strict
+from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field, TypeAdapter, ValidationInfo, with_config
+
 from serving.contract.atomic import replace_file
+from serving.contract.validation import LARGEST, Must, Refused, Within, check_rules, read_json
 
 MOST_ARMS = 32
+STRICT = ConfigDict(extra="forbid", strict=True)
 _ROUNDING = 1e-9
 
 
@@ -57,49 +59,69 @@ class Reward(StrEnum):
 _CHALLENGER = {Strategy.CANARY: Role.CANARY} | dict.fromkeys((Strategy.AB_TEST, *BANDITS), Role.VARIANT)
 
 
-class ReleaseError(strict.Refused):
+class ReleaseError(Refused):
     """A release, or a change of one, that breaks the rules."""
 
 
+Name = Annotated[
+    str,
+    Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,99}$"),
+    Must("be a name of at most 100 letters, digits and _ . + -"),
+]
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{8,64}$"), Must("be a digest of 8 to 64 hexadecimal digits")]
+Share = Annotated[float, Within(0, 1)]
+
+
+@with_config(STRICT)
 @dataclass(frozen=True, slots=True)
 class Arm:
     """One version that takes traffic. A shadow's weight is the share of requests it gets a copy of."""
 
-    name: str
-    version: str
-    bundle: str  # digest
+    name: Name
+    version: Name
+    bundle: Digest
     role: Role
-    weight: float  # bandits go by rewards instead
+    weight: Share  # bandits go by rewards instead
 
 
+@with_config(STRICT)
 @dataclass(frozen=True)
 class Guards:
     """What the endpoint itself watches, request by request."""
 
-    latency_ms: float  # an answer that takes longer counts as slow
-    error_share: float  # of recent requests, above which an arm's circuit breaker opens
+    latency_ms: Annotated[float, Within(1e-6, 1e9)]  # an answer that takes longer counts as slow
+    error_share: Share  # of recent requests, above which an arm's circuit breaker opens
 
 
+@with_config(STRICT)
 @dataclass(frozen=True)
 class Bandit:
-    epsilon: float  # share of requests that explore (epsilon-greedy)
-    floor: float  # the least share of requests each arm gets
+    epsilon: Share  # share of requests that explore (epsilon-greedy)
+    floor: Share  # the least share of requests each arm gets
     reward: Reward
 
 
+def _check_arms(bandit: Bandit | None, info: ValidationInfo) -> Bandit | None:
+    """Compares the fields that have to fit each other; this is the last of them."""
+    if {"strategy", "arms"} <= info.data.keys():
+        check_rules(_rules(info.data["strategy"], info.data["arms"], bandit))
+    return bandit
+
+
+@with_config(STRICT)
 @dataclass(frozen=True)
 class Release:
-    model: str
-    generation: int  # rises with each change
+    model: Name
+    generation: Annotated[int, Within(1, 2**53)]  # rises with each change
     strategy: Strategy
-    arms: tuple[Arm, ...]
+    arms: Annotated[tuple[Arm, ...], Field(min_length=1, max_length=MOST_ARMS)]
     guards: Guards
-    bandit: Bandit | None
-    fallback: str | None  # bundle digest of the previous champion
+    bandit: Annotated[Bandit | None, AfterValidator(_check_arms)]
+    fallback: Digest | None  # bundle digest of the previous champion
     default: Mapping[str, Any] | None  # the answer when everything else fails; none: an error
     provider: Provider
-    salt: str  # of the sticky hash: one for all steps of a rollout or experiment, another for the next
-    opened_at: datetime
+    salt: Name  # of the sticky hash: one for all steps of a rollout or experiment, another for the next
+    opened_at: Annotated[AwareDatetime, Must("be a time with its zone")]
 
     @property
     def champion(self) -> Arm:
@@ -113,6 +135,9 @@ class Release:
     def answering(self) -> tuple[Arm, ...]:
         """Every arm but the shadow."""
         return tuple(arm for arm in self.arms if arm.role is not Role.SHADOW)
+
+
+_RELEASE = TypeAdapter(Release)
 
 
 def to_json(release: Release) -> str:
@@ -129,22 +154,16 @@ def to_json(release: Release) -> str:
 
 def from_json(text: str | bytes, where: str = "release") -> Release:
     """The release in a text."""
-    problems: list[str] = []
     try:
-        body = strict.fields(strict.parse(text, where), "", _RELEASE, problems)
-    except strict.Refused as err:
+        return read_json(_RELEASE, text, where)
+    except Refused as err:
         raise ReleaseError(where, list(err.problems)) from err
-    if {"strategy", "arms", "bandit"} <= body.keys():
-        problems += _rules(body["strategy"], body["arms"], body["bandit"])
-    if problems:
-        raise ReleaseError(where, problems)
-    return Release(**body)
 
 
 def read_release(path: Path) -> Release:
     """The release in a file; FileNotFoundError where there is none."""
     with path.open("rb") as stream:
-        return from_json(stream.read(strict.LARGEST + 1), str(path))
+        return from_json(stream.read(LARGEST + 1), str(path))
 
 
 def write_release(path: Path, release: Release, *, over_broken: bool = False) -> bool:
@@ -187,34 +206,6 @@ def _conflicts(present: Release, new: Release) -> Iterator[str]:
     if present.generation >= new.generation:
         behind = f"holds generation {present.generation}, the new release is {new.generation}"
         yield f"{behind}: read the file again and write generation {present.generation + 1}"
-
-
-_name = strict.text(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,99}", "a name of at most 100 letters, digits and _ . + -")
-_digest = strict.text(r"[0-9a-f]{8,64}", "a digest in hexadecimal")
-_share = strict.number(0, 1, "a share between 0 and 1")
-_ARM: Mapping[str, strict.Check] = {
-    "name": _name,
-    "version": _name,
-    "bundle": _digest,
-    "role": strict.choice(Role),
-    "weight": _share,
-}
-_BANDIT: Mapping[str, strict.Check] = {"epsilon": _share, "floor": _share, "reward": strict.choice(Reward)}
-_LATENCY = strict.number(1e-6, 1e9, "milliseconds above 0")
-_GUARDS: Mapping[str, strict.Check] = {"latency_ms": _LATENCY, "error_share": _share}
-_RELEASE: Mapping[str, strict.Check] = {
-    "model": _name,
-    "generation": strict.whole(1, 2**53, "a whole number from 1"),
-    "strategy": strict.choice(Strategy),
-    "arms": strict.several(strict.record(Arm, _ARM), MOST_ARMS),
-    "guards": strict.record(Guards, _GUARDS),
-    "bandit": strict.maybe(strict.record(Bandit, _BANDIT)),
-    "fallback": strict.maybe(_digest),
-    "default": strict.maybe(strict.that(lambda raw: isinstance(raw, dict), "an object")),
-    "provider": strict.choice(Provider),
-    "salt": _name,
-    "opened_at": strict.moment(),
-}
 
 
 def _rules(strategy: Strategy, arms: tuple[Arm, ...], bandit: Bandit | None) -> Iterator[str]:

@@ -128,7 +128,7 @@ class Answers:
             return self.refused(err)
         except DecodeError as err:
             return self.refused(RequestRefused(f"the message cannot be read: {err}"))
-        except Exception:  # noqa: BLE001 - the process border, as in `app.py`
+        except Exception:  # noqa: BLE001 - the process border, as in `http/app.py`
             _log.exception("%s failed", path[:200])
             self._context.engine.meters.of("", "", "").count("errors", "internal")
             told = "an error inside the endpoint; its log says more"

@@ -1,6 +1,6 @@
-"""The Open Inference Protocol over gRPC: what each method answers. Leads into the same engine as every door.
+"""The Open Inference Protocol over gRPC: the handler of each method, on the same engine as every door.
 
-Messages in, messages out; `grpc_door.py` does the transport. `tritonclient.grpc` works unchanged.
+Takes messages and returns messages; `door.py` does the transport. `tritonclient.grpc` works unchanged.
 """
 
 from collections.abc import Awaitable, Callable, Mapping

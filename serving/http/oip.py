@@ -1,6 +1,6 @@
 """The Open Inference Protocol over REST: JSON and binary tensors, so that `tritonclient.http` works.
 
-Speaks the protocol's JSON, calls the engine, decides nothing. Its words are those of `inference.py`.
+Speaks the protocol's JSON, calls the engine, decides nothing. `doors/open_inference.py` holds what gRPC shares with it.
 """
 
 from collections.abc import Mapping, Sequence

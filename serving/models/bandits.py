@@ -10,7 +10,7 @@ from pathlib import Path
 
 from serving.contract.atomic import replace_file
 from serving.contract.release import BANDITS, Release
-from serving.contract.strict_json import Refused
+from serving.contract.validation import Refused
 from serving.models.router import BanditState, add_reward, start_state, state_from_json, state_to_json
 
 _log = logging.getLogger("serving.models.bandits")

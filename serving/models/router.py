@@ -18,9 +18,12 @@ from dataclasses import asdict, dataclass, replace
 from hashlib import blake2b
 from itertools import accumulate
 from random import Random
+from typing import Annotated
 
-from serving.contract import strict_json as strict
-from serving.contract.release import BANDITS, MOST_ARMS, Arm, Bandit, Release, Reward, Role, Strategy
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationInfo, with_config
+
+from serving.contract.release import BANDITS, MOST_ARMS, STRICT, Arm, Bandit, Release, Reward, Role, Strategy
+from serving.contract.validation import Must, Within, check_rules, read_json
 
 _POINTS = 2**64
 _MOST = 2**53
@@ -32,15 +35,19 @@ class Choice:
     shadow: Arm | None  # gets a copy of the request
 
 
+Text = Annotated[str, Field(pattern=r"^.{1,100}$"), Must("be a text of 1 to 100 characters")]
+
+
+@with_config(STRICT)
 @dataclass(frozen=True, slots=True)
 class Rewards:
     """What one arm has earned. It belongs to a bundle: another version under the same name starts afresh."""
 
-    arm: str
-    bundle: str
-    count: int
+    arm: Text
+    bundle: Text
+    count: Annotated[int, Within(0, _MOST)]
     total: float
-    squares: float
+    squares: Annotated[float, Field(ge=0)]
 
     @property
     def mean(self) -> float:
@@ -52,10 +59,20 @@ class Rewards:
         return max(self.squares - self.count * self.mean**2, 0.0)
 
 
+def _check_rewards(arms: tuple[Rewards, ...], info: ValidationInfo) -> tuple[Rewards, ...]:
+    if "reward" in info.data:
+        check_rules(_rules(info.data["reward"], arms))
+    return arms
+
+
+@with_config(STRICT)
 @dataclass(frozen=True, slots=True)
 class BanditState:
     reward: Reward
-    arms: tuple[Rewards, ...]
+    arms: Annotated[tuple[Rewards, ...], Field(min_length=1, max_length=MOST_ARMS), AfterValidator(_check_rewards)]
+
+
+_STATE = TypeAdapter(BanditState)
 
 
 Route = Callable[[str, BanditState | None, Random], Choice]
@@ -123,19 +140,13 @@ def state_to_json(state: BanditState) -> str:
 
 
 def state_from_json(text: str | bytes, where: str = "bandit state") -> BanditState:
-    """The state in a text; `strict_json.Refused` names every problem."""
-    problems: list[str] = []
-    body = strict.fields(strict.parse(text, where), "", _STATE, problems)
-    if not problems:
-        problems += _state_rules(body["reward"], body["arms"])
-    if problems:
-        raise strict.Refused(where, problems)
-    return BanditState(**body)
+    """The state in a text; `Refused` lists every problem."""
+    return read_json(_STATE, text, where)
 
 
-def _state_rules(reward: Reward, arms: tuple[Rewards, ...]) -> Iterator[str]:
+def _rules(reward: Reward, arms: tuple[Rewards, ...]) -> Iterator[str]:
     if len({rewards.arm for rewards in arms}) < len(arms):
-        yield "an arm stands twice"
+        yield "two arms have the same name"
     for rewards in arms:
         if reward is Reward.BINARY and not 0 <= rewards.total <= rewards.count:
             yield f"arm {rewards.arm} has {rewards.total:g} successes in {rewards.count} binary rewards"
@@ -217,17 +228,3 @@ def _believed(rewards: Rewards, pooled: Rewards, draw: Random) -> float:
 def _pooled(state: BanditState) -> Rewards:
     parts = state.arms
     return Rewards("", "", sum(p.count for p in parts), sum(p.total for p in parts), sum(p.squares for p in parts))
-
-
-_text = strict.text(r".{1,100}", "a text of 1 to 100 characters")
-_REWARDS = {
-    "arm": _text,
-    "bundle": _text,
-    "count": strict.whole(0, _MOST, "a whole number from 0"),
-    "total": strict.number(-math.inf, math.inf, "a number"),
-    "squares": strict.number(0, math.inf, "a number from 0"),
-}
-_STATE = {
-    "reward": strict.choice(Reward),
-    "arms": strict.several(strict.record(Rewards, _REWARDS), MOST_ARMS),
-}

@@ -1,59 +1,147 @@
-"""What the endpoint is told from outside. The only file of `serving` that reads the environment.
+"""The settings of the endpoint. The only file of `serving` that reads the environment.
 
 Every setting has a default that is right on one machine; one error lists every setting that is wrong.
 """
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import unquote, urlsplit
 
+from pydantic import BeforeValidator, Field, PlainValidator
+from pydantic_core import PydanticCustomError, core_schema
+
 from serving.contract.release import Provider
-from serving.settings.environment import Asked, WrongSettings
-from serving.settings.traces import Traces, read_traces
+from serving.contract.validation import SECRET, Must, Within
+from serving.settings.environment import EnvironmentSettings, Folder, set_texts
+from serving.settings.traces import Traces, trace_texts
 
 BAKED = Path(__file__).resolve().parents[2] / "baked"  # where a Bento carries <digest>/ and VERSION
 ENVIRONMENT: Mapping[str, str] = os.environ
-_MEGABYTE = 1_000_000
-
-
 _SQLITE = "sqlite:///"
-_STORES = "sqlite:///<path>, redis://…, rediss://…"
 
 
-@dataclass(frozen=True)
-class Settings:
-    home: Path  # state: logs of predictions and feedback, rewards of bandits
-    releases: Path  # folder of <model>.json
-    bundles: Path  # folder of bundles, each named by its digest
-    baked: Path | None  # the one bundle that a Bento carries
-    baked_version: str
-    registry: str  # Feast's, as SQL URL
-    online_store: Mapping[str, Any]  # Feast's settings of it
-    clocks: Path  # folder of the clocks of models that live in the past
-    tokens: Path | None  # file of hashed bearer tokens; none: anybody may ask
-    provider: Provider  # for the baked bundle; a release says its own
-    workers: int
-    threads: int  # of one model's arithmetic
-    poll: float  # seconds between two looks at the releases
-    body: int  # bytes of one request
-    bodies: int  # bytes of all requests that are being read
-    rows: int  # of one request
-    queue: int  # requests that wait for an answer
-    deadline: float  # seconds, where the caller names none
-    cache: int  # predictions kept; 0: none
-    log: bool
-    flush: float  # seconds of predictions that a killed process may lose
-    buffer: int  # bytes of predictions that wait for the disk
-    segment: int  # bytes after which a segment of the log is closed
-    drain: float  # seconds in which callers move on after SIGTERM
-    grpc_host: str
-    grpc_port: int  # 0: no gRPC
-    traces: Traces | None  # none: nobody collects traces
-    metrics: Path  # folder in which the workers of one service tell each other what they counted
-    seed: int | None  # of exploration and samples; none: by chance
+class Megabytes(Within):
+    """Annotates an int: bytes, which the variable gives in megabytes."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
+        megabytes = super().__get_pydantic_core_schema__(float, lambda _: core_schema.float_schema())
+        return core_schema.no_info_after_validator_function(lambda number: int(1_000_000 * number), megabytes)
+
+
+def _under_home(*parts: str) -> Callable[[dict[str, Any]], Path]:
+    return lambda data: data["home"].joinpath(*parts)
+
+
+def _bundle_in(holder: str) -> Path | None:
+    """The bundle in a folder, which bears its digest as name."""
+    bundles = sorted(path.parent for path in Path(holder).resolve().glob("*/manifest.json"))
+    if len(bundles) > 1:
+        raise ValueError(f"holds {len(bundles)} bundles; a Bento carries one")
+    return bundles[0] if bundles else None
+
+
+def _version_beside(bundle: Path | None) -> str:
+    """The semantic version, which a baked bundle cannot know itself: a file beside it says it."""
+    file = bundle.parent / "VERSION" if bundle else None
+    return file.read_text(encoding="utf-8").strip() if file and file.is_file() else "baked"
+
+
+def _sqlite(path: Path) -> Mapping[str, Any]:
+    return {"type": "sqlite", "path": str(path)}
+
+
+def _online_store(url: str) -> Mapping[str, Any]:
+    """Feast's settings for an address."""
+    if url.startswith(_SQLITE):
+        return _sqlite(Path(url.removeprefix(_SQLITE)))
+    parts = urlsplit(url)
+    if parts.scheme not in ("redis", "rediss") or not parts.hostname:
+        raise PydanticCustomError(SECRET, "must be sqlite:///<path>, redis://… or rediss://…")
+    options = {
+        "db": parts.path.strip("/"),
+        "ssl": "true" if parts.scheme == "rediss" else "",
+        "username": unquote(parts.username or ""),
+        "password": unquote(parts.password or ""),
+    }
+    named = [f"{name}={value}" for name, value in options.items() if value]
+    return {"type": "redis", "connection_string": ",".join([f"{parts.hostname}:{parts.port or 6379}", *named])}
+
+
+OnOff = Annotated[bool, BeforeValidator(lambda text: {"on": True, "off": False}.get(text)), Must("be on or off")]
+Port = Annotated[
+    int,
+    BeforeValidator(lambda text: "0" if text == "off" else text),
+    Field(ge=0, le=65_535),
+    Must("be off or a port up to 65535"),
+]
+Count = Annotated[int, Within(1, 256)]
+
+
+class Settings(EnvironmentSettings):
+    home: Folder = Field(default_factory=lambda: Path(".mlops").resolve(), validation_alias="MLOPS_HOME")
+    """State: logs of predictions and feedback, rewards of bandits."""
+    releases: Folder = Field(default_factory=_under_home("releases"), validation_alias="ENDPOINT_RELEASES")
+    """Folder of <model>.json."""
+    bundles: Folder = Field(default_factory=_under_home("bundles"), validation_alias="ENDPOINT_BUNDLES")
+    """Folder of bundles, each named by its digest."""
+    baked: Annotated[Path | None, PlainValidator(_bundle_in)] = Field(validation_alias="ENDPOINT_BAKED")
+    """The one bundle that a Bento carries."""
+    baked_version: str = Field(
+        default_factory=lambda data: _version_beside(data["baked"]), validation_alias="ENDPOINT_BAKED_VERSION"
+    )
+    registry: str = Field(
+        default_factory=lambda data: f"{_SQLITE}{data['home']}/feast/registry.db",
+        validation_alias="MLOPS_FEATURE_REGISTRY",
+        repr=False,
+    )
+    """Feast's registry, as SQL URL."""
+    online_store: Annotated[Mapping[str, Any], PlainValidator(_online_store)] = Field(
+        default_factory=lambda data: _sqlite(data["home"] / "feast" / "online.db"),
+        validation_alias="MLOPS_ONLINE_STORE",
+        repr=False,
+    )
+    """Feast's settings of the online store."""
+    tokens: Folder | None = Field(None, validation_alias="ENDPOINT_TOKENS")
+    """File of hashed bearer tokens; without it nobody needs one."""
+    provider: Provider = Field(Provider.AUTO, validation_alias="ENDPOINT_PROVIDER")
+    """For the baked bundle; a release names its own."""
+    workers: Count = Field(1, validation_alias="ENDPOINT_WORKERS")
+    threads: Count = Field(1, validation_alias="ENDPOINT_THREADS")  # of one model's arithmetic
+    poll: Annotated[float, Within(0.01, 60)] = Field(0.1, validation_alias="ENDPOINT_POLL_SECONDS")
+    """Seconds between two looks at the releases."""
+    body: Annotated[int, Megabytes(0.001, 2_000)] = Field(16_000_000, validation_alias="ENDPOINT_BODY_MB")
+    """Bytes of one request."""
+    bodies: Annotated[int, Megabytes(0.001, 100_000)] = Field(256_000_000, validation_alias="ENDPOINT_BODIES_MB")
+    """Bytes of all requests that are being read."""
+    rows: Annotated[int, Within(1, 10_000_000)] = Field(10_000, validation_alias="ENDPOINT_ROWS")  # of one request
+    queue: Annotated[int, Within(1, 1_000_000)] = Field(1_024, validation_alias="ENDPOINT_QUEUE")
+    """Requests that wait for an answer."""
+    deadline: Annotated[float, Within(0.001, 3_600)] = Field(2.0, validation_alias="ENDPOINT_DEADLINE_SECONDS")
+    """Seconds, where the caller names none."""
+    cache: Annotated[int, Within(0, 10_000_000)] = Field(0, validation_alias="ENDPOINT_CACHE")  # predictions kept
+    log: OnOff = Field(True, validation_alias="ENDPOINT_LOG")
+    flush: Annotated[float, Within(0.01, 3_600)] = Field(1.0, validation_alias="ENDPOINT_FLUSH_SECONDS")
+    """Seconds of predictions that a killed process may lose."""
+    buffer: Annotated[int, Megabytes(0.001, 10_000)] = Field(64_000_000, validation_alias="ENDPOINT_BUFFER_MB")
+    """Bytes of predictions that wait for the disk."""
+    segment: Annotated[int, Megabytes(0.001, 10_000)] = Field(64_000_000, validation_alias="ENDPOINT_SEGMENT_MB")
+    """Bytes after which a segment of the log is closed."""
+    drain: Annotated[float, Within(0, 3_600)] = Field(1.0, validation_alias="ENDPOINT_DRAIN_SECONDS")
+    """Seconds in which callers move on after SIGTERM."""
+    grpc_host: str = Field("127.0.0.1", validation_alias="ENDPOINT_GRPC_HOST")
+    grpc_port: Port = Field(3002, validation_alias="ENDPOINT_GRPC_PORT")  # 0: no gRPC
+    traces: Traces | None = None  # none: nobody collects traces
+    metrics: Folder = Field(default_factory=_under_home("run", "endpoint"), validation_alias="ENDPOINT_METRICS")
+    """Folder in which the workers of one service share their counts."""
+    seed: Annotated[int, Within(0, 2**63)] | None = Field(None, validation_alias="ENDPOINT_SEED")
+    """Of exploration and samples; without it they differ each time."""
+
+    @property
+    def clocks(self) -> Path:
+        """Folder of the clocks of models that live in the past."""
+        return self.home / "clock"
 
     @property
     def has_features(self) -> bool:
@@ -62,86 +150,12 @@ class Settings:
         return file == self.registry or Path(file).exists()
 
 
-def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
+def read_settings(environment: Mapping[str, str] = ENVIRONMENT) -> Settings:
     """The settings that an environment gives."""
-    asked = Asked(environment)
-    home = asked.path("MLOPS_HOME") or Path(".mlops").resolve()
-    holder = asked.path("ENDPOINT_BAKED") or BAKED
-    settings = Settings(
-        home=home,
-        releases=asked.path("ENDPOINT_RELEASES") or home / "releases",
-        bundles=asked.path("ENDPOINT_BUNDLES") or home / "bundles",
-        baked=_bundle_in(holder),
-        baked_version=environment.get("ENDPOINT_BAKED_VERSION", "") or _version_in(holder),
-        registry=environment.get("MLOPS_FEATURE_REGISTRY", "") or f"{_SQLITE}{home}/feast/registry.db",
-        online_store=asked.one("MLOPS_ONLINE_STORE", _online_store, _STORES, _sqlite(home / "feast" / "online.db")),
-        clocks=home / "clock",
-        tokens=asked.path("ENDPOINT_TOKENS"),
-        provider=asked.one("ENDPOINT_PROVIDER", Provider, ", ".join(Provider), Provider.AUTO),
-        workers=asked.whole("ENDPOINT_WORKERS", 1, 1, 256),
-        threads=asked.whole("ENDPOINT_THREADS", 1, 1, 256),
-        poll=asked.number("ENDPOINT_POLL_SECONDS", 0.1, 0.01, 60),
-        body=int(_MEGABYTE * asked.number("ENDPOINT_BODY_MB", 16, 0.001, 2_000)),
-        bodies=int(_MEGABYTE * asked.number("ENDPOINT_BODIES_MB", 256, 0.001, 100_000)),
-        rows=asked.whole("ENDPOINT_ROWS", 10_000, 1, 10_000_000),
-        queue=asked.whole("ENDPOINT_QUEUE", 1_024, 1, 1_000_000),
-        deadline=asked.number("ENDPOINT_DEADLINE_SECONDS", 2.0, 0.001, 3_600),
-        cache=asked.whole("ENDPOINT_CACHE", 0, 0, 10_000_000),
-        log=asked.one("ENDPOINT_LOG", _switch, "on, off", True),
-        flush=asked.number("ENDPOINT_FLUSH_SECONDS", 1.0, 0.01, 3_600),
-        buffer=int(_MEGABYTE * asked.number("ENDPOINT_BUFFER_MB", 64, 0.001, 10_000)),
-        segment=int(_MEGABYTE * asked.number("ENDPOINT_SEGMENT_MB", 64, 0.001, 10_000)),
-        drain=asked.number("ENDPOINT_DRAIN_SECONDS", 1.0, 0, 3_600),
-        grpc_host=environment.get("ENDPOINT_GRPC_HOST", "") or "127.0.0.1",
-        grpc_port=asked.port("ENDPOINT_GRPC_PORT", 3002),
-        traces=read_traces(asked),
-        metrics=asked.path("ENDPOINT_METRICS") or home / "run" / "endpoint",
-        seed=asked.whole("ENDPOINT_SEED", None, 0, 2**63),
-    )
-    asked.check()
-    return settings
+    return Settings.read({"ENDPOINT_BAKED": str(BAKED), **set_texts(environment), "traces": trace_texts(environment)})
 
 
 def keep_quiet() -> None:
-    """No library reports home, also where nobody set the variables."""
+    """Tells every library not to report home, also where nobody set the variables."""
     for name, value in (("BENTOML_DO_NOT_TRACK", "True"), ("FEAST_USAGE", "False"), ("DO_NOT_TRACK", "1")):
         os.environ.setdefault(name, value)
-
-
-def _bundle_in(holder: Path) -> Path | None:
-    """The bundle that lies in a folder, under its digest."""
-    found = sorted(path.parent for path in holder.glob("*/manifest.json"))
-    if len(found) > 1:
-        raise WrongSettings(f"{holder} holds {len(found)} bundles; a Bento carries one")
-    return found[0] if found else None
-
-
-def _version_in(holder: Path) -> str:
-    """Beside a baked bundle lies its semantic version, which the bundle itself cannot know."""
-    file = holder / "VERSION"
-    return file.read_text(encoding="utf-8").strip() if file.is_file() else "baked"
-
-
-def _sqlite(path: Path) -> Mapping[str, Any]:
-    return {"type": "sqlite", "path": str(path)}
-
-
-def _online_store(url: str) -> Mapping[str, Any]:
-    """Feast's settings for sqlite:///path, redis://… or rediss://…"""
-    if url.startswith(_SQLITE):
-        return _sqlite(Path(url.removeprefix(_SQLITE)))
-    parts = urlsplit(url)
-    if parts.scheme not in ("redis", "rediss") or not parts.hostname:
-        raise ValueError(url)
-    options = {
-        "db": parts.path.strip("/"),
-        "ssl": "true" if parts.scheme == "rediss" else "",
-        "username": unquote(parts.username or ""),
-        "password": unquote(parts.password or ""),
-    }
-    given = [f"{name}={value}" for name, value in options.items() if value]
-    return {"type": "redis", "connection_string": ",".join([f"{parts.hostname}:{parts.port or 6379}", *given])}
-
-
-def _switch(text: str) -> bool:
-    return {"on": True, "off": False}[text]

@@ -1,67 +1,43 @@
-"""Reads settings from an environment's texts and collects everything that is wrong with them. Knows no setting."""
+"""Reads a model of settings from the texts of an environment and reports everything that is wrong with them at once."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+
+from serving.contract.validation import explain, show
+
+Folder = Annotated[Path, AfterValidator(Path.resolve)]
+Texts = Mapping[str, Any]  # by variable; a nested model has a mapping of its own
+Kind = TypeVar("Kind", bound="EnvironmentSettings")
 
 
 class WrongSettings(ValueError):
-    """Settings that cannot be used; the message lists all of them."""
+    """Settings that cannot be used; the message lists every problem."""
 
 
-class Asked:
-    """Reads variables and collects what is wrong with them."""
+class EnvironmentSettings(BaseModel):
+    """The alias of each field is its variable. A variable without text counts as not set."""
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
-        self._environment = environment
-        self._problems: list[str] = []
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
-    def check(self) -> None:
-        if self._problems:
-            raise WrongSettings("the endpoint cannot start: " + "; ".join(self._problems))
-
-    def text(self, *names: str) -> str:
-        """The first of these that is set."""
-        return next((text for name in names if (text := self._environment.get(name, "").strip())), "")
-
-    def wrong(self, problem: str) -> None:
-        self._problems.append(problem)
-
-    def path(self, name: str) -> Path | None:
-        text = self._environment.get(name, "")
-        return Path(text).resolve() if text else None
-
-    def one(self, name: str, convert: Callable[[str], Any], choices: str, default: Any) -> Any:
-        """What `convert` makes of the text; `choices` says what may stand there."""
-        text = self._environment.get(name, "")
+    @classmethod
+    def read(cls: type[Kind], texts: Texts) -> Kind:
         try:
-            return convert(text) if text else default
-        except (KeyError, ValueError):
-            shown = "" if "://" in text else f"={text!r}"  # a URL may hold a secret
-            self._problems.append(f"{name}{shown} is none of {choices}")
-            return default
+            return cls.model_validate_strings(set_texts(texts))
+        except ValidationError as err:
+            errors: Any = ({**error, "loc": error["loc"][-1:]} for error in err.errors(include_url=False))
+            problems = "; ".join(explain(errors, _shown))
+        raise WrongSettings(f"the endpoint cannot start: {problems}")  # outside: pydantic's own error shows values
 
-    def port(self, name: str, default: int) -> int:
-        """0 or off: none."""
-        return 0 if self.text(name) == "off" else self.whole(name, default, 0, 65_535)
 
-    def whole(self, name: str, default: int | None, low: int, high: int) -> Any:
-        return self._within(name, int, default, low, high, "whole number")
+def set_texts(texts: Texts) -> dict[str, Any]:
+    """The variables that have a text, without the blanks around it."""
+    stripped = {name: text.strip() if isinstance(text, str) else text for name, text in texts.items()}
+    return {name: text for name, text in stripped.items() if text}
 
-    def number(self, name: str, default: float, low: float, high: float) -> float:
-        return self._within(name, float, default, low, high, "number")
 
-    def _within(
-        self, name: str, convert: Callable[[str], Any], default: Any, low: float, high: float, what: str
-    ) -> Any:
-        text = self._environment.get(name, "")
-        if not text:
-            return default
-        try:
-            value = convert(text)
-        except ValueError:
-            value = None
-        if value is None or not low <= value <= high:
-            self._problems.append(f"{name}={text!r} is no {what} from {low:g} to {high:g}")
-            return default
-        return value
+def _shown(text: Any) -> str:
+    """The end of a sentence. An address may hold a password, also one that stands at the wrong variable."""
+    return "" if any(mark in str(text) for mark in ("://", "@")) else f", not {show(text)}"

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serving.contract.release import Arm, Bandit, Guards, Provider, Release, Reward, Role, Strategy
-from serving.contract.strict_json import Refused
+from serving.contract.validation import Refused
 from serving.models.router import add_reward, build_router, start_state, state_from_json, state_to_json, sticky_point
 
 KEYS = [f"user-{n}" for n in range(20_000)]

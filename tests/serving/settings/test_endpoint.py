@@ -58,3 +58,23 @@ def test_two_baked_bundles_are_refused(tmp_path):
         (tmp_path / name / "manifest.json").write_text("{}")
     with pytest.raises(WrongSettings, match="holds 2 bundles"):
         read_settings({"ENDPOINT_BAKED": str(tmp_path)})
+
+
+def test_each_text_becomes_a_value_of_its_field():
+    settings = read_settings({"ENDPOINT_GRPC_PORT": "3456", "ENDPOINT_BODY_MB": "0.5", "ENDPOINT_LOG": "off"})
+    assert (settings.grpc_port, settings.body, settings.log) == (3456, 500_000, False)
+    assert read_settings({"ENDPOINT_GRPC_PORT": "off"}).grpc_port == 0
+
+
+def test_an_error_names_variable_value_and_remedy():
+    with pytest.raises(WrongSettings, match="ENDPOINT_QUEUE must be a whole number from 1 to 1,000,000, not '0'"):
+        read_settings({"ENDPOINT_QUEUE": "0"})
+
+
+@pytest.mark.parametrize("secret", ["hunter2", "me:hunter2@host", "http://me:hunter2@host"])
+def test_no_error_and_no_repr_shows_a_secret(secret):
+    with pytest.raises(WrongSettings) as caught:
+        read_settings({"MLOPS_ONLINE_STORE": secret})
+    assert "hunter2" not in str(caught.value)
+    assert caught.value.__context__ is None
+    assert "hunter2" not in repr(read_settings({"MLOPS_ONLINE_STORE": "redis://me:hunter2@host"}))
