@@ -1,10 +1,10 @@
-"""What can be wrong with a request, and which answer that makes. Knows no transport."""
+"""The errors that a caller sees: what is wrong with a request, and the status it gets. Knows no transport."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
 MOST_PROBLEMS = 50  # in one answer
-RETRY = 1.0  # seconds after which a caller who was sent away may come again
+RETRY = 1.0  # seconds after which a caller may try again
 
 
 class Problem(NamedTuple):
@@ -30,7 +30,7 @@ class RequestRefused(Exception):
         retry_after: float | None = None,
     ) -> None:
         listed = [Problem(None, None, problems)] if isinstance(problems, str) else list(problems)
-        super().__init__("; ".join(_told(problem) for problem in listed[:MOST_PROBLEMS]))
+        super().__init__("; ".join(_sentence(problem) for problem in listed[:MOST_PROBLEMS]))
         self.problems = listed[:MOST_PROBLEMS]
         self.omitted = max(0, len(listed) - MOST_PROBLEMS)
         self.status = status or self.status
@@ -50,14 +50,14 @@ class NotFound(RequestRefused):
 
 
 class Overloaded(RequestRefused):
-    """The queue is full. The caller may come again."""
+    """The queue is full. The caller may try again later."""
 
     status = 429
     kind = "overloaded"
 
 
 class Unavailable(RequestRefused):
-    """Nothing that could answer is there."""
+    """Nothing is loaded that could answer."""
 
     status = 503
     kind = "unavailable"
@@ -70,7 +70,7 @@ class TooLate(RequestRefused):
     kind = "deadline"
 
 
-def _told(problem: Problem) -> str:
+def _sentence(problem: Problem) -> str:
     where = [problem.field or "''"] if problem.field is not None else []
     where += [f"row {problem.row}"] if problem.row is not None else []
     return f"{', '.join(where)}: {problem.reason}" if where else problem.reason

@@ -1,4 +1,4 @@
-"""The BentoML service: builds, serves, probes and makes containers as any other; our application stands in front.
+"""The BentoML service, which builds, serves and makes containers as any other. Our application gets its requests first.
 
 `bentoml serve serving.service:Endpoint`, or a Bento built from it. BentoML's own request path is slow (see
 infra/adr), so the worker hands its server an application that answers our routes itself and passes on the rest.

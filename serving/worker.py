@@ -1,4 +1,4 @@
-"""One worker process: makes the parts, keeps their threads running, lets them go without losing a request."""
+"""One worker process: makes the parts, runs their threads, and stops them without losing a request."""
 
 import asyncio
 import gc
@@ -45,7 +45,7 @@ class Worker:
     """Lives from the server's start-up to its shutdown."""
 
     def __init__(self, settings: Settings, *, parent: int | None = None) -> None:
-        """`parent`: the process without which this one has no business; none: it stands alone."""
+        """`parent`: the process without which this one ends; none: it runs alone."""
         self._settings, self._parent = settings, parent
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -56,7 +56,7 @@ class Worker:
         self.context = self._context(settings, secrets.token_hex(4))
 
     async def start(self) -> None:
-        """Load what is released before the first request; then watch."""
+        """Load every release before the first request; then watch for changes."""
         loop = asyncio.get_running_loop()
         _use_all_files()
         logging.getLogger("uvicorn.access").propagate = False  # nobody reads it; every request would pay
@@ -89,10 +89,10 @@ class Worker:
         await asyncio.to_thread(self._close)
 
     async def _open_doors(self) -> None:
-        for told in self.context.doors:
-            from serving.grpc.door import GrpcDoor  # who wants none pays for none
+        for door in self.context.doors:
+            from serving.grpc.door import GrpcDoor  # imported only where it is used
 
-            self._doors.append(GrpcDoor(self.context, told))
+            self._doors.append(GrpcDoor(self.context, door))
             await self._doors[-1].start()
 
     def write_down(self) -> bool:
@@ -219,7 +219,7 @@ class Worker:
                 _log.exception("%s failed; it goes on", threading.current_thread().name)
 
     def _drain_on_sigterm(self, loop: asyncio.AbstractEventLoop) -> None:
-        """First tell everybody to go elsewhere, then let the server end as it would have."""
+        """First report that the worker drains, then let the server end as it would have."""
         if threading.current_thread() is not threading.main_thread():
             return
         before = signal.getsignal(signal.SIGTERM)
@@ -259,7 +259,7 @@ class Worker:
         return gauges
 
     def _since(self, model: str, generation: int) -> float:
-        """When the generation was first seen to be served."""
+        """The time at which this worker began to serve the generation."""
         if self._taken_up.get(model, (None, 0.0))[0] != generation:
             self._taken_up[model] = (generation, time.time())
         return self._taken_up[model][1]

@@ -1,4 +1,4 @@
-"""What a door needs: the parts of one worker, put together by `worker.py`."""
+"""The parts of one worker, as every door uses them. `worker.py` puts them together."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class Door:
     protocol: str
     host: str
     port: int
-    trouble: str | None = None  # why nobody can come in
+    trouble: str | None = None  # why the port is not open
 
 
 @dataclass
@@ -35,7 +35,7 @@ class Context:
     tokens: Tokens
     budget: Budget
     pressure: Pressure
-    draining: bool  # SIGTERM came: callers should go elsewhere
+    draining: bool  # SIGTERM came: callers should use another worker
     doors: Sequence[Door] = ()
     arrived: Callable[[Any, Any], None] | None = None  # takes a caller's traceparent and tracestate; none: no traces
 
@@ -45,5 +45,5 @@ class Context:
 
     @property
     def shut(self) -> dict[str, str]:
-        """Doors that should be open and are not: why."""
+        """The doors that should be open and are not, each with its reason."""
         return {door.protocol: door.trouble for door in self.doors if door.trouble}

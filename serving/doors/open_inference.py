@@ -26,19 +26,19 @@ class OutputTensor(NamedTuple):
     values: np.ndarray | list[str]
 
 
-def standing_of(engine: Engine, model: str, version: str | None) -> tuple[ServedModel, ServedArm]:
+def find_arm(engine: Engine, model: str, version: str | None) -> tuple[ServedModel, ServedArm]:
     """The arm that is described where this version is asked for; the champion where none is."""
     served = engine.served(model)
     if version is None:
         return served, served.champion
-    standing = served.by_version(version)
-    if standing is None:
+    arm = served.by_version(version)
+    if arm is None:
         raise NotFound(f"version {version[:100]} is not served")
-    return served, standing
+    return served, arm
 
 
-def described(served: ServedModel, standing: ServedArm) -> dict[str, Any]:
-    contract = standing.loaded.contract
+def describe_model(served: ServedModel, arm: ServedArm) -> dict[str, Any]:
+    contract = arm.loaded.contract
     return {
         "name": served.release.model,
         "versions": sorted({arm.version for arm in served.arms.values()}),
@@ -64,18 +64,18 @@ def statistics(engine: Engine, model: str | None, version: str | None) -> list[d
 
 
 def _statistics_of(engine: Engine, model: str, version: str | None) -> list[dict[str, Any]]:
-    told = []
-    for standing in engine.served(model).arms.values():
-        if version is not None and standing.version != version:
+    entries = []
+    for arm in engine.served(model).arms.values():
+        if version is not None and arm.version != version:
             continue
-        meter = standing.meter
+        meter = arm.meter
         meter.fold()
         count, nanoseconds = int(meter.latency.counts.sum()), int(meter.latency.total * 1e9)
         failed = sum(n for (name, _), n in meter.counts.items() if name == "errors")
-        told.append(
+        entries.append(
             {
                 "name": model,
-                "version": standing.version,
+                "version": arm.version,
                 "inference_count": int(meter.rows.total),
                 "execution_count": count,
                 "inference_stats": {
@@ -84,23 +84,23 @@ def _statistics_of(engine: Engine, model: str, version: str | None) -> list[dict
                 },
             }
         )
-    if version is not None and not told:
+    if version is not None and not entries:
         raise NotFound(f"version {version[:100]} of {model} is not served")
-    return told
+    return entries
 
 
 def repository(engine: Engine, *, ready: bool) -> list[dict[str, str]]:
     """Every version that is served, and models that could not be; `ready`: only what answers."""
     models = engine.models
-    told = [
+    entries = [
         {"name": name, "version": version, "state": "READY", "reason": ""}
         for name, served in sorted(models.served.items())
         for version in sorted({arm.version for arm in served.arms.values()})
     ]
     missing = {name: trouble for name, trouble in sorted(models.troubles.items()) if name not in models.served}
     if not ready:
-        told += [{"name": n, "version": "", "state": "UNAVAILABLE", "reason": t.reason} for n, t in missing.items()]
-    return told
+        entries += [{"name": n, "version": "", "state": "UNAVAILABLE", "reason": t.reason} for n, t in missing.items()]
+    return entries
 
 
 def stamp(answer: Answer) -> dict[str, Any]:
@@ -123,7 +123,7 @@ def check_outputs(contract: Contract, names: Sequence[Any]) -> None:
         raise InvalidInput([Problem(name, None, f"is no output; there are {', '.join(there)}") for name in wrong])
 
 
-def answered(answer: Answer, names: Sequence[str]) -> list[OutputTensor]:
+def answer_tensors(answer: Answer, names: Sequence[str]) -> list[OutputTensor]:
     """The tensors of these outputs; of all that the answer has where none is named."""
     check_outputs(answer.contract, names)
     if answer.scores is None:
@@ -159,8 +159,8 @@ def _default(answer: Answer, names: Sequence[str]) -> list[OutputTensor]:
         except (TypeError, ValueError, KeyError):
             problems.append(f"the declared default's {name} is no {described['datatype']} {described['shape'][1:]}")
     if problems or not tensors:
-        told = "; ".join(problems) or "the declared default names no output of this model"
-        raise Unavailable(f"no version could answer, and {told}: {'; '.join(answer.why)}", retry_after=RETRY)
+        reasons = "; ".join(problems) or "the declared default names no output of this model"
+        raise Unavailable(f"no version could answer, and {reasons}: {'; '.join(answer.why)}", retry_after=RETRY)
     return tensors
 
 

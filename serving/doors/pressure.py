@@ -1,8 +1,8 @@
-"""How far a worker is behind, and who is sent away for it.
+"""Measures how far a worker is behind and refuses requests that have waited too long.
 
 The event loop takes requests in turns. Under more load than it can serve, a turn grows with the number of callers,
-and everybody waits for all the others. A beat tells when the present turn began; who comes up too late in it is
-refused at once, which costs next to nothing, so that a turn ends and those who are served are served in time.
+and each request waits for all the others. A beat records when the present turn began. A request whose turn comes too
+late is refused at once, which costs next to nothing: turns stay short, and the requests that are served are in time.
 """
 
 import asyncio
@@ -19,14 +19,14 @@ class Pressure:
 
     def __init__(self, most: float, clock: Callable[[], float] = time.perf_counter) -> None:
         self._most, self._clock = most, clock
-        self._beaten: float | None = None  # none: nothing beats, nothing is known
+        self._beaten: float | None = None  # none: no beat has run, so no delay is known
 
     def beat(self, loop: asyncio.AbstractEventLoop) -> None:
         self._beaten = self._clock()
         loop.call_later(_BEAT, self.beat, loop)
 
     def arrived(self, now: float) -> float:
-        """When the request that comes up now was there already; Overloaded where that is too long ago."""
+        """The time since which this request has been waiting; Overloaded where that is too long ago."""
         if self._beaten is None or now - self._beaten <= _BEAT * 2:
             return now
         if now - self._beaten > self._most:

@@ -1,4 +1,4 @@
-"""What `GET /releases` tells: the endpoint's doors, each model's arms, versions and providers, what is in the way."""
+"""The content of `GET /releases`: the open doors, and each model's arms, versions, providers and failures to load."""
 
 from typing import Any
 
@@ -8,8 +8,8 @@ from serving.models.served_models import ServedArm, ServedModel, ServedModels
 _REST = ("REST", "Open Inference Protocol v2 over REST")
 
 
-def told_releases(context: Context, host: str | None, port: int | None) -> dict[str, Any]:
-    """`host` and `port` are where this was asked."""
+def describe_releases(context: Context, host: str | None, port: int | None) -> dict[str, Any]:
+    """`host` and `port` are those of the request."""
     models = context.models
     names = sorted({*models.served, *models.troubles})
     return {
@@ -22,22 +22,22 @@ def told_releases(context: Context, host: str | None, port: int | None) -> dict[
 
 def _doors(context: Context, host: str | None, port: int | None) -> list[dict[str, Any]]:
     here = {"host": host, "port": port, "open": True}
-    told: list[dict[str, Any]] = [{"protocol": protocol, **here} for protocol in _REST]
+    doors: list[dict[str, Any]] = [{"protocol": protocol, **here} for protocol in _REST]
     for door in context.doors:
-        told.append({"protocol": door.protocol, "host": door.host, "port": door.port, "open": door.trouble is None})
-    return told
+        doors.append({"protocol": door.protocol, "host": door.host, "port": door.port, "open": door.trouble is None})
+    return doors
 
 
 def _model(models: ServedModels, name: str) -> dict[str, Any]:
     served, trouble = models.served.get(name), models.troubles.get(name)
-    told: dict[str, Any] = _served(served) if served else {"generation": None}
+    content: dict[str, Any] = _served(served) if served else {"generation": None}
     if trouble:
-        told["not_served"] = {
+        content["not_served"] = {
             "generation": trouble.generation,
             "reason": trouble.reason,
             "attempts": trouble.attempts,
         }
-    return told
+    return content
 
 
 def _served(served: ServedModel) -> dict[str, Any]:

@@ -3,7 +3,7 @@
     # name: hash
     mobile: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
 
-A file that cannot be read lets nobody in; a change that is broken keeps the tokens that were valid.
+While the file has never been readable, no token is valid; after a broken change the earlier tokens stay valid.
 """
 
 import hashlib
@@ -18,11 +18,11 @@ _log = logging.getLogger("serving.doors.tokens")
 
 
 class Tokens:
-    """Who may ask."""
+    """The tokens that open the endpoint."""
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
-        self._seen: tuple[int, ...] | None = None
+        self._version: tuple[int, ...] | None = None
         self._digests: frozenset[bytes] = frozenset()
         self.reload()
 
@@ -32,16 +32,16 @@ class Tokens:
             return
         try:
             stat = self._path.stat()
-            seen = (stat.st_mtime_ns, stat.st_ino, stat.st_size)
-            if seen == self._seen:
+            version = (stat.st_mtime_ns, stat.st_ino, stat.st_size)
+            if version == self._version:
                 return
             self._digests = _read(self._path)
-            self._seen = seen
+            self._version = version
         except (OSError, ValueError) as err:
             _log.error("tokens cannot be read, the ones before stay valid: %s", err)
 
     def check(self, authorization: bytes | None) -> None:
-        """Refuse a request without a valid token. No-op where none is needed."""
+        """Refuse a request without a valid token; without a file of tokens every request may pass."""
         if self._path is None:
             return
         scheme, _, token = (authorization or b"").partition(b" ")

@@ -1,4 +1,4 @@
-"""gRPC over the worker's own event loop: port, tokens, deadlines, and what goes wrong as status codes.
+"""gRPC on the worker's own event loop: its port, tokens, deadlines, and errors as status codes.
 
 Knows the transport, not the protocol that is spoken over it. Unary calls only; answers are not compressed.
 """
@@ -40,7 +40,7 @@ _log = logging.getLogger("serving.grpc")
 
 
 class GrpcDoor:
-    """Open from `start` to `stop`. A port that is taken is told in `door.trouble` and tried again."""
+    """Open from `start` to `stop`. A taken port is reported in `door.trouble` and tried again."""
 
     def __init__(self, context: Context, door: Door) -> None:
         self._context, self._door = context, door
@@ -54,7 +54,7 @@ class GrpcDoor:
         self._minding = asyncio.create_task(self._mind())
 
     async def stop(self) -> None:
-        """Take no new call, let those that are there end."""
+        """Accept no new call and let the running ones end."""
         if self._minding:
             self._minding.cancel()
         if self._server:
@@ -108,7 +108,7 @@ _PREFIX = struct.Struct(">BL")  # is it compressed, how long is it
 
 
 class Answers:
-    """Finds the method that a call names and frames what it gives."""
+    """Finds the method that a call names and frames its answer."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -131,16 +131,16 @@ class Answers:
         except Exception:  # noqa: BLE001 - the process border, as in `http/app.py`
             _log.exception("%s failed", path[:200])
             self._context.engine.meters.of("", "", "").count("errors", "internal")
-            told = "an error inside the endpoint; its log says more"
-            return self.refused(RequestRefused(told, status=500, kind="internal"))
+            reason = "the endpoint failed; its log has the details"
+            return self.refused(RequestRefused(reason, status=500, kind="internal"))
 
     def refused(self, err: RequestRefused) -> Reply:
-        """Status and message; callers who may come again are told when, as gRPC's own retries read it."""
-        told = quote(str(err)[:_LONGEST_MESSAGE], safe=" !\"#$&'()*+,/:;<=>?@[\\]^`{|}")[: 2 * _LONGEST_MESSAGE]
+        """Status and message, and for callers who may try again the pause that gRPC's own retries read."""
+        message = quote(str(err)[:_LONGEST_MESSAGE], safe=" !\"#$&'()*+,/:;<=>?@[\\]^`{|}")[: 2 * _LONGEST_MESSAGE]
         headers = [
             (b"content-type", b"application/grpc"),
             (b"grpc-status", b"%d" % _CODES.get(err.status, _INVALID)),
-            (b"grpc-message", told.encode()),
+            (b"grpc-message", message.encode()),
             (b"kind", err.kind.encode()),
         ]
         if err.retry_after is not None:
@@ -153,8 +153,8 @@ class Answers:
             context.arrived(headers.get(b"traceparent"), headers.get(b"tracestate"))
         method = self._methods.get(path)
         if method is None or not headers.get(b"content-type", b"").startswith(b"application/grpc"):
-            told = path[:100].decode("latin-1")
-            raise RequestRefused(f"there is no method {told} for application/grpc", status=405, kind="method")
+            name = path[:100].decode("latin-1")
+            raise RequestRefused(f"there is no method {name} for application/grpc", status=405, kind="method")
         if not method.open:
             context.tokens.check(headers.get(b"authorization"))
         return method

@@ -46,20 +46,20 @@ async def server_metadata(context: Context, call: Call, message: Any) -> bytes:
 async def model_ready(context: Context, call: Call, message: Any) -> bytes:
     """False where the model, or the version that is named, would not answer."""
     try:
-        inference.standing_of(context.engine, message.name, message.version or None)
+        inference.find_arm(context.engine, message.name, message.version or None)
     except RequestRefused:
         return _packed("ModelReady", ready=False)
     return _packed("ModelReady", ready=True)
 
 
 async def model_metadata(context: Context, call: Call, message: Any) -> bytes:
-    served, standing = inference.standing_of(context.engine, message.name, message.version or None)
-    return _packed("ModelMetadata", **inference.described(served, standing))
+    served, arm = inference.find_arm(context.engine, message.name, message.version or None)
+    return _packed("ModelMetadata", **inference.describe_model(served, arm))
 
 
 async def model_statistics(context: Context, call: Call, message: Any) -> bytes:
-    told = inference.statistics(context.engine, message.name or None, message.version or None)
-    return _packed("ModelStatistics", model_stats=told)
+    entries = inference.statistics(context.engine, message.name or None, message.version or None)
+    return _packed("ModelStatistics", model_stats=entries)
 
 
 async def repository_index(context: Context, call: Call, message: Any) -> bytes:
@@ -78,7 +78,7 @@ async def model_infer(context: Context, call: Call, message: Any) -> bytes:
         version=message.model_version or None,
         began=call.began,
     )
-    tensors = inference.answered(answer, [output.name for output in message.outputs])
+    tensors = inference.answer_tensors(answer, [output.name for output in message.outputs])
     return write_answer(answer, tensors, message.id)
 
 

@@ -51,15 +51,15 @@ def read_columns(message: Any) -> ColumnRows | MatrixRows:
         raise InvalidInput(f"raw_input_contents has {len(raw)} entries for {len(packed)} inputs")
     if not raw:
         tensors = [_Tensor.FromString(item) for item in packed]
-        told = _described(tensors)
-        return _columns(told, [tensor.contents for tensor in tensors], _typed)
+        described = _described(tensors)
+        return _columns(described, [tensor.contents for tensor in tensors], _typed)
     small = sum(map(len, packed)) <= _SMALL
-    told = _known(tuple(packed)) if small else _described([_Tensor.FromString(item) for item in packed])
-    kind, count = told.kind, told.counts[0]
+    described = _known(tuple(packed)) if small else _described([_Tensor.FromString(item) for item in packed])
+    kind, count = described.kind, described.counts[0]
     if kind is not None and set(map(len, raw)) == {count * kind.itemsize}:
         whole = np.frombuffer(b"".join(raw), dtype=kind).reshape(len(raw), count)
-        return MatrixRows(told.names, whole.astype(np.float64, copy=False))
-    return _columns(told, raw, from_bytes)
+        return MatrixRows(described.names, whole.astype(np.float64, copy=False))
+    return _columns(described, raw, from_bytes)
 
 
 @lru_cache(maxsize=256)
@@ -83,9 +83,11 @@ def _described(tensors: Sequence[Any]) -> Described:
     return Described(names, datatypes, counts, NUMERIC[datatypes[0]] if alike else None)
 
 
-def _columns(told: Described, contents: Iterable[Any], read: Any) -> ColumnRows:
+def _columns(described: Described, contents: Iterable[Any], read: Any) -> ColumnRows:
     tensors, problems = [], []
-    for name, datatype, count, content in zip(told.names, told.datatypes, told.counts, contents, strict=True):
+    for name, datatype, count, content in zip(
+        described.names, described.datatypes, described.counts, contents, strict=True
+    ):
         try:
             tensors.append(Tensor(name, datatype, [count], read(content, datatype, count)))
         except WrongTensor as err:
@@ -123,19 +125,19 @@ def write_answer(answer: Answer, tensors: Iterable[OutputTensor], name: str) -> 
 
     Packed messages that follow one another are one message: what most answers share is packed once.
     """
-    told = stamp(answer)
+    stamped = stamp(answer)
     own = _Response(id=name)
-    own.parameters.add(key="request_id", value=_Parameter(string_param=told.pop("request_id")))
+    own.parameters.add(key="request_id", value=_Parameter(string_param=stamped.pop("request_id")))
     for tensor in tensors:
         own.outputs.add(name=tensor.name, datatype=tensor.datatype, shape=tensor.shape)
         own.raw_output_contents.append(to_bytes(tensor.values, tensor.datatype))
-    return _shared(answer.model, answer.version, tuple(told.items())) + own.SerializeToString()
+    return _shared(answer.model, answer.version, tuple(stamped.items())) + own.SerializeToString()
 
 
 @lru_cache(maxsize=256)
-def _shared(model: str, version: str, told: tuple[tuple[str, Any], ...]) -> bytes:
+def _shared(model: str, version: str, stamped: tuple[tuple[str, Any], ...]) -> bytes:
     message = _Response(model_name=model, model_version=version)
-    for key, value in told:
+    for key, value in stamped:
         message.parameters.add(key=key, value=_Parameter(**{_choice(value): value}))
     return message.SerializeToString()
 

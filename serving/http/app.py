@@ -1,6 +1,6 @@
-"""The endpoint as an ASGI application: finds the route, checks the token, turns what goes wrong into an answer.
+"""The endpoint as an ASGI application: finds the route, checks the token, turns errors into responses.
 
-Stands in front of the application that BentoML makes and hands on what it does not know itself.
+Receives every request before the application that BentoML makes, and passes on the routes that it does not have.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from serving.http.openapi import PAGE, document
 from serving.problems import RequestRefused
 
 Handler = Callable[[Context, Request], Awaitable[Response]]
-_MOST_PATHS = 10_000  # that are remembered with their route
+_MOST_PATHS = 10_000  # whose routes are cached
 _log = logging.getLogger("serving.http.app")
 
 
@@ -30,7 +30,7 @@ class Route(NamedTuple):
     open: bool  # no token needed
 
 
-class Found(NamedTuple):
+class Match(NamedTuple):
     handlers: dict[str, Route]  # by method
     params: tuple[str, ...]
 
@@ -41,9 +41,9 @@ async def alive(context: Context, request: Request) -> Response:
 
 async def ready(context: Context, request: Request) -> Response:
     """503 while a model that has a release is not served, and while the worker drains."""
-    told = {"ready": context.ready, "draining": context.draining}
+    content = {"ready": context.ready, "draining": context.draining}
     troubles = {name: trouble.reason for name, trouble in context.models.troubles.items()}
-    return json_response(told | {"troubles": troubles | context.shut}, status=200 if context.ready else 503)
+    return json_response(content | {"troubles": troubles | context.shut}, status=200 if context.ready else 503)
 
 
 async def metrics(context: Context, request: Request) -> Response:
@@ -92,15 +92,15 @@ ROUTES = (
 
 
 class Endpoint:
-    """`worker` makes the parts when the server starts; `inner` answers what is not ours."""
+    """`worker` makes its parts when the server starts; `inner` answers the routes that are not ours."""
 
     def __init__(self, inner: Any, worker: Any) -> None:
         self._inner, self._worker = inner, worker
-        self._paths: dict[str, Found] = {}
+        self._paths: dict[str, Match] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            await self._live(scope, receive, send)
+            await self._run_lifespan(scope, receive, send)
             return
         path = scope["path"]
         found = self._paths.get(path) or self._find(path)
@@ -119,14 +119,14 @@ class Endpoint:
             response.close = True
         await response.send(send)
 
-    def _find(self, path: str) -> Found:
+    def _find(self, path: str) -> Match:
         handlers, params = {}, ()
         for route in ROUTES:
             match = route.pattern.fullmatch(path)
             if match and route.method not in handlers:
                 handlers[route.method] = route
                 params = params or tuple(unquote(part) for part in match.groups())
-        found = Found(handlers, params)
+        found = Match(handlers, params)
         if handlers:
             if len(self._paths) >= _MOST_PATHS:
                 self._paths.clear()
@@ -143,7 +143,7 @@ class Endpoint:
                 return
         await self._inner(scope, receive, send)
 
-    async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _run_lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Our parts start after BentoML's and end before them."""
 
         async def receiving() -> Any:
@@ -160,7 +160,7 @@ class Endpoint:
         await self._inner(scope, receiving, sending)
 
 
-async def _answer(context: Context, request: Request, found: Found) -> Response:
+async def _answer(context: Context, request: Request, found: Match) -> Response:
     route = found.handlers.get(request.method)
     if route is None:
         if request.method == "HEAD" and "GET" in found.handlers:
@@ -182,7 +182,7 @@ async def _answer(context: Context, request: Request, found: Found) -> Response:
     except Exception:  # noqa: BLE001 - the process border: a bug is logged with its trace, the caller gets no inside view
         _log.exception("%s %s failed", request.method, request.path[:200])
         context.engine.meters.of("", "", "").count("errors", "internal")
-        return refusal(RequestRefused("an error inside the endpoint; its log says more", status=500, kind="internal"))
+        return refusal(RequestRefused("the endpoint failed; its log has the details", status=500, kind="internal"))
 
 
 def _with_header(response: Response, header: tuple[bytes, bytes]) -> Response:

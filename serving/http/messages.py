@@ -1,4 +1,4 @@
-"""Requests and responses over ASGI, as bare as they can be: bodies within bounds, errors in one shape.
+"""Bare requests and responses over ASGI: bodies are bounded, every error has one shape.
 
 Knows no route and no model.
 """
@@ -35,23 +35,23 @@ class Request:
         self.began = time.perf_counter()
 
     async def body(self, most: int, budget: Budget) -> bytes:
-        """The whole body, unpacked; refused before it is read where it says that it is too large."""
-        said = self.headers.get(b"content-length")
-        if said is not None and (len(said) > 15 or int(said) > most):
+        """The whole body, unpacked. A body whose announced length is too large is refused unread."""
+        announced = self.headers.get(b"content-length")
+        if announced is not None and (len(announced) > 15 or int(announced) > most):
             raise too_large(most)
         message = await self._receive()
         if message["type"] == "http.disconnect":
             raise Gone
         body = message.get("body", b"")
         if message.get("more_body"):
-            body = await self._rest(body, int(said) if said else None, most, budget)
+            body = await self._rest(body, int(announced) if announced else None, most, budget)
         elif len(body) > most:
             raise too_large(most)
         encoding = self.headers.get(b"content-encoding")
         return body if encoding is None else unpack(body, encoding, most)
 
-    async def _rest(self, first: bytes, said: int | None, most: int, budget: Budget) -> bytes:
-        reserved = said if said is not None else len(first)
+    async def _rest(self, first: bytes, announced: int | None, most: int, budget: Budget) -> bytes:
+        reserved = announced if announced is not None else len(first)
         if reserved > budget.left:
             raise too_many_bodies()
         budget.left -= reserved
@@ -111,11 +111,11 @@ def json_response(content: Any, status: int = 200) -> Response:
 
 
 def refusal(err: RequestRefused) -> Response:
-    """An error as every door tells it: one sentence, and each problem with field and row."""
+    """The response of an error: one sentence, and each problem with its field and row."""
     content: dict[str, Any] = {
         "error": str(err)[:2_000],
         "kind": err.kind,
-        "problems": [_told(problem) for problem in err.problems],
+        "problems": [_problem(problem) for problem in err.problems],
     }
     if err.omitted:
         content["omitted"] = err.omitted
@@ -124,10 +124,10 @@ def refusal(err: RequestRefused) -> Response:
         headers = ((b"retry-after", b"%d" % max(1, round(err.retry_after))),)
     if err.status == 401:
         headers += ((b"www-authenticate", b"Bearer"),)
-    # Rather hang up than take in a large body that nobody reads.
+    # Closing the connection is cheaper than receiving a large body that nobody reads.
     close = err.status in (408, 413) or (err.status == 503 and err.kind == "overloaded")
     return Response(orjson.dumps(content), status=err.status, headers=headers, close=close)
 
 
-def _told(problem: Problem) -> Mapping[str, Any]:
+def _problem(problem: Problem) -> Mapping[str, Any]:
     return {"field": problem.field, "row": problem.row, "reason": problem.reason}

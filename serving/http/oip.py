@@ -25,8 +25,8 @@ _LENGTH = b"inference-header-content-length"
 
 
 async def server(context: Context, request: Request) -> Response:
-    told = {"name": inference.NAME, "version": inference.VERSION, "extensions": inference.EXTENSIONS}
-    return json_response(told)
+    content = {"name": inference.NAME, "version": inference.VERSION, "extensions": inference.EXTENSIONS}
+    return json_response(content)
 
 
 async def live(context: Context, request: Request) -> Response:
@@ -39,14 +39,14 @@ async def ready(context: Context, request: Request) -> Response:
 
 async def model_ready(context: Context, request: Request) -> Response:
     """200 where the model, and the version if one is named, would answer."""
-    inference.standing_of(context.engine, request.params[0], _version(request))
+    inference.find_arm(context.engine, request.params[0], _version(request))
     return Response(b"")
 
 
 async def model(context: Context, request: Request) -> Response:
     """The model's inputs and outputs."""
-    served, standing = inference.standing_of(context.engine, request.params[0], _version(request))
-    return json_response(inference.described(served, standing))
+    served, arm = inference.find_arm(context.engine, request.params[0], _version(request))
+    return json_response(inference.describe_model(served, arm))
 
 
 async def statistics(context: Context, request: Request) -> Response:
@@ -81,7 +81,7 @@ async def infer(context: Context, request: Request) -> Response:
         began=request.began,
     )
     all_binary = asked.get("binary_data_output") is True
-    tensors = inference.answered(answer, [*names])
+    tensors = inference.answer_tensors(answer, [*names])
     return _respond(answer, content.get("id"), [(tensor, names.get(tensor.name, all_binary)) for tensor in tensors])
 
 
@@ -145,8 +145,8 @@ def _respond(answer: Answer, name: Any, tensors: Sequence[tuple[OutputTensor, bo
 def _output(tensor: OutputTensor, parts: list[bytes] | None) -> dict[str, Any]:
     """The tensor as JSON tells it; its values in `parts` where they are binary."""
     values = tensor.values
-    told: dict[str, Any] = {"name": tensor.name, "datatype": tensor.datatype, "shape": tensor.shape}
+    entry: dict[str, Any] = {"name": tensor.name, "datatype": tensor.datatype, "shape": tensor.shape}
     if parts is None:
-        return told | {"data": values if isinstance(values, list) else values.ravel().astype("<f4")}
+        return entry | {"data": values if isinstance(values, list) else values.ravel().astype("<f4")}
     parts.append(to_bytes(values, tensor.datatype))
-    return told | {"parameters": {"binary_data_size": len(parts[-1])}}
+    return entry | {"parameters": {"binary_data_size": len(parts[-1])}}

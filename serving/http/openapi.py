@@ -17,10 +17,14 @@ _TYPES = {"number": "number", "integer": "integer", "boolean": "boolean", "text"
 def document(models: ServedModels) -> dict[str, Any]:
     """OpenAPI 3.1 for everything this worker answers."""
     paths: dict[str, Any] = {
-        "/releases": {"get": _get("Open doors; what is served, from which bundles, on which provider")},
-        "/livez": {"get": _get("Is the process alive?")},
-        "/healthz": {"get": _get("Is the process alive?")},
-        "/readyz": {"get": _get("Does it take traffic?", {"503": _error("It does not, and why")})},
+        "/releases": {"get": _get("The open ports, and every served version with its bundle and provider")},
+        "/livez": {"get": _get("Whether the process is alive")},
+        "/healthz": {"get": _get("Whether the process is alive")},
+        "/readyz": {
+            "get": _get(
+                "Whether the worker takes traffic", {"503": _error("The worker takes no traffic; the body says why")}
+            )
+        },
         "/metrics": {"get": _get("Metrics for Prometheus", media="text/plain")},
         "/v2/repository/index": {"post": _get("Open Inference Protocol: every version, and whether it answers")},
         "/v2": {"get": _get("Open Inference Protocol: server metadata")},
@@ -55,7 +59,7 @@ def _model_paths(name: str, contract: Contract) -> dict[str, Any]:
     )
     return {
         f"/v1/models/{name}/predict": {"post": _post("Predictions for rows", predict)},
-        f"/v1/models/{name}/explain": {"post": _post("What each field did to the answer", explain)},
+        f"/v1/models/{name}/explain": {"post": _post("The contribution of each field to each answer", explain)},
         f"/v1/models/{name}/feedback": {"post": _post("Report an outcome", _FEEDBACK, status="202")},
         f"/v1/models/{name}/card": {"get": _get("The model card", media="text/markdown")},
         f"/v2/models/{name}": {"get": _get("Open Inference Protocol: inputs and outputs")},
@@ -75,14 +79,14 @@ def _row(contract: Contract) -> dict[str, Any]:
 
 
 def _field(field: Field) -> dict[str, Any]:
-    told: dict[str, Any] = {"type": [_TYPES[field.type], "null"]}
+    schema: dict[str, Any] = {"type": [_TYPES[field.type], "null"]}
     if field.type == "text":
-        told["maxLength"] = LONGEST_TEXT
+        schema["maxLength"] = LONGEST_TEXT
     if field.lower is not None:
-        told["description"] = f"Training saw {field.lower:g} to {field.upper:g}."
+        schema["description"] = f"In the training data: {field.lower:g} to {field.upper:g}."
     elif field.categories:
-        told["examples"] = list(field.categories[:5])
-    return told
+        schema["examples"] = list(field.categories[:5])
+    return schema
 
 
 def _infer(contract: Contract) -> dict[str, Any]:
@@ -111,31 +115,31 @@ def _object(properties: dict[str, Any], required: list[str]) -> dict[str, Any]:
     return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
 
 
-def _get(told: str, more: dict[str, Any] | None = None, *, media: str | None = _JSON) -> dict[str, Any]:
+def _get(summary: str, more: dict[str, Any] | None = None, *, media: str | None = _JSON) -> dict[str, Any]:
     content = {media: {}} if media else {}
-    return {"summary": told, "responses": {"200": {"description": "OK", "content": content}} | (more or {})}
+    return {"summary": summary, "responses": {"200": {"description": "OK", "content": content}} | (more or {})}
 
 
-def _post(told: str, schema: dict[str, Any], *, status: str = "200") -> dict[str, Any]:
+def _post(summary: str, schema: dict[str, Any], *, status: str = "200") -> dict[str, Any]:
     refused = {
         "400": "The body cannot be read",
         "413": "The body is too large",
-        "415": "The media type is not known",
+        "415": "The media type is not supported",
         "422": "Rows break the contract",
         "429": "The queue is full; see Retry-After",
-        "503": "Nothing can answer",
+        "503": "No version can answer",
         "504": "The deadline passed",
     }
     return {
-        "summary": told,
+        "summary": summary,
         "requestBody": {"required": True, "content": {_JSON: {"schema": schema}}},
         "responses": {status: {"description": "OK", "content": {_JSON: {}}}}
         | {code: _error(reason) for code, reason in refused.items()},
     }
 
 
-def _error(told: str) -> dict[str, Any]:
-    return {"description": told, "content": {_JSON: {"schema": {"$ref": "#/components/schemas/Error"}}}}
+def _error(description: str) -> dict[str, Any]:
+    return {"description": description, "content": {_JSON: {"schema": {"$ref": "#/components/schemas/Error"}}}}
 
 
 _ERROR = {

@@ -9,7 +9,7 @@ from serving.doors.bodies import parse_json
 from serving.doors.context import Context
 from serving.doors.named_rows import ROWS_RULE, read_named_rows, write_named_rows
 from serving.doors.options import DEADLINE_RULE, LONGEST_DEADLINE, header_key
-from serving.doors.releases import told_releases
+from serving.doors.releases import describe_releases
 from serving.engine.explain import explain
 from serving.http.arrow import read_table, write_answer
 from serving.http.messages import ARROW, JSON, Request, Response, json_response
@@ -45,7 +45,7 @@ async def explained(context: Context, request: Request) -> Response:
 
 
 async def feedback(context: Context, request: Request) -> Response:
-    """`{"request_id", "row", "outcome"}`, or a list of them → how many were taken."""
+    """`{"request_id", "row", "outcome"}`, or a list of them → how many were accepted."""
     model = request.params[0]
     served = context.engine.served(model)
     content = parse_json(await request.body(context.settings.body, context.budget))
@@ -54,9 +54,9 @@ async def feedback(context: Context, request: Request) -> Response:
 
 
 async def releases(context: Context, request: Request) -> Response:
-    """What every model's release is on this worker, and what is wrong with a newer one."""
+    """The release of every model on this worker, and why a newer one is not served."""
     here = request.scope.get("server") or (None, None)
-    return json_response(told_releases(context, *here))
+    return json_response(describe_releases(context, *here))
 
 
 async def card(context: Context, request: Request) -> Response:

@@ -1,7 +1,7 @@
 """`python -m serving.stream --model <model>`: the endpoint's engine behind a Redis stream instead of HTTP.
 
-The same releases, rows, prediction log and metrics. A small HTTP port tells readiness (/readyz, /livez) and metrics
-(/metrics), and takes no prediction. SIGTERM: what is in hand is answered, the rest stays for others.
+The same releases, rows, prediction log and metrics. A small HTTP port answers readiness (/readyz, /livez) and metrics
+(/metrics), no prediction. On SIGTERM the messages in hand are answered; the rest stays for other consumers.
 """
 
 import argparse
@@ -20,27 +20,27 @@ from serving.settings.streams import StreamSettings, read_stream_settings
 from serving.stream.consumer import Consumer
 from serving.worker import Worker
 
-_DOORS = frozenset({"/readyz", "/livez", "/healthz", "/metrics", "/releases"})
+_PATHS = frozenset({"/readyz", "/livez", "/healthz", "/metrics", "/releases"})
 _STOP = 20  # seconds in which what is in hand is finished
 
 
 class Application:
-    """The HTTP port of a consumer, and its life."""
+    """The HTTP port of a consumer, whose start and stop it drives."""
 
     def __init__(self, worker: Worker, consumer: Consumer) -> None:
         self._worker, self._consumer = worker, consumer
-        self._doors = Endpoint(_nothing, worker)
+        self._endpoint = Endpoint(_nothing, worker)
         self._running: asyncio.Task[None] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._live(receive, send)
-        elif scope["type"] != "http" or scope["path"] not in _DOORS:
+        elif scope["type"] != "http" or scope["path"] not in _PATHS:
             await _nothing(scope, receive, send)
         elif scope["path"] == "/readyz" and not self._consumer.connected:
             await json_response({"ready": False, "reason": "the broker does not answer"}, status=503).send(send)
         else:
-            await self._doors(scope, receive, send)
+            await self._endpoint(scope, receive, send)
 
     async def _live(self, receive: Receive, send: Send) -> None:
         while True:
@@ -74,7 +74,7 @@ def application(model: str, settings: StreamSettings, worker: Worker) -> Applica
 
 async def _nothing(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] == "http":
-        await json_response({"error": "this port tells readiness and metrics only"}, status=404).send(send)
+        await json_response({"error": "this port answers readiness and metrics only"}, status=404).send(send)
 
 
 def main(arguments: list[str] | None = None) -> None:

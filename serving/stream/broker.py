@@ -77,14 +77,14 @@ class Broker:
         settings = self._settings
         pipe = self._redis.pipeline(transaction=False)
         for reply in replies:
-            told: list[Any] = ["id", reply.message.id, "data", reply.data]
+            entry: list[Any] = ["id", reply.message.id, "data", reply.data]
             target = settings.answers
             if reply.fate is Fate.DEAD:
-                told += ["reason", reply.reason, "kind", reply.kind]
+                entry += ["reason", reply.reason, "kind", reply.kind]
                 target = settings.dead
             await self._settle(
                 keys=[settings.source, target],
-                args=[settings.group, reply.message.id, settings.kept, *told],
+                args=[settings.group, reply.message.id, settings.kept, *entry],
                 client=pipe,
             )
         return [bool(done) for done in await pipe.execute()]

@@ -33,7 +33,7 @@ class Writes(Protocol):
 
 
 class Consumer:
-    """Runs until it is stopped; a broker that is away is waited for."""
+    """Runs until it is stopped; waits for a broker that does not answer."""
 
     def __init__(
         self,
@@ -89,8 +89,8 @@ class Consumer:
         async for message in self._broker.left_behind():
             self._count("taken_over")
             if message.delivered > self._settings.attempts + 1:
-                told = f"was delivered {message.delivered - 1} times, and each reader died or gave no answer"
-                await self._settle([dead(message, "crash", told)])
+                reason = f"was delivered {message.delivered - 1} times, and each reader died or gave no answer"
+                await self._settle([dead(message, "crash", reason)])
             else:
                 await self._work([message])
             if self._ended:
@@ -111,7 +111,7 @@ class Consumer:
             if waiting:
                 if self._ended:
                     return
-                self._tell(replies, attempts)
+                self._warn(replies, attempts)
                 await self._broker.keep(waiting)
                 pause = await self._rest(pause)
 
@@ -135,7 +135,7 @@ class Consumer:
             if done and reply.fate is Fate.DEAD:
                 _log.warning("%s: message %s is dead: %s", self._model, reply.message.id, reply.reason[:300])
 
-    def _tell(self, replies: Sequence[Reply], attempts: int) -> None:
+    def _warn(self, replies: Sequence[Reply], attempts: int) -> None:
         again = [reply for reply in replies if reply.fate is Fate.AGAIN]
         self._count("again", by=len(again))
         if again and attempts & (attempts - 1) == 0:  # each time that the attempts have doubled
@@ -151,7 +151,7 @@ class Consumer:
         try:
             await self._broker.leave()
         except (RedisError, OSError) as err:
-            _log.warning("left without a word to the broker: %s", err)
+            _log.warning("the consumer could not leave its group: %s", err)
 
     def _count(self, what: str, by: int = 1) -> None:
         self._engine.meters.of(self._model, "", "").count("stream", what, by)

@@ -1,4 +1,4 @@
-"""What a message of a stream asks, and what is said back. Knows neither Redis nor when a message may come again.
+"""Reads the messages of a stream and forms their replies. Knows neither Redis nor when a message is delivered again.
 
 A request is an entry with the field `data`: the body that `POST …/predict` takes, as JSON. Its answer is an entry
 with `id`, the request's, and `data`, the body that the endpoint would have answered. A dead one has `reason` too.
@@ -43,7 +43,7 @@ class Message:
 
 @dataclass(frozen=True)
 class Reply:
-    """What becomes of a message: `data` is the answer, or of a dead one what it said."""
+    """The fate of a message. `data` is the answer, or the content of a dead message."""
 
     message: Message
     fate: Fate
@@ -59,10 +59,10 @@ def name_of(source: str, message: Message) -> str:
 
 
 def read_request(message: Message, most: int) -> tuple[RequestRows, str | None]:
-    """Rows and key; RequestRefused where there are none to be had."""
+    """The rows and the key of a message; RequestRefused where it has none."""
     if DATA not in message.fields:
-        told = ", ".join(sorted(name.decode(errors="replace")[:50] for name in message.fields))
-        raise RequestRefused(f"an entry has the field data; this one has {told or 'none'}")
+        names = ", ".join(sorted(name.decode(errors="replace")[:50] for name in message.fields))
+        raise RequestRefused(f"an entry has the field data; this one has {names or 'none'}")
     if len(message.data) > most:
         raise too_large(most)
     return read_named_rows(parse_json(message.data))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from serving.doors.open_inference import answered
+from serving.doors.open_inference import answer_tensors
 from serving.engine.answer import Answer
 from serving.problems import InvalidInput, Unavailable
 from tests.serving.graphs import contract, number
@@ -25,7 +25,7 @@ def given(kind: str, default: dict) -> Answer:
     ],
 )
 def test_a_default_is_repeated_for_each_row(kind, default, expected):
-    tensors = answered(given(kind, default), [])
+    tensors = answer_tensors(given(kind, default), [])
     assert [np.asarray(tensor.values).tolist() for tensor in tensors] == expected
     assert all(list(np.shape(tensor.values)) == tensor.shape for tensor in tensors)
 
@@ -41,10 +41,10 @@ def test_a_default_is_repeated_for_each_row(kind, default, expected):
 )
 def test_what_a_default_cannot_give_is_unavailable_and_told(kind, default, names, says):
     with pytest.raises(Unavailable, match=says) as caught:
-        answered(given(kind, default), names)
+        answer_tensors(given(kind, default), names)
     assert "champion: broken" in str(caught.value)
 
 
 def test_an_output_that_the_model_has_not_is_the_callers_mistake():
     with pytest.raises(InvalidInput, match="odds"):
-        answered(given("binary", {"probability": 0.25}), ["odds"])
+        answer_tensors(given("binary", {"probability": 0.25}), ["odds"])
