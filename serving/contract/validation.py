@@ -50,8 +50,10 @@ class Within:
     high: float
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
-        bounded: Any = {**handler(source), "ge": self.low, "le": self.high}
-        number = "a whole number" if source is int else "a number"
+        return self.bound(handler(source), "a whole number" if source is int else "a number")
+
+    def bound(self, schema: core_schema.CoreSchema, number: str) -> core_schema.CoreSchema:
+        bounded: Any = {**schema, "ge": self.low, "le": self.high}
         return _with_sentence(bounded, f"must be {number} from {self.low:,} to {self.high:,}")
 
 

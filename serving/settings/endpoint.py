@@ -26,7 +26,7 @@ class Megabytes(Within):
     """Annotates an int: bytes, which the variable gives in megabytes."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
-        megabytes = super().__get_pydantic_core_schema__(float, lambda _: core_schema.float_schema())
+        megabytes = self.bound(core_schema.float_schema(), "a number")
         return core_schema.no_info_after_validator_function(lambda number: int(1_000_000 * number), megabytes)
 
 
