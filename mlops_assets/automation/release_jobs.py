@@ -10,7 +10,6 @@ import dagster as dg
 from pydantic import Field
 
 from mlops_assets.declaration.model import ModelSpec
-from mlops_assets.declaration.release import Strategy
 from mlops_assets.declaration.values import moment
 from mlops_assets.domain.names import MODEL_TAG
 from mlops_assets.resources.clock import Clock
@@ -21,6 +20,7 @@ from mlops_assets.resources.release.deployment import Deployment
 from mlops_assets.resources.release.tools import ReleaseTools
 from mlops_assets.resources.traffic.endpoint_log import Traffic
 from mlops_assets.stages.release.start import demand_passed, materialization, observation, start_release, try_version
+from serving.contract.arms import Strategy
 
 _AS_DECLARED = "as declared"
 

@@ -21,6 +21,7 @@ from mlops_assets.declaration.values import (
     SmallRisk,
     SomeShare,
 )
+from serving.contract.arms import Strategy
 
 
 class Precision(StrEnum):
@@ -34,17 +35,6 @@ class Promotion(StrEnum):
 
     AUTOMATIC = "automatic"
     MANUAL = "manual"
-
-
-class Strategy(StrEnum):
-    """How a version that passed its gates gets traffic. The values are those of the release file."""
-
-    BLUE_GREEN = "blue_green"  # all at once
-    CANARY = "canary"  # step by step, judged
-    SHADOW = "shadow"  # copies first, then all at once
-    AB_TEST = "ab_test"  # beside the champion until the readout decides
-    EPSILON_GREEDY = "epsilon_greedy"
-    THOMPSON = "thompson"
 
 
 class ServingSpec(DeclaredPart):

@@ -15,6 +15,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field, TypeAdapter, ValidationInfo, with_config
 
+from serving.contract.arms import Role, Strategy
 from serving.contract.atomic import replace_file
 from serving.contract.validation import LARGEST, Must, Refused, Within, check_rules, read_json
 
@@ -23,25 +24,7 @@ STRICT = ConfigDict(extra="forbid", strict=True)
 _ROUNDING = 1e-9
 
 
-class Strategy(StrEnum):
-    """How a request finds its arm."""
-
-    BLUE_GREEN = "blue_green"  # the champion answers all
-    CANARY = "canary"  # a share of the keys
-    SHADOW = "shadow"  # the champion answers, the shadow gets a copy
-    AB_TEST = "ab_test"
-    EPSILON_GREEDY = "epsilon_greedy"
-    THOMPSON = "thompson"
-
-
 BANDITS = (Strategy.EPSILON_GREEDY, Strategy.THOMPSON)
-
-
-class Role(StrEnum):
-    CHAMPION = "champion"
-    CANARY = "canary"
-    SHADOW = "shadow"
-    VARIANT = "variant"
 
 
 class Provider(StrEnum):

@@ -2,8 +2,9 @@
 
 from datetime import UTC, datetime
 
+from serving.contract.arms import Role, Strategy
 from serving.contract.bundle import open_bundle
-from serving.contract.release import Arm, Guards, Release, Role, Strategy
+from serving.contract.release import Arm, Guards, Release
 from serving.settings.endpoint import Settings
 
 

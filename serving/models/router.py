@@ -22,7 +22,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationInfo, with_config
 
-from serving.contract.release import BANDITS, MOST_ARMS, STRICT, Arm, Bandit, Release, Reward, Role, Strategy
+from serving.contract.arms import Role, Strategy
+from serving.contract.release import BANDITS, MOST_ARMS, STRICT, Arm, Bandit, Release, Reward
 from serving.contract.validation import Must, Within, check_rules, read_json
 
 _POINTS = 2**64

@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from serving.contract.arms import Role
 from serving.contract.bundle import CorruptBundleError, ProviderError
-from serving.contract.release import Arm, Release, ReleaseError, Role, read_release
+from serving.contract.release import Arm, Release, ReleaseError, read_release
 from serving.models.breaker import Breaker
 from serving.models.loaded_model import LoadedModel
 from serving.models.router import Route, build_router

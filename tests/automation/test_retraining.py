@@ -10,13 +10,13 @@ from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteInst
 from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatus, SensorInstigatorData
 
 from mlops_assets.declaration.monitoring import Cause
-from mlops_assets.declaration.release import Strategy
 from mlops_assets.domain.alerts.alerting import AlertKind, Severity
 from mlops_assets.domain.names import CAUSE_TAG, MODEL_TIME_TAG, Stage
 from mlops_assets.domain.registry.ledger import Action
 from mlops_assets.domain.release.next_release import begin_release, go_back
 from mlops_assets.resources.release.deployment import DecidedBy, Plan
 from mlops_assets.stages.retraining.collect import read_champion, stopped_sensors
+from serving.contract.arms import Strategy
 from tests.fakes.daemon import Daemon
 from tests.kit.daily import (
     AFTER,

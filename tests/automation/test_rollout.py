@@ -13,7 +13,6 @@ import pytest
 from mlops_assets.automation.release_jobs import step_op_name
 from mlops_assets.automation.rollout import rollout_sensor
 from mlops_assets.declaration.model import ModelSpec
-from mlops_assets.declaration.release import Strategy
 from mlops_assets.domain.names import CAUSE_TAG
 from mlops_assets.domain.registry.ledger import Action, Draft
 from mlops_assets.domain.release.release_state import ReleaseState, release_details
@@ -24,6 +23,7 @@ from mlops_assets.resources.registry.ledger import Ledger
 from mlops_assets.resources.registry.model_registry import Registry
 from mlops_assets.resources.release.deployment import Deployment, build_release
 from mlops_assets.resources.release.endpoint import Endpoint
+from serving.contract.arms import Strategy
 from serving.contract.release import write_release
 from tests.kit.rollout_log import (
     OPENED,

@@ -4,7 +4,8 @@ import timeit
 from datetime import UTC, datetime
 from random import Random
 
-from serving.contract.release import Arm, Bandit, Guards, Provider, Release, Reward, Role, Strategy
+from serving.contract.arms import Role, Strategy
+from serving.contract.release import Arm, Bandit, Guards, Provider, Release, Reward
 from serving.models.router import add_reward, build_router, start_state
 
 GOAL_US = 3.0

@@ -17,7 +17,8 @@ from typing import Any
 
 import orjson
 
-from serving.contract.release import Role, write_release
+from serving.contract.arms import Role
+from serving.contract.release import write_release
 from serving.features.lookup import Lookup
 from tests.benchmarks.serving_kit import ROUNDS, Server, endpoint, free_port, load, prepared, told
 from tests.serving.graphs import contract, make_bundle, number, release

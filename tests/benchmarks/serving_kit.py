@@ -22,7 +22,8 @@ import pyarrow as pa
 PROJECT = Path(__file__).parents[2]
 sys.path.insert(0, str(PROJECT))
 
-from serving.contract.release import Role, write_release  # noqa: E402 - the script may start anywhere
+from serving.contract.arms import Role  # noqa: E402
+from serving.contract.release import write_release  # noqa: E402
 from tests.benchmarks.serving_peers import FIELDS  # noqa: E402
 from tests.serving.graphs import contract, make_bundle, number, release  # noqa: E402
 

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from serving.contract.release import Role, Strategy, write_release
+from serving.contract.arms import Role, Strategy
+from serving.contract.release import write_release
 from tests.benchmarks.serving_kit import (
     FIELDS,
     Server,

@@ -20,11 +20,11 @@ import pyarrow.parquet as pq
 import pytest
 from filelock import FileLock
 
-from mlops_assets.declaration.release import Strategy
 from mlops_assets.domain.names import DATA_STAGES, TRAINING_STAGES, Stage
 from mlops_assets.domain.release.next_release import begin_release
 from mlops_assets.lifecycle import lifecycle_of
 from mlops_assets.resources.release.deployment import DecidedBy
+from serving.contract.arms import Strategy
 from tests.kit.declared import Bench, failed_checks, run_errors, specified
 
 MODEL = "shop"

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from mlops_assets.declaration.release import Strategy
-from mlops_assets.domain.release.release_state import ArmState, ReleaseState, Role
+from mlops_assets.domain.release.release_state import ArmState, ReleaseState
 from mlops_assets.resources.traffic.endpoint_log import Traffic
+from serving.contract.arms import Role, Strategy
 from serving.contract.segments import Writer
 from serving.log.feedback import SCHEMA
 

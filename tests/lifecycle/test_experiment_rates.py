@@ -18,7 +18,8 @@ from mlops_assets.domain.release.experiment import (
     read_out,
 )
 from mlops_assets.domain.release.sequential import Sample
-from serving.contract.release import Arm, Bandit, Guards, Provider, Release, Reward, Role, Strategy
+from serving.contract.arms import Role, Strategy
+from serving.contract.release import Arm, Bandit, Guards, Provider, Release, Reward
 from serving.models.router import add_reward, build_router, start_state
 
 pytestmark = pytest.mark.simulation

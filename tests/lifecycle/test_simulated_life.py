@@ -14,9 +14,9 @@ import pytest
 
 from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.declaration.monitoring import Cause
-from mlops_assets.declaration.release import Strategy
 from mlops_assets.domain.retraining.records import RetrainDecision
 from mlops_assets.domain.verdict import Outcome
+from serving.contract.arms import Strategy
 from tests.kit.specs import ROLLOUT, model_spec
 from tests.lifecycle.simulator.life import MODEL, Life, with_policies
 from tests.lifecycle.simulator.parts import START, Faults

@@ -14,12 +14,13 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pytest
 
-from mlops_assets.declaration.release import RolloutPolicy, Strategy
+from mlops_assets.declaration.release import RolloutPolicy
 from mlops_assets.domain.release.release_state import ReleaseState
 from mlops_assets.domain.release.rollout import Action
 from mlops_assets.domain.release.step_decision import StepDecision, decide_step
 from mlops_assets.resources.registry.bundles import Bundles
 from mlops_assets.stages.release.collect import read_rollout_evidence
+from serving.contract.arms import Strategy
 from tests.kit.rollout_log import Behaviour, EndpointLogs, minutes_later, outcome_rows, release_state, routed_requests
 from tests.kit.specs import ROLLOUT, model_spec
 from tests.serving.graphs import category, contract, make_bundle, number

@@ -14,7 +14,8 @@ import yaml
 from infra.monitoring.dashboards import BOARDS, expressions
 from mlops_assets.domain.alerts.alerting import AlertKind
 from mlops_assets.resources.alerts.prometheus import UNREACHABLE, Prometheus
-from serving.contract.release import Role, write_release
+from serving.contract.arms import Role
+from serving.contract.release import write_release
 from tests.project.metrics_text import asked, asked_by, families, with_samples
 from tests.project.test_monitoring import ALERTS, MONITORING, RECORDING, rules
 from tests.serving.endpoint import Process, free_port

@@ -11,9 +11,10 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from serving.contract import bundle as bundles
+from serving.contract.arms import Role, Strategy
 from serving.contract.encoding import pack_rows
 from serving.contract.fields import FORMAT, Contract, Field, Output
-from serving.contract.release import Arm, Bandit, Guards, Provider, Release, Reward, Role, Strategy
+from serving.contract.release import Arm, Bandit, Guards, Provider, Release, Reward
 
 AIRLINES = ("AA", "UA")
 

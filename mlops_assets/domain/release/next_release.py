@@ -7,9 +7,10 @@ starts from what the first made of it.
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from mlops_assets.declaration.release import RolloutPolicy, Strategy
+from mlops_assets.declaration.release import RolloutPolicy
 from mlops_assets.domain.registry.ledger import Action
-from mlops_assets.domain.release.release_state import ArmState, ReleaseState, Role
+from mlops_assets.domain.release.release_state import ArmState, ReleaseState
+from serving.contract.arms import Role, Strategy
 
 _ROLE = {
     Strategy.CANARY: Role.CANARY,

@@ -8,20 +8,10 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from enum import StrEnum
 
-from mlops_assets.declaration.release import Strategy
 from mlops_assets.domain.registry.ledger import Entry, holds_release
 from mlops_assets.domain.registry.ledger import who_served as entry_in_force
-
-
-class Role(StrEnum):
-    """The values are those of the release file."""
-
-    CHAMPION = "champion"
-    CANARY = "canary"
-    SHADOW = "shadow"
-    VARIANT = "variant"
+from serving.contract.arms import Role, Strategy
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from mlops_assets.declaration.release import RolloutPolicy, Strategy
+from mlops_assets.declaration.release import RolloutPolicy
 from mlops_assets.domain.release import rollout_signals as signals
 from mlops_assets.domain.release.experiment import Ending, ExperimentMetric, ExperimentPolicy, Readout, read_out
 from mlops_assets.domain.release.release_state import ReleaseState
@@ -19,6 +19,7 @@ from mlops_assets.domain.release.rollout import Action, Decision, judge_step
 from mlops_assets.domain.release.rollout_signals import Levels, Signal
 from mlops_assets.domain.release.step_evidence import REWARD, StepObservations, share_of, step_evidence
 from mlops_assets.domain.verdict import Outcome, Verdict
+from serving.contract.arms import Strategy
 
 FINISHED = 1.0  # the share with which a rollout ends well
 

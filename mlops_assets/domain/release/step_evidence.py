@@ -16,15 +16,15 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from mlops_assets.declaration.model import ModelSpec
-from mlops_assets.declaration.release import Strategy
 from mlops_assets.domain.release.experiment import ArmEvidence
-from mlops_assets.domain.release.release_state import ReleaseState, Role
+from mlops_assets.domain.release.release_state import ReleaseState
 from mlops_assets.domain.release.rollout import StepEvidence
 from mlops_assets.domain.release.rollout_signals import Watched
 from mlops_assets.domain.release.sequential import Sample
 from mlops_assets.domain.traffic import slices as step_slices
 from mlops_assets.domain.traffic.outcomes import Outcomes, find_outcomes
 from mlops_assets.domain.traffic.row_loss import LabelSpace, decode_labels, measure_losses
+from serving.contract.arms import Role, Strategy
 
 NOTHING = Watched(0, 0, 0, Sample(0, 0.0, 0.0))
 LOSS, REWARD = "loss", "reward"

@@ -17,10 +17,10 @@ from mlops_assets.stages.metadata import table
 from mlops_assets.stages.release.step import ACTOR as ROLLOUT
 
 if TYPE_CHECKING:
-    from mlops_assets.declaration.release import Strategy
     from mlops_assets.domain.release.next_release import ReleasableVersion
     from mlops_assets.resources.release.deployment import DecidedBy, ReleaseResult
     from mlops_assets.stages.release.trial import ReleaseTrial
+    from serving.contract.arms import Strategy
 
 
 def try_version(spec: ModelSpec, version: "ReleasableVersion", tools: ReleaseTools) -> "ReleaseTrial":

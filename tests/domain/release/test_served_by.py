@@ -5,7 +5,6 @@ from datetime import timedelta
 
 import pytest
 
-from mlops_assets.declaration.release import Strategy
 from mlops_assets.domain.registry.ledger import Draft, Entry, seal
 from mlops_assets.domain.release.next_release import (
     ReleasableVersion,
@@ -24,6 +23,7 @@ from mlops_assets.domain.release.served_by import (
     find_release_at,
     find_release_of_request,
 )
+from serving.contract.arms import Strategy
 from tests.kit.samples import MOMENT
 from tests.kit.specs import ROLLOUT
 

@@ -6,7 +6,6 @@ from datetime import timedelta
 
 import pytest
 
-from mlops_assets.declaration.release import Strategy
 from mlops_assets.domain.release.experiment import ArmEvidence
 from mlops_assets.domain.release.release_state import ReleaseState
 from mlops_assets.domain.release.rollout import Action
@@ -15,6 +14,7 @@ from mlops_assets.domain.release.sequential import Sample
 from mlops_assets.domain.release.step_decision import StepDecision, decide_step, nothing_to_decide
 from mlops_assets.domain.release.step_evidence import StepObservations
 from mlops_assets.domain.release.step_report import write_step_report, write_step_tables
+from serving.contract.arms import Strategy
 from tests.kit.rollout_log import release_state
 from tests.kit.specs import ROLLOUT
 

@@ -10,12 +10,12 @@ import pytest
 
 from mlops_assets.declaration.data import Kind
 from mlops_assets.declaration.evaluation import SliceSpec
-from mlops_assets.declaration.release import Strategy
 from mlops_assets.domain.release.release_state import ReleaseState
 from mlops_assets.domain.release.step_evidence import LOSS, REWARD, StepObservations, observe_step, step_evidence
 from mlops_assets.domain.traffic.outcomes import outcomes_by_tail
 from mlops_assets.domain.traffic.row_loss import LabelSpace
 from mlops_assets.domain.traffic.slices import flatten_batch
+from serving.contract.arms import Strategy
 from serving.log.feedback import SCHEMA
 from tests.kit.rollout_log import Behaviour, minutes_later, outcome_rows, release_state, routed_requests
 from tests.kit.specs import model_spec

@@ -15,7 +15,6 @@ import pyarrow as pa
 
 from mlops_assets.automation.rollback import APPROVER, read_term
 from mlops_assets.declaration.model import ModelSpec
-from mlops_assets.declaration.release import Strategy
 from mlops_assets.domain.release.next_release import begin_release, go_back
 from mlops_assets.domain.release.release_state import ReleaseState
 from mlops_assets.domain.release.served_by import find_release_at, find_release_of_request
@@ -31,6 +30,7 @@ from mlops_assets.resources.registry.ledger import Ledger
 from mlops_assets.resources.release.deployment import DecidedBy, Deployment, build_release
 from mlops_assets.resources.release.endpoint import Endpoint
 from mlops_assets.stages.release.step import next_release
+from serving.contract.arms import Strategy
 from serving.models.router import build_router
 from tests.fakes.registry import FakeRegistry
 from tests.lifecycle.simulator.candidates import School

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pydantic import PrivateAttr
 
-from mlops_assets.declaration.release import Promotion, Strategy
+from mlops_assets.declaration.release import Promotion
 from mlops_assets.domain.names import Alias
 from mlops_assets.domain.registry.ledger import Action
 from mlops_assets.domain.registry.versions import VersionInfo
@@ -26,6 +26,7 @@ from mlops_assets.resources.release.deployment import DecidedBy, Deployment, Not
 from mlops_assets.resources.release.endpoint import Endpoint
 from mlops_assets.stages.release.start import find_reason_to_wait
 from mlops_assets.stages.release.step import next_release
+from serving.contract.arms import Strategy
 from serving.contract.release import read_release
 from tests.fakes.registry import FakeRegistry
 from tests.kit.samples import MOMENT, facts, sample

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from serving.contract.arms import Role, Strategy
 from serving.contract.release import (
     Arm,
     Bandit,
@@ -18,8 +19,6 @@ from serving.contract.release import (
     Release,
     ReleaseError,
     Reward,
-    Role,
-    Strategy,
     from_json,
     read_release,
     to_json,

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from serving.contract.release import Release, Role, Strategy, write_release
+from serving.contract.arms import Role, Strategy
+from serving.contract.release import Release, write_release
 from serving.contract.segments import read_batches
 from serving.engine.batching import Batcher
 from serving.engine.engine import Engine

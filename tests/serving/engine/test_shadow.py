@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from serving.contract.release import Role, Strategy, write_release
+from serving.contract.arms import Role, Strategy
+from serving.contract.release import write_release
 from serving.contract.segments import read_batches
 from serving.engine.engine import Engine
 from serving.log.prediction_log import PredictionLog

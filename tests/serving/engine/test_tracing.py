@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from serving.contract.release import Role, write_release
+from serving.contract.arms import Role
+from serving.contract.release import write_release
 from serving.settings.endpoint import read_settings
 from serving.settings.environment import WrongSettings
 from tests.serving.endpoint import PROJECT, Process

@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from mlops_assets.resources.traffic.endpoint_log import Traffic
-from serving.contract.release import Role, write_release
+from serving.contract.arms import Role
+from serving.contract.release import write_release
 from serving.features.clock import open_model_clock
 from tests.serving.endpoint import in_process
 from tests.serving.graphs import category, contract, make_bundle, number, release

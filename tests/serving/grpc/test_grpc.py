@@ -13,7 +13,8 @@ import httpx
 import numpy as np
 import pytest
 
-from serving.contract.release import Role, write_release
+from serving.contract.arms import Role
+from serving.contract.release import write_release
 from serving.grpc.messages import MESSAGES, SERVICE
 from tests.serving.endpoint import Process
 from tests.serving.graphs import category, contract, make_bundle, number, release

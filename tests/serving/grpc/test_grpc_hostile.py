@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 
-from serving.contract.release import Role, write_release
+from serving.contract.arms import Role
+from serving.contract.release import write_release
 from serving.grpc import frames as http2
 from serving.grpc.frames import PREFACE, frame, packed_headers
 from serving.grpc.messages import MESSAGES, SERVICE

@@ -13,7 +13,8 @@ import httpx
 import pyarrow as pa
 import pytest
 
-from serving.contract.release import Reward, Role, Strategy, write_release
+from serving.contract.arms import Role, Strategy
+from serving.contract.release import Reward, write_release
 from serving.rows.tensors import to_bytes
 from serving.worker import Worker
 from tests.serving.endpoint import in_process

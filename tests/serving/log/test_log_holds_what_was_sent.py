@@ -15,7 +15,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from serving.contract.release import Role, Strategy, write_release
+from serving.contract.arms import Role, Strategy
+from serving.contract.release import write_release
 from serving.contract.segments import read_batches
 from serving.engine.answer import Answer
 from serving.engine.engine import Engine

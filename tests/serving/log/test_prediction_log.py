@@ -13,8 +13,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from serving.contract.arms import Role
 from serving.contract.fields import Contract
-from serving.contract.release import Role, write_release
+from serving.contract.release import write_release
 from serving.contract.segments import Segment, Writer, close_orphans, read_batches
 from serving.log.prediction_log import PredictionLog, Record
 from serving.models.loaded_model import load_model

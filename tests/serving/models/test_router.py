@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.contract.release import Arm, Bandit, Guards, Provider, Release, Reward, Role, Strategy
+from serving.contract.arms import Role, Strategy
+from serving.contract.release import Arm, Bandit, Guards, Provider, Release, Reward
 from serving.contract.validation import Refused
 from serving.models.router import add_reward, build_router, start_state, state_from_json, state_to_json, sticky_point
 

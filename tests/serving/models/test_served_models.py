@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from serving.contract.release import Provider, Release, Role, Strategy, write_release
+from serving.contract.arms import Role, Strategy
+from serving.contract.release import Provider, Release, write_release
 from serving.models.loaded_model import load_model
 from serving.models.served_models import ServedModels
 from serving.telemetry.meter import Meters

@@ -15,7 +15,8 @@ import pytest
 from feast import FeatureStore
 from feast.repo_config import RepoConfig
 
-from serving.contract.release import Role, write_release
+from serving.contract.arms import Role
+from serving.contract.release import write_release
 from tests.serving.endpoint import Process, free_port
 from tests.serving.features.test_online_features import CONTRACT, apply, put
 from tests.serving.graphs import make_bundle, release

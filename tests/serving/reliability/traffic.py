@@ -18,7 +18,8 @@ import numpy as np
 import orjson
 import psutil
 
-from serving.contract.release import Role, write_release
+from serving.contract.arms import Role
+from serving.contract.release import write_release
 from serving.contract.segments import read_batches
 from serving.models.loaded_model import load_model
 from serving.rows.row_shapes import NamedRows

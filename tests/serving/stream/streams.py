@@ -14,7 +14,8 @@ from typing import Any
 
 import redis
 
-from serving.contract.release import Role, write_release
+from serving.contract.arms import Role
+from serving.contract.release import write_release
 from serving.settings.streams import StreamSettings, read_stream_settings
 from tests.serving.endpoint import PROJECT, free_port
 from tests.serving.graphs import category, contract, make_bundle, number, release

@@ -10,17 +10,18 @@ import pyarrow as pa
 import pytest
 
 from mlops_assets.declaration.model import ModelSpec
-from mlops_assets.declaration.release import Strategy as Declared
 from mlops_assets.domain.names import CREATED_TIME, Layer
 from mlops_assets.domain.release.release_state import ArmState, ReleaseState
-from mlops_assets.domain.release.release_state import Role as RoleOfState
 from mlops_assets.domain.release.step_evidence import StepObservations
 from mlops_assets.resources.lake.tables import Lake
 from mlops_assets.resources.registry.bundles import Bundles
 from mlops_assets.resources.traffic.endpoint_log import Traffic
 from mlops_assets.stages.release.collect import read_rollout_evidence
 from mlops_assets.stages.traffic.source_labels import label_columns
-from serving.contract.release import Release, Role, Strategy, write_release
+from serving.contract.arms import Role, Strategy
+from serving.contract.arms import Role as RoleOfState
+from serving.contract.arms import Strategy as Declared
+from serving.contract.release import Release, write_release
 from tests.kit.specs import feed_spec, model_spec, source_spec
 from tests.serving.endpoint import in_process
 from tests.serving.graphs import contract, make_bundle, number, release

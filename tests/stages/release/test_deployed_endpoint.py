@@ -9,7 +9,8 @@ import pytest
 from mlops_assets.domain.names import TRAINING_STAGES, Alias, Stage
 from mlops_assets.domain.registry.ledger import Action
 from mlops_assets.resources.registry import promotion
-from serving.contract.release import Role, Strategy, read_release
+from serving.contract.arms import Role, Strategy
+from serving.contract.release import read_release
 from tests.kit.daily import (
     AFTER,
     MODEL,

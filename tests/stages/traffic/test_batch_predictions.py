@@ -11,9 +11,10 @@ import pytest
 
 from mlops_assets.domain.names import Alias, Layer
 from mlops_assets.stages.traffic.batch_predictions.answer_rows import Champion, answered, schema_of, unanswered
+from serving.contract.arms import Role
 from serving.contract.bundle import open_bundle
 from serving.contract.encoding import pack_rows
-from serving.contract.release import Arm, Role, write_release
+from serving.contract.release import Arm, write_release
 from serving.problems import InvalidInput
 from serving.rows.reader import Reader
 from serving.rows.row_shapes import TableRows
