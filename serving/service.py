@@ -10,7 +10,7 @@ from typing import Any
 import bentoml
 from uvicorn.config import HTTP_PROTOCOLS
 
-from serving.http.app import Endpoint as Application
+from serving.http.app import EndpointApplication as Application
 from serving.settings.endpoint import keep_quiet, read_settings
 from serving.worker import Worker
 

@@ -16,7 +16,7 @@ from infra.demo.tally import table
 from infra.demo.world import Flight
 from infra.demo.worse import pushed
 from infra.run.first_start import MODEL, RunFailed
-from mlops_assets.domain.registry.ledger import Action
+from mlops_assets.domain.registry.ledger import LedgerAction
 from mlops_assets.domain.verdict import Outcome
 
 _CONTROL = 3  # days without a fault
@@ -139,9 +139,11 @@ def _worse(replay: Replay, story: Story) -> list[str]:
         replay.play(1)
         replay.judged()
     days = _days((replay.next_day() - first).days)
-    decided = [each for each in replay.system.entries() if each.action in (Action.ROLLBACK, Action.PROMOTED)]
+    decided = [
+        each for each in replay.system.entries() if each.action in (LedgerAction.ROLLBACK, LedgerAction.PROMOTED)
+    ]
     last = decided[-1] if decided and not replay.on_trial else None
-    gone = last is not None and last.action is Action.ROLLBACK
+    gone = last is not None and last.action is LedgerAction.ROLLBACK
     asked = f"{replay.asked - before:,}"
     story.say(f"    {'rolled back by itself' if gone else 'NOT CAUGHT'} after {days} and {asked} requests")
     _night(replay, story, ORDINARY)

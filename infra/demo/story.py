@@ -13,11 +13,18 @@ from infra.run.first_start import MODEL
 from mlops_assets.domain.drift.records import DriftDay
 from mlops_assets.domain.names import Stage, training_job
 from mlops_assets.domain.quality.records import PerformanceDay
-from mlops_assets.domain.registry.ledger import Action, Entry
+from mlops_assets.domain.registry.ledger import Entry, LedgerAction
 from mlops_assets.domain.release.release_state import ReleaseState
 from mlops_assets.domain.verdict import Outcome
 
-_TOLD = (Action.REGISTERED, Action.PROMOTED, Action.REJECTED, Action.RELEASE, Action.ROLLBACK, Action.OVERRIDE)
+_TOLD = (
+    LedgerAction.REGISTERED,
+    LedgerAction.PROMOTED,
+    LedgerAction.REJECTED,
+    LedgerAction.RELEASE,
+    LedgerAction.ROLLBACK,
+    LedgerAction.OVERRIDE,
+)
 _IN_VAIN = "trainings for nothing (false alarms)"
 _LONGEST = 260  # characters of a reason; the whole of it stands behind the link
 
@@ -140,12 +147,12 @@ def in_force(state: ReleaseState | None) -> str:
 
 def _counted(entry: Entry) -> str:
     return {
-        Action.REGISTERED: "versions registered",
-        Action.PROMOTED: "promotions",
-        Action.REJECTED: "rejections",
-        Action.RELEASE: "canary steps",
-        Action.ROLLBACK: "rollbacks",
-        Action.OVERRIDE: "overrides",
+        LedgerAction.REGISTERED: "versions registered",
+        LedgerAction.PROMOTED: "promotions",
+        LedgerAction.REJECTED: "rejections",
+        LedgerAction.RELEASE: "canary steps",
+        LedgerAction.ROLLBACK: "rollbacks",
+        LedgerAction.OVERRIDE: "overrides",
     }[entry.action]
 
 

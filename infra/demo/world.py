@@ -17,7 +17,7 @@ import pyarrow as pa
 from feature_repo import flight_delay as declared
 from feature_repo.transforms.flight_delay import VIEWS, WINDOW, departure_time
 from mlops_assets.defs.flight_delay.source import NewYorkFlights
-from mlops_assets.domain.training_set.asof import Beside, View, asof_join
+from mlops_assets.domain.training_set.asof import AsOfView, Beside, asof_join
 
 SERVICE = declared.flight_delay_v1
 KEYS = ("origin", "carrier", "tailnum", "scheduled_at")  # with the inputs all that a caller has to know
@@ -88,7 +88,7 @@ def _beside(name: str, feeds: Mapping[str, pd.DataFrame], start: datetime, end: 
     rows = pa.Table.from_pandas(VIEWS[name].function(feeds, start, end), preserve_index=False)
     view, keys = _VIEWS[name], tuple(_VIEWS[name].entities)
     features = tuple((field.name, field.name) for field in view.features)
-    return Beside(View(rows, keys, "event_timestamp", "created_timestamp", view.ttl), keys, features)
+    return Beside(AsOfView(rows, keys, "event_timestamp", "created_timestamp", view.ttl), keys, features)
 
 
 def _flight(row: dict[str, Any], asked: dict[str, Any], outcomes: Mapping[str, tuple[datetime, bool]]) -> Flight:

@@ -12,7 +12,7 @@ import dagster as dg
 from mlops_assets.automation.release_jobs import rollback_op_name
 from mlops_assets.automation.run_requests import UNREADABLE, op_config, request_run, retry_failed, skip_unreadable
 from mlops_assets.declaration.model import ModelSpec
-from mlops_assets.domain.registry.ledger import Action, Entry
+from mlops_assets.domain.registry.ledger import Entry, LedgerAction
 from mlops_assets.domain.release.release_state import find_release_in_force
 from mlops_assets.domain.retraining.alerts import ledger_alerts
 from mlops_assets.domain.retraining.rollback import ChampionTerm, judge_term
@@ -91,13 +91,13 @@ def request_rollback(
 
 def read_term(model: str, entries: Sequence[Entry], ledger: Ledger) -> tuple[Entry, ChampionTerm]:
     """The entry that made the present champion, and its predecessor. After a rollback there is no predecessor."""
-    changes = [entry for entry in entries if entry.action in (Action.PROMOTED, Action.ROLLBACK)]
+    changes = [entry for entry in entries if entry.action in (LedgerAction.PROMOTED, LedgerAction.ROLLBACK)]
     earlier = ["", *(entry.subject for entry in changes)]
     turns = [entry for entry, before in zip(changes, earlier, strict=False) if before != entry.subject]
     entry, champions = turns[-1], promotion.stack_champions(entries)
     before = champions[-2] if len(champions) > 1 else None
     gone = before is not None and promotion.was_taken_down(ledger, model=model, number=before)
-    if entry.action is Action.ROLLBACK or gone:
+    if entry.action is LedgerAction.ROLLBACK or gone:
         before = None
     number = entry.subject
     bundles = {each.subject: each.details["bundle"] for each in entries if "bundle" in each.details}

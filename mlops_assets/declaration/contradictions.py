@@ -5,15 +5,15 @@ from collections.abc import Iterator
 from mlops_assets.declaration.data import Every, FeedSpec, Kind, SourceSpec
 from mlops_assets.declaration.evaluation import METRICS, METRICS_IN_UNITS
 from mlops_assets.declaration.model import ModelSpec
-from mlops_assets.declaration.values import FieldPath, Problem
+from mlops_assets.declaration.values import FieldPath, FieldProblem
 
 Found = Iterator[tuple[str, str]]  # the dotted path of a field, and what is wrong with it
 
 
-def contradictions(spec: ModelSpec) -> list[Problem]:
+def contradictions(spec: ModelSpec) -> list[FieldProblem]:
     """All contradictions of a declaration whose single fields are valid."""
     finders = (_in_source, _in_label, _in_times, _in_target, _in_gates, _in_features, _in_expectations, _in_policies)
-    return [Problem(_path(field), message) for find in finders for field, message in find(spec)]
+    return [FieldProblem(_path(field), message) for find in finders for field, message in find(spec)]
 
 
 def _path(field: str) -> FieldPath:

@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails
 from mlops_assets.declaration.contradictions import contradictions
 from mlops_assets.declaration.data import ONLY_FEED
 from mlops_assets.declaration.model import ModelSpec
-from mlops_assets.declaration.values import FieldPath, Problem
+from mlops_assets.declaration.values import FieldPath, FieldProblem
 
 
 class DeclarationError(ValueError):
@@ -30,14 +30,14 @@ def declare(attributes: Mapping[str, Any], root: Path, place: Callable[[FieldPat
     return spec.model_copy(update={"source": spec.source.with_root(str(root)), "declared": digest})
 
 
-def _problem(details: ErrorDetails) -> Problem:
+def _problem(details: ErrorDetails) -> FieldProblem:
     message = details["msg"].removeprefix("Value error, ")
     value = "" if details["type"] in ("missing", "value_error") else f" It is {details['input']!r}."
-    return Problem(details["loc"], f"{message if message.endswith(('.', '?')) else f'{message}.'}{value}")
+    return FieldProblem(details["loc"], f"{message if message.endswith(('.', '?')) else f'{message}.'}{value}")
 
 
 def _error(
-    attributes: Mapping[str, Any], problems: list[Problem], place: Callable[[FieldPath], str]
+    attributes: Mapping[str, Any], problems: list[FieldProblem], place: Callable[[FieldPath], str]
 ) -> DeclarationError:
     lines = [f"The declaration of {attributes.get('name')} has {len(problems)} problem(s):"]
     for path, message in problems:

@@ -31,7 +31,7 @@ _A_DURATION = "a number and a unit (s, m, h, d or w), such as 36h or 14d"
 _A_MOMENT = "a date or a time in ISO form, such as 2024-01-31 or 2024-01-31T06:00:00Z"
 
 
-class Problem(NamedTuple):
+class FieldProblem(NamedTuple):
     """What is wrong with a declaration, and where."""
 
     path: FieldPath

@@ -38,7 +38,7 @@ _EPOCHS_IN_A_SEED = 100_000
 OnEpoch = Callable[[int, Mapping[str, float]], None]  # may raise to stop the run
 
 
-class Metric(Protocol):
+class ScoringMetric(Protocol):
     """How answers are judged: `domain.metrics` holds real ones."""
 
     @property
@@ -77,7 +77,7 @@ def fit(
     validation: Batchable,
     *,
     spec: TrainingSpec,
-    metric: Metric,
+    metric: ScoringMetric,
     checkpoint: Path | None = None,
     on_epoch: OnEpoch = lambda epoch, metrics: None,
 ) -> Fitted:
@@ -125,7 +125,7 @@ class _Run:
         validation: Batchable,
         *,
         spec: TrainingSpec,
-        metric: Metric,
+        metric: ScoringMetric,
     ) -> None:
         self.model, self.train, self.validation = model, train, validation
         self.spec, self.metric = spec, metric

@@ -22,7 +22,7 @@ from mlops_assets.domain.records import TrainingSet
 from mlops_assets.training.baselines import baseline_answers
 from mlops_assets.training.fitting import learn_layout
 from mlops_assets.training.layout import Layout
-from mlops_assets.training.loop import Metric, OnEpoch, fit, logits_of
+from mlops_assets.training.loop import OnEpoch, ScoringMetric, fit, logits_of
 from mlops_assets.training.network import Model, build
 from mlops_assets.training.rows import Rows, on_device, pack_parts
 from mlops_assets.training.search import OnTrial, Report, TrialResult, best_values, search
@@ -62,7 +62,7 @@ class _Task:
     training_set: TrainingSet
     parts: Mapping[str, Rows]
     declared: Declared
-    metric: Metric
+    metric: ScoringMetric
     device: torch.device
 
     def learn_layout(self, rows: Rows, network: NetworkSpec) -> Layout:
@@ -105,7 +105,7 @@ def train(
     tables: Mapping[str, pa.Table],
     declared: Declared,
     *,
-    metric: Metric,
+    metric: ScoringMetric,
     root: Path,
     on_epoch: OnEpoch = lambda epoch, metrics: None,
     on_trial: OnTrial = lambda trial: None,
@@ -134,7 +134,7 @@ def train(
     return save_result(folder, model, network, training, fitted=fitted, trials=trials, metric=metric.name)
 
 
-def run_name(training_set: TrainingSet, declared: Declared, metric: Metric) -> str:
+def run_name(training_set: TrainingSet, declared: Declared, metric: ScoringMetric) -> str:
     """Digest of everything that decides the weights."""
     record = {"code": _code(), "training_set": training_set.digest, "metric": metric.name}
     return digest_bytes(canonical_json({**record, "declared": _as_json(declared)}))[:16]

@@ -19,7 +19,7 @@ from feast.repo_config import RepoConfig
 
 from serving.features.clock import Now
 from serving.features.lookup import SECOND, Lookup
-from serving.features.plan import Plan, View, read_plan
+from serving.features.plan import Plan, PlannedView, read_plan
 from serving.models.breaker import Breaker
 from serving.models.loaded_model import LoadedModel
 from serving.problems import InvalidInput, Problem, Unavailable
@@ -195,7 +195,7 @@ class OnlineFeatures:
             raise Unavailable(absent, kind="features", retry_after=1.0)
         return rows, ages
 
-    def _remember(self, view: View, keys: Row, values: dict[str, Any], second: float) -> None:
+    def _remember(self, view: PlannedView, keys: Row, values: dict[str, Any], second: float) -> None:
         key = view.key(keys)
         self._known[key] = (values, second)
         self._known.move_to_end(key)

@@ -14,7 +14,7 @@ Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class View:
+class PlannedView:
     """One table of the online store."""
 
     name: str
@@ -34,7 +34,7 @@ class View:
 @dataclass(frozen=True)
 class Plan:
     service: str
-    views: tuple[View, ...]
+    views: tuple[PlannedView, ...]
     asked: Mapping[str, str]  # keys and request fields → Feast's type
     computed: tuple[str, ...]  # features of on-demand views
     compute_views: tuple[Callable[[dict[str, Any]], dict[str, Any]], ...]
@@ -112,6 +112,6 @@ def read_plan(store: Any, service: str) -> Plan:
                 asked |= {field.name: str(field.dtype) for field in source.schema}
         else:
             ttl = view.ttl.total_seconds() if view.ttl else None
-            views.append(View(view.name, tuple(view.join_keys), features, ttl))
+            views.append(PlannedView(view.name, tuple(view.join_keys), features, ttl))
             asked |= {field.name: str(field.dtype) for field in view.entity_columns}
     return Plan(service, tuple(views), asked, tuple(computed), tuple(transforms))

@@ -19,7 +19,7 @@ from google.protobuf.message import DecodeError
 from serving.doors.bodies import SLOWEST, unpack
 from serving.doors.context import Context, Door
 from serving.grpc.frames import packed_headers
-from serving.grpc.http2 import Connection
+from serving.grpc.http2 import Http2Connection
 from serving.grpc.messages import SERVICE
 from serving.grpc.oip import METHODS, Call, Method
 from serving.grpc.outgoing import Reply
@@ -44,8 +44,8 @@ class GrpcDoor:
 
     def __init__(self, context: Context, door: Door) -> None:
         self._context, self._door = context, door
-        self._answers = Answers(context)
-        self._connections: set[Connection] = set()
+        self._answers = GrpcAnswers(context)
+        self._connections: set[Http2Connection] = set()
         self._server: Any = None
         self._minding: asyncio.Task[None] | None = None
 
@@ -88,10 +88,10 @@ class GrpcDoor:
                 _log.error("no gRPC on %s:%s: %s", door.host, door.port, err)
             door.trouble = f"no gRPC on {door.host}:{door.port}: {err}; ENDPOINT_GRPC_PORT names another, or off"
 
-    def _connection(self) -> Connection:
+    def _connection(self) -> Http2Connection:
         context = self._context
         body = context.settings.body + _PREFIX.size
-        return Connection(self._answers, self._connections, body=body, budget=context.budget)
+        return Http2Connection(self._answers, self._connections, body=body, budget=context.budget)
 
 
 def _check_ours(port: int) -> None:
@@ -107,7 +107,7 @@ def _check_ours(port: int) -> None:
 _PREFIX = struct.Struct(">BL")  # is it compressed, how long is it
 
 
-class Answers:
+class GrpcAnswers:
     """Finds the method that a call names and frames its answer."""
 
     def __init__(self, context: Context) -> None:

@@ -21,10 +21,10 @@ _MOST_STREAMS = 1_000
 _MOST_RESETS = 1_000  # of a peer that cancels more than it lets be answered
 
 
-class Connection(asyncio.Protocol):
+class Http2Connection(asyncio.Protocol):
     """One peer. `connections` is the set of all, to which it belongs while it is open."""
 
-    def __init__(self, answers: Answers, connections: set["Connection"], *, body: int, budget: Budget) -> None:
+    def __init__(self, answers: Answers, connections: set["Http2Connection"], *, body: int, budget: Budget) -> None:
         self._answers, self._connections, self._most, self._budget = answers, connections, body, budget
         self._loop = asyncio.get_running_loop()
         self._rest = b""

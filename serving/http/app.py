@@ -91,7 +91,7 @@ ROUTES = (
 )
 
 
-class Endpoint:
+class EndpointApplication:
     """`worker` makes its parts when the server starts; `inner` answers the routes that are not ours."""
 
     def __init__(self, inner: Any, worker: Any) -> None:

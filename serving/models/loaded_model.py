@@ -11,7 +11,7 @@ import numpy as np
 from serving.contract.bundle import Bundle, CorruptBundleError, Session, open_bundle
 from serving.contract.encoding import pack_rows
 from serving.contract.fields import Contract
-from serving.rows.reader import Packed, Reader
+from serving.rows.reader import Packed, RowReader
 
 _BATCH = 32  # rows on which it is measured whether batching pays
 _ROUNDS = 30
@@ -48,7 +48,7 @@ class LoadedModel:
     def __init__(self, bundle: Bundle, session: Session, *, most_rows: int, timing: Timing) -> None:
         self.bundle, self.contract, self.digest = bundle, bundle.contract, bundle.digest
         self.provider = session.provider
-        self.reader = Reader(bundle.contract, most_rows=most_rows)
+        self.reader = RowReader(bundle.contract, most_rows=most_rows)
         self.timing = timing
         self.score = build_scorer(session)
         self.layout = _layout(bundle.contract)

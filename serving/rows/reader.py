@@ -28,7 +28,7 @@ class Packed(NamedTuple):
         return len(self.numbers)
 
 
-class Reader:
+class RowReader:
     """Reads rows for one contract."""
 
     def __init__(self, contract: Contract, *, most_rows: int) -> None:

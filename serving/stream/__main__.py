@@ -13,7 +13,7 @@ from typing import Any
 
 import uvicorn
 
-from serving.http.app import Endpoint
+from serving.http.app import EndpointApplication
 from serving.http.messages import Receive, Scope, Send, json_response
 from serving.settings.endpoint import keep_quiet, read_settings
 from serving.settings.streams import StreamSettings, read_stream_settings
@@ -29,7 +29,7 @@ class Application:
 
     def __init__(self, worker: Worker, consumer: Consumer) -> None:
         self._worker, self._consumer = worker, consumer
-        self._endpoint = Endpoint(_nothing, worker)
+        self._endpoint = EndpointApplication(_nothing, worker)
         self._running: asyncio.Task[None] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from serving.settings.streams import StreamSettings
-from serving.stream.messages import Fate, Message, Reply
+from serving.stream.messages import Fate, StreamMessage, StreamReply
 
 _WAIT = 500  # milliseconds that one read waits for messages
 # The entry is added before the message is acknowledged: a server without memory refuses the first and does neither.
@@ -44,7 +44,7 @@ class Broker:
             if "BUSYGROUP" not in str(err):
                 raise
 
-    async def read(self) -> list[Message]:
+    async def read(self) -> list[StreamMessage]:
         """Messages that nobody has had, up to a batch; none after a short wait."""
         settings = self._settings
         found: Any = await self._redis.xreadgroup(
@@ -52,7 +52,7 @@ class Broker:
         )
         return [_message(entry, 1) for _, entries in found or () for entry in entries]
 
-    async def left_behind(self) -> AsyncIterator[Message]:
+    async def left_behind(self) -> AsyncIterator[StreamMessage]:
         """Messages of consumers that went silent, one at a time: one that kills its reader takes no others along."""
         settings = self._settings
         cursor: Any = b"0-0"
@@ -66,13 +66,13 @@ class Broker:
             if cursor == b"0-0":
                 return
 
-    async def keep(self, messages: Sequence[Message]) -> None:
+    async def keep(self, messages: Sequence[StreamMessage]) -> None:
         """Say that these are being worked on, so that nobody takes them over."""
         settings = self._settings
         ids: list[Any] = [message.id for message in messages]
         await self._redis.xclaim(settings.source, settings.group, settings.consumer, 0, ids, justid=True)
 
-    async def settle(self, replies: Sequence[Reply]) -> list[bool]:
+    async def settle(self, replies: Sequence[StreamReply]) -> list[bool]:
         """Publish and acknowledge; False for a message that was settled before."""
         settings = self._settings
         pipe = self._redis.pipeline(transaction=False)
@@ -106,5 +106,5 @@ class Broker:
         return int(found[0]["times_delivered"]) if found else 1
 
 
-def _message(entry: Any, delivered: int) -> Message:
-    return Message(entry[0].decode(), dict(entry[1] or {}), delivered)
+def _message(entry: Any, delivered: int) -> StreamMessage:
+    return StreamMessage(entry[0].decode(), dict(entry[1] or {}), delivered)

@@ -19,7 +19,7 @@ from serving.engine.engine import Engine
 from serving.problems import RequestRefused
 from serving.settings.streams import StreamSettings
 from serving.stream.broker import Broker
-from serving.stream.messages import Fate, Message, Reply, dead, name_of, read_request, refused
+from serving.stream.messages import Fate, StreamMessage, StreamReply, dead, name_of, read_request, refused
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0  # seconds; doubles
 _FULL_LOG = "the prediction log cannot take its rows"
@@ -96,7 +96,7 @@ class Consumer:
             if self._ended:
                 return
 
-    async def _work(self, messages: Sequence[Message]) -> None:
+    async def _work(self, messages: Sequence[StreamMessage]) -> None:
         """Answer them all, or leave the rest pending where the consumer is to end."""
         waiting, attempts, pause = list(messages), 0, _FIRST_PAUSE
         while waiting:
@@ -115,11 +115,11 @@ class Consumer:
                 await self._broker.keep(waiting)
                 pause = await self._rest(pause)
 
-    async def _reply(self, message: Message, attempts: int) -> Reply:
+    async def _reply(self, message: StreamMessage, attempts: int) -> StreamReply:
         try:
             given, key = read_request(message, self._most_bytes)
             answer = await self._engine.infer(self._model, given, key=key, name=name_of(self._settings.source, message))
-            return Reply(message, Fate.ANSWERED, data=write_named_rows(answer))
+            return StreamReply(message, Fate.ANSWERED, data=write_named_rows(answer))
         except RequestRefused as err:
             return refused(message, err, attempts, self._settings.attempts)
         except Exception as err:  # noqa: BLE001 - a bug on this message must not stop the others
@@ -127,7 +127,7 @@ class Consumer:
             internal = RequestRefused(f"an error inside the endpoint: {type(err).__name__}", kind="internal")
             return refused(message, internal, attempts, self._settings.attempts)
 
-    async def _settle(self, replies: Sequence[Reply]) -> None:
+    async def _settle(self, replies: Sequence[StreamReply]) -> None:
         if not replies:
             return
         for reply, done in zip(replies, await self._broker.settle(replies), strict=True):
@@ -135,7 +135,7 @@ class Consumer:
             if done and reply.fate is Fate.DEAD:
                 _log.warning("%s: message %s is dead: %s", self._model, reply.message.id, reply.reason[:300])
 
-    def _warn(self, replies: Sequence[Reply], attempts: int) -> None:
+    def _warn(self, replies: Sequence[StreamReply], attempts: int) -> None:
         again = [reply for reply in replies if reply.fate is Fate.AGAIN]
         self._count("again", by=len(again))
         if again and attempts & (attempts - 1) == 0:  # each time that the attempts have doubled

@@ -29,7 +29,7 @@ class Fate(StrEnum):
 
 
 @dataclass(frozen=True)
-class Message:
+class StreamMessage:
     """One entry of the stream of requests."""
 
     id: str
@@ -42,23 +42,23 @@ class Message:
 
 
 @dataclass(frozen=True)
-class Reply:
+class StreamReply:
     """The fate of a message. `data` is the answer, or the content of a dead message."""
 
-    message: Message
+    message: StreamMessage
     fate: Fate
     data: bytes = b""
     reason: str = ""
     kind: str = ""
 
 
-def name_of(source: str, message: Message) -> str:
+def name_of(source: str, message: StreamMessage) -> str:
     """The beginning of the request's id: the same each time that the message is delivered."""
     whole = "\0".join((source, message.id))
     return f"s{hashlib.sha256(whole.encode()).hexdigest()[:20]}"
 
 
-def read_request(message: Message, most: int) -> tuple[RequestRows, str | None]:
+def read_request(message: StreamMessage, most: int) -> tuple[RequestRows, str | None]:
     """The rows and the key of a message; RequestRefused where it has none."""
     if DATA not in message.fields:
         names = ", ".join(sorted(name.decode(errors="replace")[:50] for name in message.fields))
@@ -68,12 +68,16 @@ def read_request(message: Message, most: int) -> tuple[RequestRows, str | None]:
     return read_named_rows(parse_json(message.data))
 
 
-def refused(message: Message, err: RequestRefused, attempts: int, most: int) -> Reply:
+def refused(message: StreamMessage, err: RequestRefused, attempts: int, most: int) -> StreamReply:
     """Dead, or to be tried again. `attempts`: how often it was tried, at most `most` where it may be to blame."""
     passing = err.kind in _PASSING or (err.kind in _SUSPECT and attempts < most)
-    return Reply(message, Fate.AGAIN, kind=err.kind, reason=str(err)) if passing else dead(message, err.kind, str(err))
+    return (
+        StreamReply(message, Fate.AGAIN, kind=err.kind, reason=str(err))
+        if passing
+        else dead(message, err.kind, str(err))
+    )
 
 
-def dead(message: Message, kind: str, reason: str) -> Reply:
+def dead(message: StreamMessage, kind: str, reason: str) -> StreamReply:
     data = message.data[:_SHOWN] if kind == "too_large" else message.data
-    return Reply(message, Fate.DEAD, data=data, reason=reason[:2_000], kind=kind)
+    return StreamReply(message, Fate.DEAD, data=data, reason=reason[:2_000], kind=kind)

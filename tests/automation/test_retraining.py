@@ -12,7 +12,7 @@ from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatu
 from mlops_assets.declaration.monitoring import Cause
 from mlops_assets.domain.alerts.alerting import AlertKind, Severity
 from mlops_assets.domain.names import CAUSE_TAG, MODEL_TIME_TAG, Stage
-from mlops_assets.domain.registry.ledger import Action
+from mlops_assets.domain.registry.ledger import LedgerAction
 from mlops_assets.domain.release.next_release import begin_release, go_back
 from mlops_assets.resources.release.deployment import DecidedBy, Plan
 from mlops_assets.stages.retraining.collect import read_champion, stopped_sensors
@@ -305,7 +305,7 @@ def test_a_worse_champion_is_rolled_back_once(second: Shop, tmp_path):
     assert daemon.tick(sensor("rollback"))[0] == []
     assert run_job(made, run.job_name, run.run_config).success
     entry = made.resources["ledger"].entries(MODEL)[-1]
-    assert (entry.action, entry.subject, entry.actor) == (Action.ROLLBACK, "1", "monitoring")
+    assert (entry.action, entry.subject, entry.actor) == (LedgerAction.ROLLBACK, "1", "monitoring")
     assert "auc 0.7000" in entry.reason
     runs, why = daemon.tick(sensor("rollback"))
     assert (runs, "follows no champion" in why) == ([], True)

@@ -14,7 +14,7 @@ from mlops_assets.automation.release_jobs import step_op_name
 from mlops_assets.automation.rollout import rollout_sensor
 from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.domain.names import CAUSE_TAG
-from mlops_assets.domain.registry.ledger import Action, Draft
+from mlops_assets.domain.registry.ledger import Draft, LedgerAction
 from mlops_assets.domain.release.release_state import ReleaseState, release_details
 from mlops_assets.resources.clock import Clock
 from mlops_assets.resources.lake.tables import Lake
@@ -86,7 +86,7 @@ class Place:
         return self.enter(release_state(bundles=self.digests, **how))
 
     def enter(self, made: ReleaseState) -> ReleaseState:
-        draft = sample(Draft, action=Action.RELEASE, actor="ann", details=release_details(made), cause=f"{made}")
+        draft = sample(Draft, action=LedgerAction.RELEASE, actor="ann", details=release_details(made), cause=f"{made}")
         deployment = self.resources["deployment"]
         deployment.ledger.append("delay", draft, now=OPENED)
         write_release(self.home / "releases" / "delay.json", build_release(self.spec, made), over_broken=True)

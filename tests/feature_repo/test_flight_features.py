@@ -11,7 +11,7 @@ import pytest
 
 from feature_repo.transforms.derivation import views_of
 from feature_repo.transforms.flight_delay import LATE, REPORTING, VIEWS, WINDOW, departure_time
-from mlops_assets.domain.training_set.asof import Beside, View, asof_join
+from mlops_assets.domain.training_set.asof import AsOfView, Beside, asof_join
 from mlops_assets.domain.training_set.leakage import Recipe, prove_no_leakage
 from mlops_assets.domain.verdict import Outcome
 
@@ -76,7 +76,7 @@ def test_the_join_at_any_moment_finds_the_window_of_that_moment(feeds, view, pre
     rows = VIEWS[view].function(feeds, START, END)
     names = [f"{prefix}_{name}" for name in ("mean_delay", "share_late", "departures")]
     beside = Beside(
-        View(pa.Table.from_pandas(rows), KEYS[view], "event_timestamp", "created_timestamp", timedelta(hours=3)),
+        AsOfView(pa.Table.from_pandas(rows), KEYS[view], "event_timestamp", "created_timestamp", timedelta(hours=3)),
         KEYS[view],
         tuple((name, name) for name in names),
     )

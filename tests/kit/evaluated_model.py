@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 
 from mlops_assets.declaration.release import Precision
-from mlops_assets.domain.evaluation.robustness import Rows
+from mlops_assets.domain.evaluation.robustness import EvaluatedRows
 from mlops_assets.domain.records import Compressed, Inputs
 
 INPUTS = Inputs(numbers=("strong", "weak", "useless"), categories=("airport",))
@@ -18,16 +18,16 @@ def predict(numbers: np.ndarray, categories: np.ndarray) -> np.ndarray:
     return 1 / (1 + np.exp(-(1.5 * known[:, 0] + 0.5 * known[:, 1] + airport)))
 
 
-def rows(count: int = 2000, seed: int = 0) -> Rows:
+def rows(count: int = 2000, seed: int = 0) -> EvaluatedRows:
     rng = np.random.default_rng(seed)
     numbers = rng.normal(size=(count, 3))
     numbers[rng.random(numbers.shape) < 0.02] = np.nan
     categories = rng.choice(["EWR", "JFK", ""], (count, 1))
     labels = (rng.random(count) < predict(numbers, categories)).astype(int)
-    return Rows(INPUTS, numbers, categories, labels)
+    return EvaluatedRows(INPUTS, numbers, categories, labels)
 
 
-def columns(of: Rows, seed: int = 0) -> pa.Table:
+def columns(of: EvaluatedRows, seed: int = 0) -> pa.Table:
     sex = np.random.default_rng(seed).choice(["f", "m"], len(of))
     return pa.table({"airport": of.categories[:, 0].astype(str), "strong": of.numbers[:, 0], "sex": sex})
 

@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from mlops_assets.domain.names import Alias
-from mlops_assets.domain.registry.ledger import Action
+from mlops_assets.domain.registry.ledger import LedgerAction
 from mlops_assets.domain.release.release_state import read_release_state
 from tests.kit.daily import (
     AFTER,
@@ -140,7 +140,7 @@ def test_a_worse_version_is_rolled_back_by_itself(live):
     _, decisions = watched(made, traffic, most=4_000)
     assert decisions == ["rollback"]
     entry = made.resources["ledger"].entries(MODEL)[-1]
-    assert (entry.action, entry.actor) == (Action.ROLLBACK, "rollout")
+    assert (entry.action, entry.actor) == (LedgerAction.ROLLBACK, "rollout")
     assert "model_metric" in entry.reason
     assert aliases(made)[Alias.CHAMPION] == "2"
     traffic.answered.clear()
@@ -191,7 +191,7 @@ def test_what_the_endpoint_cannot_serve_is_put_back(second, tmp_path):
         traffic.client.close()
         assert set(traffic.answered) == {"1.0.0"}
     entry = made.resources["ledger"].entries(MODEL)[-1]
-    assert (entry.action, entry.actor) == (Action.ROLLBACK, "endpoint")
+    assert (entry.action, entry.actor) == (LedgerAction.ROLLBACK, "endpoint")
     assert made.resources["deployment"].was_taken_down(MODEL, "2")
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from mlops_assets.domain.release import sequential
-from mlops_assets.domain.release.rollout import Action, StepEvidence, judge_step
+from mlops_assets.domain.release.rollout import RolloutAction, StepEvidence, judge_step
 from mlops_assets.domain.release.rollout_signals import Watched
 from mlops_assets.domain.release.sequential import Sample
 from tests.kit.specs import STANDARD
@@ -139,7 +139,7 @@ class Course:
     """How one rollout went."""
 
     share: float  # 1: promoted, 0: rolled back
-    action: Action  # the last
+    action: RolloutAction  # the last
     canary: int  # requests that the canary answered
     requests: int  # of both arms
 
@@ -150,7 +150,7 @@ def rollout(seed: int, truth: Truth, *, first: float = STANDARD.steps[0], tick: 
     canary = requests = 0
     while 0 < share < 1:
         counts, elapsed, decision = np.zeros((2, 2, 5), dtype=int), timedelta(0), None
-        while decision is None or decision.action is Action.HOLD:
+        while decision is None or decision.action is RolloutAction.HOLD:
             total = round(tick / share)
             taken = rng.binomial(total, share)
             for row, (truth_of, part) in enumerate(((truth, taken), (champion, total - taken))):
@@ -158,7 +158,7 @@ def rollout(seed: int, truth: Truth, *, first: float = STANDARD.steps[0], tick: 
                 counts[row] += [watched(rng, half, truth_of), watched(rng, part - half, truth_of)]
             canary, requests, elapsed = canary + taken, requests + total, elapsed + timedelta(minutes=5)
             decision = judge_step(STANDARD, as_evidence(share, elapsed, counts))
-        if decision.action is Action.FREEZE:
+        if decision.action is RolloutAction.FREEZE:
             break
         share = decision.share
     return Course(share, decision.action, canary, requests)

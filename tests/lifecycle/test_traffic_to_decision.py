@@ -16,7 +16,7 @@ import pytest
 
 from mlops_assets.declaration.release import RolloutPolicy
 from mlops_assets.domain.release.release_state import ReleaseState
-from mlops_assets.domain.release.rollout import Action
+from mlops_assets.domain.release.rollout import RolloutAction
 from mlops_assets.domain.release.step_decision import StepDecision, decide_step
 from mlops_assets.resources.registry.bundles import Bundles
 from mlops_assets.stages.release.collect import read_rollout_evidence
@@ -92,9 +92,9 @@ class World:
         """On to the end of the rollout, or until so many requests were sent."""
         while True:
             found = self.look(count)
-            if self.sent >= most or (found.acts and not 0 < found.share < 1) or found.action is Action.FREEZE:
+            if self.sent >= most or (found.acts and not 0 < found.share < 1) or found.action is RolloutAction.FREEZE:
                 return found
-            if found.action is Action.ADVANCE:
+            if found.action is RolloutAction.ADVANCE:
                 self.step(found.share)
 
 
@@ -115,7 +115,7 @@ def test_a_canary_with_more_errors_is_rolled_back_in_time(bundles):
     for seed in range(runs):
         with world(bundles, seed, replace(USUAL, errors=0.03)) as made:
             found = made.end(1_000, most=40_000)
-            caught += found.action is Action.ROLL_BACK and made.taken <= 5_000
+            caught += found.action is RolloutAction.ROLL_BACK and made.taken <= 5_000
             needed.append(made.taken)
     say(f"1 % -> 3 % errors: rolled back within 5,000 canary requests in {caught} of {runs} (at least 95 %),")
     say(f"  canary requests: median {np.median(needed):.0f}, most {max(needed)}")
@@ -128,7 +128,7 @@ def test_an_equal_canary_reaches_everyone(bundles):
         with world(bundles, seed, USUAL) as made:
             found = made.end(4_000, most=most)
             promoted += found.finishes
-            wrong += found.action is Action.ROLL_BACK
+            wrong += found.action is RolloutAction.ROLL_BACK
             needed.append(made.sent)
     say(f"equal canary: reaches 100 % within {most:,} requests in {promoted} of {runs} (at least 90 %),")
     say(f"  wrongly rolled back {wrong} (limit 5 %), requests: median {np.median(needed):,.0f}")
@@ -144,7 +144,7 @@ def test_a_worse_model_is_rolled_back_on_late_outcomes(bundles):
             needs = made.rollout.with_changes(policy=made.rollout.with_changes(needs_feedback=True))
             made.rollout = needs
             found = made.end(2_000, most=60_000)
-            caught += found.action is Action.ROLL_BACK
+            caught += found.action is RolloutAction.ROLL_BACK
             needed.append(made.sent)
     say(f"worse by 0.12 loss, outcomes for 30 % after 30 minutes: rolled back in {caught} of {runs} (at least 95 %),")
     say(f"  requests: median {np.median(needed):,.0f}, most {max(needed):,}")

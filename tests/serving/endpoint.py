@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 
-from serving.http.app import Endpoint
+from serving.http.app import EndpointApplication
 from serving.settings.endpoint import read_settings
 from serving.worker import Worker
 
@@ -43,7 +43,7 @@ async def in_process(home: Path, **settings: str) -> AsyncIterator[tuple[httpx.A
     """A client and the worker it talks to; threads run as in a real one."""
     quick = {"MLOPS_HOME": str(home), "ENDPOINT_POLL_SECONDS": "0.02", "ENDPOINT_GRPC_PORT": "off"}
     worker = Worker(read_settings(quick | settings))
-    app = Endpoint(nothing_inside, worker)
+    app = EndpointApplication(nothing_inside, worker)
     await worker.start()
     transport = httpx.ASGITransport(app=app)  # type: ignore[arg-type]
     try:

@@ -32,7 +32,7 @@ def kind_of(arrow_type: str) -> ColumnKind:
 
 
 @dataclass(frozen=True)
-class Change:
+class ColumnChange:
     """How the columns of `after` differ from those of `before`."""
 
     added: tuple[str, ...]
@@ -55,10 +55,10 @@ class Change:
         return "; ".join(part for several in parts for part in several)
 
 
-def change(before: Mapping[str, str], after: Mapping[str, str]) -> Change:
+def change(before: Mapping[str, str], after: Mapping[str, str]) -> ColumnChange:
     """What was added, removed, and came back as another kind. A wider number is the same kind."""
     both = [name for name in before if name in after]
-    return Change(
+    return ColumnChange(
         added=tuple(name for name in after if name not in before),
         removed=tuple(name for name in before if name not in after),
         changed=tuple(

@@ -13,7 +13,7 @@ from mlops_assets.domain.evaluation.estimators import Array
 from mlops_assets.domain.evaluation.evidence import Interval
 from mlops_assets.domain.evaluation.intervals import delta
 from mlops_assets.domain.evaluation.metrics import Metric
-from mlops_assets.domain.evaluation.robustness import Predict, Rows
+from mlops_assets.domain.evaluation.robustness import EvaluatedRows, Predict
 from mlops_assets.domain.records import Inputs
 
 
@@ -29,7 +29,7 @@ class Importance:
 def permutation_importance(
     predict: Predict,
     metric: Metric,
-    rows: Rows,
+    rows: EvaluatedRows,
     *,
     level: float,
     rng: np.random.Generator,
@@ -57,7 +57,7 @@ def _demand_known(groups: Mapping[str, tuple[str, ...]], inputs: Inputs) -> None
         raise ValueError(f"no such input columns: {', '.join(unknown)}; there are: {', '.join(inputs.names)}")
 
 
-def _shuffled(rows: Rows, columns: tuple[str, ...], rng: np.random.Generator) -> tuple[Array, Array]:
+def _shuffled(rows: EvaluatedRows, columns: tuple[str, ...], rng: np.random.Generator) -> tuple[Array, Array]:
     order = rng.permutation(len(rows))
     numbers, categories = rows.numbers, rows.categories
     for_numbers = [k for k, name in enumerate(rows.inputs.numbers) if name in columns]

@@ -24,7 +24,7 @@ from mlops_assets.domain.evaluation.evidence import Evidence, FairnessReport, Me
 from mlops_assets.domain.evaluation.importance import Importance, permutation_importance
 from mlops_assets.domain.evaluation.intervals import central, coarsest
 from mlops_assets.domain.evaluation.metrics import metric_named
-from mlops_assets.domain.evaluation.robustness import Predict, Rows, sample, stress
+from mlops_assets.domain.evaluation.robustness import EvaluatedRows, Predict, sample, stress
 from mlops_assets.domain.evaluation.slices import SliceScore, cut, measure
 from mlops_assets.domain.records import Compressed
 
@@ -33,7 +33,7 @@ from mlops_assets.domain.records import Compressed
 class HeldOut:
     """The test rows. `columns` and `training` hold what slices are cut by, of test and of training rows."""
 
-    rows: Rows
+    rows: EvaluatedRows
     columns: pa.Table
     training: pa.Table
     blocks: Array | None  # rows that move together, as numbers; see intervals.blocks_of
@@ -163,7 +163,7 @@ def _reliability(basis: Basis, scores: Array, rng: np.random.Generator, resample
 
 
 def _probed(
-    basis: Basis, rows: Rows, predict: Predict, rng: np.random.Generator, most: int
+    basis: Basis, rows: EvaluatedRows, predict: Predict, rng: np.random.Generator, most: int
 ) -> tuple[Robustness, tuple[Importance, ...]]:
     """What spoilt and shuffled inputs cost, on a sample."""
     taken = sample(len(rows), most, rng)

@@ -23,7 +23,7 @@ NEVER_SEEN = "\u2205 never seen"
 
 
 @dataclass(frozen=True, eq=False)
-class Rows:
+class EvaluatedRows:
     """Input rows with their labels."""
 
     inputs: Inputs
@@ -34,8 +34,8 @@ class Rows:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def taken(self, index: Array) -> "Rows":
-        return Rows(self.inputs, self.numbers[index], self.categories[index], self.labels[index])
+    def taken(self, index: Array) -> "EvaluatedRows":
+        return EvaluatedRows(self.inputs, self.numbers[index], self.categories[index], self.labels[index])
 
 
 def sample(count: int, most: int, rng: np.random.Generator) -> Array:
@@ -43,7 +43,7 @@ def sample(count: int, most: int, rng: np.random.Generator) -> Array:
     return np.arange(count) if count <= most else np.sort(rng.choice(count, most, replace=False))
 
 
-def stress(predict: Predict, metric: Metric, rows: Rows, *, rng: np.random.Generator) -> Robustness:
+def stress(predict: Predict, metric: Metric, rows: EvaluatedRows, *, rng: np.random.Generator) -> Robustness:
     """Quality under every kind of spoilt input."""
     unspoilt = metric(rows.labels, predict(rows.numbers, rows.categories))
 

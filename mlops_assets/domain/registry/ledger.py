@@ -15,7 +15,7 @@ from typing import Any
 START = "0" * 64  # what the first entry gives as the hash before it
 
 
-class Action(StrEnum):
+class LedgerAction(StrEnum):
     """What happened."""
 
     REGISTERED = "registered"
@@ -32,7 +32,7 @@ class Action(StrEnum):
 class Draft:
     """An entry before it has its place in the chain."""
 
-    action: Action
+    action: LedgerAction
     subject: str  # version number; bundle digest of what never became a version
     actor: str  # who or what decided
     reason: str
@@ -48,7 +48,7 @@ class Entry:
     sequence: int
     time: datetime
     model: str
-    action: Action
+    action: LedgerAction
     subject: str
     actor: str
     reason: str
@@ -60,7 +60,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Problem:
+class LedgerProblem:
     """Something wrong with a ledger, with the line of the file it is on (from 1)."""
 
     line: int
@@ -97,14 +97,14 @@ def from_line(line: str) -> Entry:
     try:
         body = json.loads(line)
         body["time"] = datetime.fromisoformat(body["time"])
-        body["action"] = Action(body["action"])
+        body["action"] = LedgerAction(body["action"])
         body["numbers"] = {name: float(value) for name, value in body["numbers"].items()}
         return Entry(**body)
     except (KeyError, TypeError, AttributeError) as err:
         raise ValueError(f"not a ledger entry: {err!r}") from err
 
 
-def check(lines: Sequence[str], *, heads: Mapping[int, str] | None = None) -> list[Problem]:
+def check(lines: Sequence[str], *, heads: Mapping[int, str] | None = None) -> list[LedgerProblem]:
     """Every break of the chain, and every head (sequence → hash) noted elsewhere that it lacks."""
     problems = list(_chain_problems(lines))
     hashes = {entry.sequence: entry.hash for entry in _readable(lines)}
@@ -112,14 +112,14 @@ def check(lines: Sequence[str], *, heads: Mapping[int, str] | None = None) -> li
         if hashes.get(sequence) != digest:
             found = "is another one" if sequence in hashes else "is missing"
             problems.append(
-                Problem(sequence, f"entry {sequence} with hash {digest[:12]} was noted elsewhere and {found}")
+                LedgerProblem(sequence, f"entry {sequence} with hash {digest[:12]} was noted elsewhere and {found}")
             )
     return problems
 
 
 def champion_at(entries: Iterable[Entry], moment: datetime) -> Entry | None:
     """The entry that made the champion of that moment; None before the first promotion."""
-    return _latest(entries, moment, (Action.PROMOTED, Action.ROLLBACK, Action.OVERRIDE))
+    return _latest(entries, moment, (LedgerAction.PROMOTED, LedgerAction.ROLLBACK, LedgerAction.OVERRIDE))
 
 
 def holds_release(entry: Entry) -> bool:
@@ -137,28 +137,28 @@ def who_served(entries: Sequence[Entry], moment: datetime) -> Entry | None:
     return max(released, key=lambda entry: entry.sequence) if released else champion_at(entries, moment)
 
 
-def _latest(entries: Iterable[Entry], moment: datetime, actions: tuple[Action, ...]) -> Entry | None:
+def _latest(entries: Iterable[Entry], moment: datetime, actions: tuple[LedgerAction, ...]) -> Entry | None:
     found = [entry for entry in entries if entry.action in actions and entry.time <= moment]
     return max(found, key=lambda entry: entry.sequence, default=None)
 
 
-def _chain_problems(lines: Sequence[str]) -> Iterator[Problem]:
+def _chain_problems(lines: Sequence[str]) -> Iterator[LedgerProblem]:
     expected, previous, earlier = 1, START, None
     for number, line in enumerate(lines, start=1):
         try:
             entry = from_line(line)
         except ValueError as err:
-            yield Problem(number, f"cannot be read: {err}")
+            yield LedgerProblem(number, f"cannot be read: {err}")
             expected, previous = expected + 1, ""
             continue
         if entry.sequence != expected:
-            yield Problem(number, f"has sequence {entry.sequence}, expected {expected}")
+            yield LedgerProblem(number, f"has sequence {entry.sequence}, expected {expected}")
         if previous and entry.previous != previous:
-            yield Problem(number, f"follows {entry.previous[:12]}, but the line before it is {previous[:12]}")
+            yield LedgerProblem(number, f"follows {entry.previous[:12]}, but the line before it is {previous[:12]}")
         if to_line(entry) != line or _digest(_body(entry)) != entry.hash:
-            yield Problem(number, "was changed: its content does not give its hash")
+            yield LedgerProblem(number, "was changed: its content does not give its hash")
         if earlier is not None and entry.time < earlier:
-            yield Problem(number, f"is dated {entry.time}, before the line above it")
+            yield LedgerProblem(number, f"is dated {entry.time}, before the line above it")
         expected, previous, earlier = entry.sequence + 1, entry.hash, entry.time
 
 

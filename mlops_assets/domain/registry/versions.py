@@ -14,7 +14,7 @@ from enum import StrEnum
 FIRST = "1.0.0"
 
 
-class Change(StrEnum):
+class VersionChange(StrEnum):
     """How far a version is from the one before."""
 
     FIRST = "first"
@@ -74,7 +74,7 @@ class Bump:
     """The next semantic version and why it is that one."""
 
     semantic: str
-    change: Change
+    change: VersionChange
     reasons: tuple[str, ...]
     previous: str | None  # semantic version it was compared with
 
@@ -84,13 +84,13 @@ def next_version(new: VersionFacts, previous: VersionFacts | None, semantic: str
     if (previous is None) != (semantic is None):
         raise ValueError("next_version needs the previous version's facts and its number, or neither of them")
     if previous is None or semantic is None:
-        return Bump(FIRST, Change.FIRST, ("first version",), None)
+        return Bump(FIRST, VersionChange.FIRST, ("first version",), None)
     major, minor, patch = parse(semantic)
     if broken := tuple(_contract_changes(previous, new)):
-        return Bump(f"{major + 1}.0.0", Change.MAJOR, broken, semantic)
+        return Bump(f"{major + 1}.0.0", VersionChange.MAJOR, broken, semantic)
     if changed := tuple(_recipe_changes(previous, new)):
-        return Bump(f"{major}.{minor + 1}.0", Change.MINOR, changed, semantic)
-    return Bump(f"{major}.{minor}.{patch + 1}", Change.PATCH, ("trained again on new data",), semantic)
+        return Bump(f"{major}.{minor + 1}.0", VersionChange.MINOR, changed, semantic)
+    return Bump(f"{major}.{minor}.{patch + 1}", VersionChange.PATCH, ("trained again on new data",), semantic)
 
 
 def parse(semantic: str) -> tuple[int, int, int]:

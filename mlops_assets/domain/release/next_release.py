@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from mlops_assets.declaration.release import RolloutPolicy
-from mlops_assets.domain.registry.ledger import Action
+from mlops_assets.domain.registry.ledger import LedgerAction
 from mlops_assets.domain.release.release_state import ArmState, ReleaseState
 from serving.contract.arms import Role, Strategy
 
@@ -39,7 +39,7 @@ class ReleaseChange:
     """The next release and how the ledger tells it."""
 
     state: ReleaseState
-    action: Action  # PROMOTED and ROLLBACK may make another champion, RELEASE and OVERRIDE never do
+    action: LedgerAction  # PROMOTED and ROLLBACK may make another champion, RELEASE and OVERRIDE never do
     subject: ReleasableVersion
     replaced: str  # number of the version that loses its traffic, or its place; empty: none does
     cause: str
@@ -73,7 +73,7 @@ def begin_release(
     salt = f"{model}-{candidate.number}-{present.generation + 1}"
     state = _next(present, now, strategy=strategy, arms=arms, salt=salt, bento=bento, frozen=False)
     return ReleaseChange(
-        state, Action.RELEASE, candidate, challenger.number if challenger else "", _cause(state, "begin")
+        state, LedgerAction.RELEASE, candidate, challenger.number if challenger else "", _cause(state, "begin")
     )
 
 
@@ -82,7 +82,7 @@ def restate_release(present: ReleaseState, now: datetime) -> ReleaseChange:
     champion = present.champion
     subject = ReleasableVersion(champion.number, champion.version, champion.bundle)
     state = _next(present, now)
-    return ReleaseChange(state, Action.RELEASE, subject, "", _cause(state, "declared"))
+    return ReleaseChange(state, LedgerAction.RELEASE, subject, "", _cause(state, "declared"))
 
 
 def change_share(present: ReleaseState, share: float, now: datetime) -> ReleaseChange:
@@ -93,7 +93,7 @@ def change_share(present: ReleaseState, share: float, now: datetime) -> ReleaseC
         return _crown(present, candidate, present.bento, now)
     arms = (replace(present.champion, weight=1 - share), replace(challenger, weight=share))
     state = _next(present, now, arms=arms, frozen=False)
-    return ReleaseChange(state, Action.RELEASE, candidate, "", _cause(state, f"share:{share:g}"))
+    return ReleaseChange(state, LedgerAction.RELEASE, candidate, "", _cause(state, f"share:{share:g}"))
 
 
 def withdraw_challenger(present: ReleaseState, now: datetime) -> ReleaseChange:
@@ -103,7 +103,7 @@ def withdraw_challenger(present: ReleaseState, now: datetime) -> ReleaseChange:
     arms = (replace(champion, weight=1.0),)
     state = _next(present, now, strategy=Strategy.BLUE_GREEN, arms=arms, frozen=False)
     subject = ReleasableVersion(champion.number, champion.version, champion.bundle)
-    return ReleaseChange(state, Action.ROLLBACK, subject, challenger.number, _cause(state, "withdraw"))
+    return ReleaseChange(state, LedgerAction.ROLLBACK, subject, challenger.number, _cause(state, "withdraw"))
 
 
 def go_back(present: ReleaseState, target: ReleasableVersion, now: datetime) -> ReleaseChange:
@@ -115,7 +115,7 @@ def go_back(present: ReleaseState, target: ReleasableVersion, now: datetime) -> 
     if target.number == champion.number and challenger is None:
         raise ReleaseNotPossible(f"{present.model}: version {target.number} has all the traffic already")
     lost = challenger.number if target.number == champion.number and challenger else champion.number
-    return ReleaseChange(state, Action.ROLLBACK, target, lost, _cause(state, "back"))
+    return ReleaseChange(state, LedgerAction.ROLLBACK, target, lost, _cause(state, "back"))
 
 
 def freeze_release(present: ReleaseState, frozen: bool) -> ReleaseChange | None:
@@ -125,7 +125,7 @@ def freeze_release(present: ReleaseState, frozen: bool) -> ReleaseChange | None:
     champion = present.champion
     subject = ReleasableVersion(champion.number, champion.version, champion.bundle)
     cause = f"{'freeze' if frozen else 'thaw'}:{present.model}:{present.generation}:{present.sequence}"
-    return ReleaseChange(replace(present, frozen=frozen), Action.OVERRIDE, subject, "", cause)
+    return ReleaseChange(replace(present, frozen=frozen), LedgerAction.OVERRIDE, subject, "", cause)
 
 
 def _crown(present: ReleaseState, candidate: ReleasableVersion, bento: str, now: datetime) -> ReleaseChange:
@@ -133,7 +133,9 @@ def _crown(present: ReleaseState, candidate: ReleasableVersion, bento: str, now:
     fallback = replaced.bundle if replaced and replaced.bundle != candidate.bundle else None
     arms = (_champion(candidate),)
     state = _next(present, now, strategy=Strategy.BLUE_GREEN, arms=arms, fallback=fallback, bento=bento, frozen=False)
-    return ReleaseChange(state, Action.PROMOTED, candidate, replaced.number if replaced else "", _cause(state, "crown"))
+    return ReleaseChange(
+        state, LedgerAction.PROMOTED, candidate, replaced.number if replaced else "", _cause(state, "crown")
+    )
 
 
 def _blank(model: str, version: ReleasableVersion, now: datetime) -> ReleaseState:

@@ -34,7 +34,7 @@ _OTHER_TESTS = 3  # besides errors: slow answers, latency quantile, metric
 _TESTS_OF_SLICE = 3  # errors, slow answers, metric
 
 
-class Action(StrEnum):
+class RolloutAction(StrEnum):
     ADVANCE = "advance"
     HOLD = "hold"
     ROLL_BACK = "roll_back"
@@ -56,7 +56,7 @@ class StepEvidence:
 
 @dataclass(frozen=True)
 class Decision:
-    action: Action
+    action: RolloutAction
     outcome: Outcome
     share: float  # the canary's from now on
     reason: str
@@ -139,28 +139,28 @@ def _outcome(verdicts: tuple[Verdict, ...]) -> Outcome:
     return Outcome.FAIL if failed else worst(verdicts)
 
 
-def _action(policy: RolloutPolicy, evidence: StepEvidence, outcome: Outcome) -> Action:
+def _action(policy: RolloutPolicy, evidence: StepEvidence, outcome: Outcome) -> RolloutAction:
     if outcome is Outcome.FAIL:
-        return Action.ROLL_BACK
+        return RolloutAction.ROLL_BACK
     if outcome is Outcome.ERROR:
-        return Action.ROLL_BACK if evidence.blind >= policy.blind_patience else Action.HOLD
+        return RolloutAction.ROLL_BACK if evidence.blind >= policy.blind_patience else RolloutAction.HOLD
     if outcome is Outcome.PASS:
-        return Action.ADVANCE
-    return Action.FREEZE if evidence.elapsed >= policy.patience else Action.HOLD
+        return RolloutAction.ADVANCE
+    return RolloutAction.FREEZE if evidence.elapsed >= policy.patience else RolloutAction.HOLD
 
 
-def _share_after(policy: RolloutPolicy, share: float, action: Action) -> float:
-    if action is Action.ROLL_BACK:
+def _share_after(policy: RolloutPolicy, share: float, action: RolloutAction) -> float:
+    if action is RolloutAction.ROLL_BACK:
         return 0.0
-    return policy.steps[policy.steps.index(share) + 1] if action is Action.ADVANCE else share
+    return policy.steps[policy.steps.index(share) + 1] if action is RolloutAction.ADVANCE else share
 
 
-def _reason(action: Action, outcome: Outcome, evidence: StepEvidence, verdicts: tuple[Verdict, ...]) -> str:
+def _reason(action: RolloutAction, outcome: Outcome, evidence: StepEvidence, verdicts: tuple[Verdict, ...]) -> str:
     if outcome is Outcome.PASS:
         return "Every signal passed."
     told = " ".join(f"{v.name}: {v.reason}" for v in verdicts if v.outcome is outcome)
-    if action is Action.FREEZE:
+    if action is RolloutAction.FREEZE:
         return f"Inconclusive for {evidence.elapsed}, a person has to decide. {told}"
-    if action is Action.ROLL_BACK and outcome is Outcome.ERROR:
+    if action is RolloutAction.ROLL_BACK and outcome is Outcome.ERROR:
         return f"Not measured for {evidence.blind}, nobody can see what it does. {told}"
     return told

@@ -15,7 +15,7 @@ from mlops_assets.declaration.release import RolloutPolicy
 from mlops_assets.domain.release import rollout_signals as signals
 from mlops_assets.domain.release.experiment import Ending, ExperimentMetric, ExperimentPolicy, Readout, read_out
 from mlops_assets.domain.release.release_state import ReleaseState
-from mlops_assets.domain.release.rollout import Action, Decision, judge_step
+from mlops_assets.domain.release.rollout import Decision, RolloutAction, judge_step
 from mlops_assets.domain.release.rollout_signals import Levels, Signal
 from mlops_assets.domain.release.step_evidence import REWARD, StepObservations, share_of, step_evidence
 from mlops_assets.domain.verdict import Outcome, Verdict
@@ -28,7 +28,7 @@ FINISHED = 1.0  # the share with which a rollout ends well
 class StepDecision:
     """What to do with the release in force, and everything it stands on."""
 
-    action: Action
+    action: RolloutAction
     share: float  # the arm's from now on; 1: it becomes the champion, 0: it is taken away
     arm: str  # whom the action is about
     reason: str
@@ -37,11 +37,11 @@ class StepDecision:
 
     @property
     def acts(self) -> bool:
-        return self.action is not Action.HOLD
+        return self.action is not RolloutAction.HOLD
 
     @property
     def finishes(self) -> bool:
-        return self.action is Action.ADVANCE and self.share == FINISHED
+        return self.action is RolloutAction.ADVANCE and self.share == FINISHED
 
 
 def nothing_to_decide(state: ReleaseState) -> str | None:
@@ -73,7 +73,7 @@ def _of_steps(policy: RolloutPolicy, state: ReleaseState, seen: StepObservations
         steps = ", ".join(f"{step:.0%}" for step in policy.steps)
         reason = f"{arm} stands at {share_of(state):.1%}, which is none of the steps {steps}: a person has to move it."
         verdict = Verdict(Signal.DATA, Outcome.ERROR, reason, {})
-        return StepDecision(Action.HOLD, share_of(state), arm, reason, _of_arms(seen), (verdict,))
+        return StepDecision(RolloutAction.HOLD, share_of(state), arm, reason, _of_arms(seen), (verdict,))
     found = judge_step(policy, step_evidence(seen))
     reason = " ".join([found.reason, *_noted(seen)])
     return StepDecision(
@@ -83,7 +83,7 @@ def _of_steps(policy: RolloutPolicy, state: ReleaseState, seen: StepObservations
 
 def _share_after(state: ReleaseState, found: Decision) -> float:
     """A shadow that goes on keeps its share of copies."""
-    if state.strategy is Strategy.SHADOW and found.action in (Action.HOLD, Action.FREEZE):
+    if state.strategy is Strategy.SHADOW and found.action in (RolloutAction.HOLD, RolloutAction.FREEZE):
         return state.challenger.weight if state.challenger else 0.0
     return found.share
 
@@ -98,13 +98,13 @@ def _of_experiment(rollout: RolloutPolicy, state: ReleaseState, seen: StepObserv
     numbers = _numbers(verdicts, seen)
     failed = [verdict for verdict in verdicts if verdict.name.startswith(Signal.ERRORS) and _is_failure(verdict)]
     if failed and found.ending is not Ending.SPLIT_BROKEN:
-        return StepDecision(Action.ROLL_BACK, 0.0, arm, failed[0].reason, numbers, verdicts)
+        return StepDecision(RolloutAction.ROLL_BACK, 0.0, arm, failed[0].reason, numbers, verdicts)
     action, share, arm = {
-        Ending.RUNNING: (Action.HOLD, share, arm),
-        Ending.WINNER: (Action.ADVANCE, FINISHED, found.winner or arm),
-        Ending.NO_DIFFERENCE: (Action.ROLL_BACK, 0.0, arm),
-        Ending.OUT_OF_PEOPLE: (Action.ROLL_BACK, 0.0, arm),
-        Ending.SPLIT_BROKEN: (Action.FREEZE, share, arm),
+        Ending.RUNNING: (RolloutAction.HOLD, share, arm),
+        Ending.WINNER: (RolloutAction.ADVANCE, FINISHED, found.winner or arm),
+        Ending.NO_DIFFERENCE: (RolloutAction.ROLL_BACK, 0.0, arm),
+        Ending.OUT_OF_PEOPLE: (RolloutAction.ROLL_BACK, 0.0, arm),
+        Ending.SPLIT_BROKEN: (RolloutAction.FREEZE, share, arm),
     }[found.ending]
     return StepDecision(action, share, arm, " ".join([found.reason, *_noted(seen)]), numbers, verdicts)
 
@@ -129,7 +129,7 @@ def _unmeasured(policy: RolloutPolicy, state: ReleaseState, seen: StepObservatio
     arm, lost = _challenger(state), seen.blind >= policy.blind_patience
     verdict = Verdict(Signal.DATA, Outcome.ERROR, f"Cannot be measured: {'; '.join(seen.problems)}.", {})
     reason = f"Not measured for {seen.blind}, nobody can see what it does. {verdict.reason}" if lost else verdict.reason
-    action, share = (Action.ROLL_BACK, 0.0) if lost else (Action.HOLD, share_of(state))
+    action, share = (RolloutAction.ROLL_BACK, 0.0) if lost else (RolloutAction.HOLD, share_of(state))
     return StepDecision(action, share, arm, reason, _numbers((verdict,), seen), (verdict,))
 
 
@@ -142,7 +142,7 @@ def _of_bandit(state: ReleaseState, seen: StepObservations) -> StepDecision:
     problems = [f"Cannot be measured: {'; '.join(seen.problems)}."] if seen.problems else []
     numbers = {f"{name} mean reward": float(each.mean) for name, each in rewards.items()}
     reason = " ".join([*problems, reason, *_noted(seen)])
-    return StepDecision(Action.HOLD, share_of(state), _challenger(state), reason, numbers | _of_arms(seen), ())
+    return StepDecision(RolloutAction.HOLD, share_of(state), _challenger(state), reason, numbers | _of_arms(seen), ())
 
 
 def _of_readout(policy: ExperimentPolicy, found: Readout) -> Iterator[Verdict]:

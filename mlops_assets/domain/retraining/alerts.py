@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from mlops_assets.declaration.monitoring import RetrainPolicy
 from mlops_assets.domain.alerts.alerting import Alert, AlertKind, Event, Resolved, Severity
-from mlops_assets.domain.registry.ledger import Action, Entry
+from mlops_assets.domain.registry.ledger import Entry, LedgerAction
 from mlops_assets.domain.retraining.decision import over_budget
 from mlops_assets.domain.retraining.records import DecisionRecord
 from mlops_assets.domain.verdict import Outcome, Verdict
@@ -69,12 +69,12 @@ def training_alert(model: str, reason: str, *, at: datetime, link: str = "") -> 
 def ledger_alerts(entry: Entry, *, at: datetime, link: str = "") -> Iterator[Event]:
     """A rollback opens an alert; a later promotion or release resolves it."""
     model, key = entry.model, "release"
-    if entry.action is Action.ROLLBACK:
+    if entry.action is LedgerAction.ROLLBACK:
         cause = f"{entry.actor} rolled back to version {entry.subject}: {entry.reason}"
         step = "Do not release the withdrawn version again before the cause is known."
         numbers: Mapping[str, float] = entry.numbers
         yield Alert(AlertKind.ROLLBACK, model, key, Severity.CRITICAL, cause, step, at, link=link, numbers=numbers)
-    elif entry.action in (Action.PROMOTED, Action.RELEASE):
+    elif entry.action in (LedgerAction.PROMOTED, LedgerAction.RELEASE):
         cause = f"{entry.actor} has given version {entry.subject} its traffic since."
         yield Resolved(AlertKind.ROLLBACK, model, key, cause, at, link)
 

@@ -31,7 +31,7 @@ _MICROSECONDS = pa.timestamp("us", "UTC")
 
 
 @dataclass(frozen=True)
-class View:
+class AsOfView:
     """Feature rows: which entity they are about, when they were true and when they became known."""
 
     rows: pa.Table
@@ -44,7 +44,7 @@ class View:
 class AsOf:
     """A view made ready for lookups: sorted once, asked in any order."""
 
-    def __init__(self, view: View) -> None:
+    def __init__(self, view: AsOfView) -> None:
         event = view.rows[view.event]
         self._codes = KeyCodes([view.rows[name] for name in view.keys], len(view.rows))
         usable = np.flatnonzero((self._codes.of_rows >= 0) & _present(event))
@@ -110,7 +110,7 @@ class AsOf:
 class Beside:
     """What to put beside the entity rows: columns of a view, looked up by columns of the entity rows."""
 
-    view: View
+    view: AsOfView
     on: tuple[str, ...]
     columns: tuple[tuple[str, str], ...]  # (name in the view, name in the result)
 
@@ -197,7 +197,7 @@ class _Clock:
         return numbers
 
 
-def _created(view: View, usable: np.ndarray) -> np.ndarray:
+def _created(view: AsOfView, usable: np.ndarray) -> np.ndarray:
     assert view.created is not None
     created = view.rows[view.created]
     values = microseconds(created)[usable]

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlops_assets.domain.names import CREATED_TIME, EVENT_TIME
-from mlops_assets.domain.training_set.asof import Beside, View, asof_join
+from mlops_assets.domain.training_set.asof import AsOfView, Beside, asof_join
 from mlops_assets.domain.verdict import Outcome, Verdict
 
 Feeds = Mapping[str, pd.DataFrame]
@@ -72,7 +72,7 @@ def _beside(recipe: Recipe, frame: pd.DataFrame) -> Beside:
     rows = pa.Table.from_pandas(frame, preserve_index=False)
     features = [name for name in rows.column_names if name not in (*recipe.keys, EVENT_TIME, CREATED_TIME)]
     return Beside(
-        View(rows, recipe.keys, EVENT_TIME, CREATED_TIME, recipe.ttl),
+        AsOfView(rows, recipe.keys, EVENT_TIME, CREATED_TIME, recipe.ttl),
         recipe.keys,
         tuple((name, f"{recipe.view}.{name}") for name in features),
     )

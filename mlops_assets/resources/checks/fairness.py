@@ -23,7 +23,7 @@ RESAMPLES = 1000
 
 
 @dataclass(frozen=True, eq=False)
-class _Rows:
+class _GroupedRows:
     """Rows [n] as the measures see them, with text groups; `blocks` number the rows that move together."""
 
     labels: "np.ndarray"
@@ -32,12 +32,12 @@ class _Rows:
     groups: "np.ndarray"
     blocks: "np.ndarray | None"
 
-    def of(self, kept: "pd.Index") -> "_Rows":
+    def of(self, kept: "pd.Index") -> "_GroupedRows":
         import numpy as np
 
         inside = np.isin(self.groups, kept)
         blocks = None if self.blocks is None else self.blocks[inside]
-        return _Rows(self.labels[inside], self.scores[inside], self.chosen[inside], self.groups[inside], blocks)
+        return _GroupedRows(self.labels[inside], self.scores[inside], self.chosen[inside], self.groups[inside], blocks)
 
 
 def assess(
@@ -60,7 +60,7 @@ def assess(
     found: list[Disparity | str] = []
     limits = {PARITY: spec.demographic_parity, ODDS: spec.equalised_odds}
     for attribute in spec.attributes:
-        rows = _Rows(labels, scores, (scores >= threshold).astype(int), _text(columns[attribute]), blocks)
+        rows = _GroupedRows(labels, scores, (scores >= threshold).astype(int), _text(columns[attribute]), blocks)
         frame = _frame(rows)
         groups += _group_scores(attribute, rows, frame)
         for measure, limit in limits.items():
@@ -93,7 +93,7 @@ def _text(column: "pa.ChunkedArray") -> "np.ndarray":
     return np.where(values == "", MISSING, values).astype(str)
 
 
-def _frame(rows: _Rows) -> "pd.DataFrame":
+def _frame(rows: _GroupedRows) -> "pd.DataFrame":
     """One line a group: Fairlearn's rates, and how many rows and labels of each class it has."""
     import pandas as pd
     from fairlearn.metrics import MetricFrame, count, false_positive_rate, selection_rate, true_positive_rate
@@ -109,7 +109,7 @@ def _frame(rows: _Rows) -> "pd.DataFrame":
     return pd.DataFrame(frame.by_group).sort_values(by="rows", ascending=False)
 
 
-def _group_scores(attribute: str, rows: _Rows, frame: "pd.DataFrame") -> list[GroupScore]:
+def _group_scores(attribute: str, rows: _GroupedRows, frame: "pd.DataFrame") -> list[GroupScore]:
     from mlops_assets.domain.evaluation.metrics import METRICS
 
     found = []
@@ -133,7 +133,7 @@ def _disparity(
     attribute: str,
     measure: str,
     limit: float,
-    rows: _Rows,
+    rows: _GroupedRows,
     frame: "pd.DataFrame",
     minimum: int,
     level: float,
@@ -163,14 +163,14 @@ def _rates(measure: str) -> list[str]:
     return ["selection_rate"] if measure == PARITY else ["true_positive_rate", "false_positive_rate"]
 
 
-def _fairlearn(measure: str, rows: _Rows) -> float:
+def _fairlearn(measure: str, rows: _GroupedRows) -> float:
     from fairlearn.metrics import demographic_parity_difference, equalized_odds_difference
 
     difference = demographic_parity_difference if measure == PARITY else equalized_odds_difference
     return float(difference(rows.labels, rows.chosen, sensitive_features=rows.groups))
 
 
-def _resampled(rows: _Rows, groups: "pd.Index", rng: "np.random.Generator") -> "np.ndarray":
+def _resampled(rows: _GroupedRows, groups: "pd.Index", rng: "np.random.Generator") -> "np.ndarray":
     """Counts [resamples, group, label, choice] of resampled blocks."""
     import numpy as np
 

@@ -15,7 +15,7 @@ from feast.feature_view import DUMMY_ENTITY_ID
 from feast.types import from_feast_to_pyarrow_type
 
 from mlops_assets.domain.names import EVENT_TIME
-from mlops_assets.domain.training_set.asof import Beside, View, asof_join, asof_parts
+from mlops_assets.domain.training_set.asof import AsOfView, Beside, asof_join, asof_parts
 from mlops_assets.domain.training_set.asof_keys import single_array
 from mlops_assets.resources.features.asof_rows import RowSource
 
@@ -60,7 +60,7 @@ class Retrieval:
         located = located_rows(self.lake, source)
         rows = _typed(located.read(list(stored.values()), *self._reach(view)), view, stored)
         return Beside(
-            View(rows, tuple(stored[key] for key in keys), located.event, located.created, view.ttl),
+            AsOfView(rows, tuple(stored[key] for key in keys), located.event, located.created, view.ttl),
             tuple(keys.values()),
             tuple((stored[name], self._result_name(view, name)) for name in names),
         )

@@ -31,7 +31,7 @@ from feast.repo_config import FeastConfigBaseModel, RepoConfig
 from feast.utils import _get_requested_feature_views_to_features_dict
 from pydantic import field_validator
 
-from mlops_assets.domain.training_set.asof import ROWS_AT_ONCE, AsOf, View
+from mlops_assets.domain.training_set.asof import ROWS_AT_ONCE, AsOf, AsOfView
 from mlops_assets.resources.features.asof_retrieval import (
     Retrieval,
     entity_table,
@@ -170,7 +170,7 @@ class AsOfOfflineStore(OfflineStore):
 
         def latest() -> pa.Table:
             rows = _read(config, data_source, join_key_columns, feature_name_columns, start_date, end_date)
-            view = View(rows, tuple(join_key_columns), timestamp_field, created_timestamp_column, None)
+            view = AsOfView(rows, tuple(join_key_columns), timestamp_field, created_timestamp_column, None)
             return _keyed(rows.take(pa.array(AsOf(view).latest())), join_key_columns)
 
         return AsOfJob(_Made(latest))

@@ -15,7 +15,7 @@ import dagster as dg
 from filelock import FileLock
 
 from mlops_assets.domain.registry import ledger as rules
-from mlops_assets.domain.registry.ledger import Action, Draft, Entry, Problem
+from mlops_assets.domain.registry.ledger import Draft, Entry, LedgerAction, LedgerProblem
 
 _WAIT = 30.0  # seconds for another process to finish its append
 _TORN_REASON = "a half-written line was cut off: the process that wrote it ended before the append was complete"
@@ -42,13 +42,13 @@ class Ledger(dg.ConfigurableResource["Ledger"]):
         """All entries in order; an error where the chain is broken."""
         return self._sound_entries(model)
 
-    def verify(self, model: str, *, heads: Mapping[int, str] | None = None) -> list[Problem]:
+    def verify(self, model: str, *, heads: Mapping[int, str] | None = None) -> list[LedgerProblem]:
         """What is wrong with the ledger; `heads` are hashes by sequence that were noted elsewhere."""
         lines, torn = self._read(model)
         problems = rules.check(lines, heads=heads)
         if torn:
             problems.append(
-                Problem(len(lines) + 1, f"is half-written ({len(torn)} bytes); the next append sets it aside")
+                LedgerProblem(len(lines) + 1, f"is half-written ({len(torn)} bytes); the next append sets it aside")
             )
         return problems
 
@@ -106,7 +106,7 @@ class Ledger(dg.ConfigurableResource["Ledger"]):
 def _repair_draft(line: int, torn: bytes) -> Draft:
     digest = hashlib.sha256(torn).hexdigest()
     return Draft(
-        action=Action.REPAIR,
+        action=LedgerAction.REPAIR,
         subject=str(line),
         actor="ledger",
         reason=_TORN_REASON,

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 from mlops_assets.domain.names import Alias
-from mlops_assets.domain.registry.ledger import Action, Draft, Entry, champion_at
+from mlops_assets.domain.registry.ledger import Draft, Entry, LedgerAction, champion_at
 from mlops_assets.domain.registry.versions import VersionInfo
 from mlops_assets.resources.registry.ledger import Ledger
 from mlops_assets.resources.registry.tracking import Tag
@@ -23,7 +23,7 @@ REPLACED = "replaced"  # the detail that names the version which lost its place 
 _EVER = datetime.max.replace(tzinfo=UTC)
 
 
-class State(StrEnum):
+class RegisteredState(StrEnum):
     """What became of a version, as a tag on it."""
 
     CHALLENGER = "challenger"
@@ -57,7 +57,7 @@ def enter_registration(
     with registry.lock(model):
         info = registry.version(model, number)
         draft = Draft(
-            action=Action.REGISTERED,
+            action=LedgerAction.REGISTERED,
             subject=number,
             actor=actor,
             reason=f"passed every gate with {info.metric} {info.score:.4f}",
@@ -68,7 +68,7 @@ def enter_registration(
         entry = ledger.append(model, draft, now=now)
         if not _was_promoted(ledger, model, number):
             registry.set_alias(model, Alias.CHALLENGER, number)
-            registry.tag(model, number, {Tag.STATE: State.CHALLENGER})
+            registry.tag(model, number, {Tag.STATE: RegisteredState.CHALLENGER})
         return entry
 
 
@@ -83,7 +83,9 @@ def enter_rejection(
     now: datetime,
 ) -> Entry:
     """Enter that a candidate failed its gates; it is no version, so the bundle names it."""
-    draft = Draft(Action.REJECTED, bundle, actor, reason, numbers, {"bundle": bundle}, f"rejected:{bundle}:{reason}")
+    draft = Draft(
+        LedgerAction.REJECTED, bundle, actor, reason, numbers, {"bundle": bundle}, f"rejected:{bundle}:{reason}"
+    )
     return ledger.append(model, draft, now=now)
 
 
@@ -109,7 +111,7 @@ def promote(
         current = _current(ledger, model)
         if current is None or current.subject != info.number:
             cause = f"promoted:{info.number}:after:{current.sequence if current else 0}"
-            current = _enter(ledger, info, Action.PROMOTED, current, actor, reason, numbers, cause, now, details)
+            current = _enter(ledger, info, LedgerAction.PROMOTED, current, actor, reason, numbers, cause, now, details)
         _follow(registry, current, anchor)
         return current
 
@@ -134,7 +136,7 @@ def roll_back(
         if done is None:
             current = _current(ledger, model)
             info = registry.version(model, find_earlier_champion(ledger, model, to))
-            done = _enter(ledger, info, Action.ROLLBACK, current, actor, reason, numbers, cause, now, details)
+            done = _enter(ledger, info, LedgerAction.ROLLBACK, current, actor, reason, numbers, cause, now, details)
         if done == _current(ledger, model):  # a later decision stands otherwise
             _follow(registry, done, FIRST_PROMOTED)
         return done
@@ -144,9 +146,13 @@ def was_taken_down(ledger: Ledger, *, model: str, number: str) -> bool:
     """True where the last word on a version was a rollback away from it: a person may promote it again."""
     down = False
     for entry in ledger.entries(model):
-        if entry.subject == number and entry.action in (Action.PROMOTED, Action.ROLLBACK, Action.OVERRIDE):
+        if entry.subject == number and entry.action in (
+            LedgerAction.PROMOTED,
+            LedgerAction.ROLLBACK,
+            LedgerAction.OVERRIDE,
+        ):
             down = False
-        elif entry.action is Action.ROLLBACK and entry.details.get(REPLACED) == number:
+        elif entry.action is LedgerAction.ROLLBACK and entry.details.get(REPLACED) == number:
             down = True
     return down
 
@@ -163,7 +169,7 @@ def find_earlier_champion(ledger: Ledger, model: str, to: str | None = None) -> 
     """The version to go back to: `to`, or the champion before. Only one that was champion before."""
     entries = ledger.entries(model)
     reign = stack_champions(entries)
-    before = sorted({entry.subject for entry in entries if entry.action is Action.PROMOTED}, key=int)
+    before = sorted({entry.subject for entry in entries if entry.action is LedgerAction.PROMOTED}, key=int)
     target = to or (reign[-2] if len(reign) > 1 else None)
     if target is None or target not in before or target == reign[-1]:
         raise LookupError(
@@ -177,9 +183,9 @@ def stack_champions(entries: Sequence[Entry]) -> list[str]:
     """The champions that stand one on the other; a rollback takes down what stood above its target."""
     reign: list[str] = []
     for entry in entries:
-        if entry.action is Action.ROLLBACK and entry.subject in reign:
+        if entry.action is LedgerAction.ROLLBACK and entry.subject in reign:
             del reign[reign.index(entry.subject) + 1 :]
-        elif entry.action in (Action.PROMOTED, Action.ROLLBACK) and entry.subject not in reign[-1:]:
+        elif entry.action in (LedgerAction.PROMOTED, LedgerAction.ROLLBACK) and entry.subject not in reign[-1:]:
             reign.append(entry.subject)
     return reign
 
@@ -205,7 +211,7 @@ def audit(registry: VersionStore, ledger: Ledger, model: str) -> list[str]:
 def _enter(
     ledger: Ledger,
     info: VersionInfo,
-    action: Action,
+    action: LedgerAction,
     current: Entry | None,
     actor: str,
     reason: str,
@@ -225,10 +231,10 @@ def _follow(registry: VersionStore, entry: Entry, anchor: str) -> None:
     registry.set_alias(model, Alias.ANCHOR, settled)
     if replaced:
         registry.set_alias(model, Alias.ARCHIVED, replaced)
-        registry.tag(model, replaced, {Tag.STATE: State.ARCHIVED})
+        registry.tag(model, replaced, {Tag.STATE: RegisteredState.ARCHIVED})
     if registry.resolve(model, Alias.CHALLENGER) == replaced:
         registry.drop_alias(model, Alias.CHALLENGER)
-    registry.tag(model, number, {Tag.STATE: State.CHAMPION, Tag.LEDGER: f"{entry.sequence}:{entry.hash}"})
+    registry.tag(model, number, {Tag.STATE: RegisteredState.CHAMPION, Tag.LEDGER: f"{entry.sequence}:{entry.hash}"})
     if registry.resolve(model, Alias.CHALLENGER) == number:
         registry.drop_alias(model, Alias.CHALLENGER)
     registry.set_alias(model, Alias.CHAMPION, number)
@@ -239,7 +245,7 @@ def _current(ledger: Ledger, model: str) -> Entry | None:
 
 
 def _was_promoted(ledger: Ledger, model: str, number: str) -> bool:
-    return any(e.action is Action.PROMOTED and e.subject == number for e in ledger.entries(model))
+    return any(e.action is LedgerAction.PROMOTED and e.subject == number for e in ledger.entries(model))
 
 
 def version_details(info: VersionInfo) -> dict[str, str]:

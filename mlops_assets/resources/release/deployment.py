@@ -14,7 +14,7 @@ import dagster as dg
 
 from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.domain.names import Alias
-from mlops_assets.domain.registry.ledger import Action, Draft, Entry
+from mlops_assets.domain.registry.ledger import Draft, Entry, LedgerAction
 from mlops_assets.domain.release.next_release import ReleasableVersion, ReleaseChange
 from mlops_assets.domain.release.release_state import (
     ReleaseState,
@@ -144,11 +144,11 @@ class Deployment(dg.ConfigurableResource["Deployment"]):
         model, number, details = spec.model, change.subject.number, release_details(change.state)
         reigns = promotion.stack_champions(self.ledger.entries(model))[-1:] == [number]  # it need not be released yet
         common: dict[str, Any] = {"actor": told.actor, "reason": told.reason, "numbers": told.numbers}
-        if change.action is Action.PROMOTED and not reigns:
+        if change.action is LedgerAction.PROMOTED and not reigns:
             anchor = spec.gates.anchor
             given = {**common, "number": number, "now": now, "anchor": anchor, "details": details}
             return promotion.promote(self.registry, self.ledger, model=model, **given)
-        if change.action is Action.ROLLBACK and not reigns:
+        if change.action is LedgerAction.ROLLBACK and not reigns:
             given = {**common, "to": number, "now": now, "cause": change.cause, "details": details}
             return promotion.roll_back(self.registry, self.ledger, model=model, **given)
         pins = promotion.version_details(self.registry.version(model, number))
@@ -186,7 +186,7 @@ class Deployment(dg.ConfigurableResource["Deployment"]):
         subject = ReleasableVersion(champion.number, champion.version, champion.bundle)
         lost = failed.state.challenger or failed.state.champion
         cause = f"{_PUT_BACK}:{spec.model}:{failed.state.generation}"
-        back = ReleaseChange(state, Action.ROLLBACK, subject, lost.number, cause)
+        back = ReleaseChange(state, LedgerAction.ROLLBACK, subject, lost.number, cause)
         self._published(spec, self._enter(spec, back, told, now), changed=True)
         return f"generation {before.generation} was put back and goes on"
 

@@ -23,7 +23,7 @@ class EndpointError(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Refused:
+class RefusedRequest:
     """An answer with a status other than 200."""
 
     status: int
@@ -90,10 +90,10 @@ class Client:
             raise EndpointError(f"{self.url}/releases: {answer.status_code} {answer.text[:300]}")
         return answer.json()["models"]
 
-    def ask(self, model: str, rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | Refused:
+    def ask(self, model: str, rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | RefusedRequest:
         """The whole answer to a predict request."""
         answer = self._session.post(f"{self.url}/v1/models/{model}/predict", json={"rows": rows}, timeout=self._timeout)
-        return answer.json() if answer.status_code == 200 else Refused(answer.status_code, answer.text[:300])
+        return answer.json() if answer.status_code == 200 else RefusedRequest(answer.status_code, answer.text[:300])
 
     def scores(self, model: str, rows: "pa.Table") -> "np.ndarray":
         """Probability, probabilities or value of each row, asked for in bulk."""
@@ -108,11 +108,11 @@ class Client:
         for _ in range(times + 1):
             answer, milliseconds = self.timed(model, row)
             taken.append(milliseconds)
-            if isinstance(answer, Refused):
+            if isinstance(answer, RefusedRequest):
                 raise EndpointError(f"{model}: refused a golden row with {answer.status}: {answer.text}")
         return taken[1:]
 
-    def timed(self, model: str, row: Mapping[str, Any]) -> tuple[Mapping[str, Any] | Refused, float]:
+    def timed(self, model: str, row: Mapping[str, Any]) -> tuple[Mapping[str, Any] | RefusedRequest, float]:
         """The answer for one row, and the milliseconds it took."""
         began = time.perf_counter()
         answer = self.ask(model, [row])

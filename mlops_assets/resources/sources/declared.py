@@ -32,7 +32,7 @@ class Source(Protocol):
         ...
 
 
-class Reader(Protocol):
+class SourceReader(Protocol):
     """One feed of one vendor. May bring rows beside the window that was asked for."""
 
     def read(self, start: datetime | None, end: datetime | None, as_of: datetime) -> "Iterable[pa.Table]": ...
@@ -49,10 +49,10 @@ class Sources(dg.ConfigurableResource["Sources"]):
 
     def open(self, spec: ModelSpec) -> Source:
         """The source that the model declares."""
-        readers: dict[str, Reader] = {name: self._reader(spec, feed) for name, feed in spec.source.feeds.items()}
+        readers: dict[str, SourceReader] = {name: self._reader(spec, feed) for name, feed in spec.source.feeds.items()}
         return DeclaredSource(spec, readers)
 
-    def _reader(self, spec: ModelSpec, feed: FeedSpec) -> Reader:
+    def _reader(self, spec: ModelSpec, feed: FeedSpec) -> SourceReader:
         if spec.source.python is not None:
             from mlops_assets.resources.sources.python import PythonReader
 
@@ -78,7 +78,7 @@ class Sources(dg.ConfigurableResource["Sources"]):
 class DeclaredSource:
     """The readers of a model's feeds, cut to windows and, in a replay, to what was known."""
 
-    def __init__(self, spec: ModelSpec, readers: dict[str, Reader]) -> None:
+    def __init__(self, spec: ModelSpec, readers: dict[str, SourceReader]) -> None:
         self._spec = spec
         self._readers = readers
 

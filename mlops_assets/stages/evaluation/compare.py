@@ -16,7 +16,7 @@ from mlops_assets.domain.evaluation.gates import judge
 from mlops_assets.domain.evaluation.intervals import blocks_of, central
 from mlops_assets.domain.evaluation.report import EvaluationReport, HeldOut, build_report
 from mlops_assets.domain.evaluation.report_text import markdown, sections
-from mlops_assets.domain.evaluation.robustness import Rows
+from mlops_assets.domain.evaluation.robustness import EvaluatedRows
 from mlops_assets.domain.names import EVENT_TIME, LABEL, Alias, Layer
 from mlops_assets.domain.records import Compressed, ServingModel, TrainedModel, TrainingSet
 from mlops_assets.domain.training_set.training_rows import read_parts
@@ -96,7 +96,7 @@ def _held_out(spec: ModelSpec, training_set: TrainingSet, tables: Mapping[str, p
     test, group = tables["test"], spec.training.group
     groups = test[group].to_numpy(zero_copy_only=False) if group else None
     numbers, categories = pack_table(test, training_set.inputs.numbers, training_set.inputs.categories)
-    rows = Rows(training_set.inputs, numbers, categories, test[LABEL].to_numpy())
+    rows = EvaluatedRows(training_set.inputs, numbers, categories, test[LABEL].to_numpy())
     return HeldOut(rows, test, tables["train"], blocks_of(test[EVENT_TIME].to_numpy(), groups))
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.domain.release.serving_checks import ServingCheck
 from mlops_assets.domain.verdict import Outcome, Verdict, numbers_of
-from mlops_assets.resources.release.endpoint import Client, EndpointError, Refused
+from mlops_assets.resources.release.endpoint import Client, EndpointError, RefusedRequest
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -90,7 +90,7 @@ def _latencies(model: str, rows: "pa.Table", client: Client, failures: np.ndarra
     """Milliseconds of single requests, over rows that can be answered."""
     places = np.flatnonzero(~failures)[:_TIMED]
     timed = (client.timed(model, row) for row in rows.take(places).to_pylist())
-    return np.array([taken for answer, taken in timed if not isinstance(answer, Refused)])
+    return np.array([taken for answer, taken in timed if not isinstance(answer, RefusedRequest)])
 
 
 def _verdict(report: "ReplayReport") -> Verdict:

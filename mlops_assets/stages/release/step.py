@@ -53,16 +53,16 @@ def take_step(
 def next_release(present: "ReleaseState | None", generation: int, decision: "StepDecision", now: datetime) -> Any:
     """The next release; nothing where somebody was quicker."""
     from mlops_assets.domain.release.next_release import change_share, freeze_release, withdraw_challenger
-    from mlops_assets.domain.release.rollout import Action
+    from mlops_assets.domain.release.rollout import RolloutAction
 
     if present is None or present.generation != generation or present.frozen:
         return None
     match decision.action:
-        case Action.ROLL_BACK:
+        case RolloutAction.ROLL_BACK:
             return withdraw_challenger(present, now)
-        case Action.FREEZE:
+        case RolloutAction.FREEZE:
             return freeze_release(present, True)
-        case Action.ADVANCE:
+        case RolloutAction.ADVANCE:
             return change_share(present, decision.share, now)
         case _:
             return None

@@ -12,7 +12,7 @@ from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.domain.release.serving_checks import judge_doors, judge_golden, judge_latency, judge_provider
 from mlops_assets.domain.verdict import Verdict, numbers_of
 from mlops_assets.resources.release.bento import Bento, Bentos
-from mlops_assets.resources.release.endpoint import Client, Refused
+from mlops_assets.resources.release.endpoint import Client, RefusedRequest
 from mlops_assets.stages.release.replay import replay_requests
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def _verdicts(spec: ModelSpec, bundle: "Bundle", client: Client, ran: str) -> It
     if wrong:
         return
     rows = [requests[place]["row"] for place in exact]
-    answers = [_numbers(bundle, answer) for place in exact if not isinstance(answer := told[place], Refused)]
+    answers = [_numbers(bundle, answer) for place in exact if not isinstance(answer := told[place], RefusedRequest)]
     yield judge_doors(_differences(spec, bundle, client, rows, np.array(answers)), _allowed(bundle))
     yield judge_latency(client.latency(spec.model, rows[0], _REQUESTS), spec.serving.latency_ms)
 
@@ -89,10 +89,10 @@ def _due(spec: ModelSpec, bundle: "Bundle", request: Mapping[str, Any]) -> _Due:
 
 
 def _wrong(
-    spec: ModelSpec, bundle: "Bundle", request: Mapping[str, Any], told: Mapping[str, Any] | Refused
+    spec: ModelSpec, bundle: "Bundle", request: Mapping[str, Any], told: Mapping[str, Any] | RefusedRequest
 ) -> str | None:
     due, name = _due(spec, bundle, request), request["name"]
-    if isinstance(told, Refused):
+    if isinstance(told, RefusedRequest):
         return None if due is _Due.REFUSED else f"{name}: refused with {told.status}: {told.text}"
     if due is _Due.REFUSED:
         return f"{name}: answered, though it is no valid request under serving.out_of_range {spec.serving.out_of_range}"

@@ -6,14 +6,14 @@ import pytest
 from mlops_assets.domain.evaluation.evidence import Robustness
 from mlops_assets.domain.evaluation.importance import permutation_importance
 from mlops_assets.domain.evaluation.metrics import METRICS
-from mlops_assets.domain.evaluation.robustness import NEVER_SEEN, Predict, Rows, sample, stress
+from mlops_assets.domain.evaluation.robustness import NEVER_SEEN, EvaluatedRows, Predict, sample, stress
 from mlops_assets.domain.records import Inputs
 from tests.kit.evaluated_model import predict, rows
 
 AUC = METRICS["auc"]
 
 
-def stressed(model: Predict, given: Rows | None = None) -> Robustness:
+def stressed(model: Predict, given: EvaluatedRows | None = None) -> Robustness:
     return stress(model, AUC, given or rows(), rng=np.random.default_rng(0))
 
 
@@ -69,7 +69,7 @@ def test_stress_leaves_the_original_rows_unchanged() -> None:
 def test_a_model_with_one_kind_of_input(only: str) -> None:
     given = rows(500)
     inputs = Inputs(given.inputs.numbers, ()) if only == "numbers" else Inputs((), given.inputs.categories)
-    cut = Rows(
+    cut = EvaluatedRows(
         inputs,
         given.numbers[:, : len(inputs.numbers)],
         given.categories[:, : len(inputs.categories)],

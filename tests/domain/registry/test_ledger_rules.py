@@ -6,9 +6,9 @@ import pytest
 
 from mlops_assets.domain.registry.ledger import (
     START,
-    Action,
     Draft,
     Entry,
+    LedgerAction,
     champion_at,
     check,
     from_line,
@@ -19,7 +19,7 @@ from mlops_assets.domain.registry.ledger import (
 from tests.kit.samples import MOMENT, sample
 
 
-def chain(*actions: Action, hours: tuple[float, ...] | None = None) -> list[Entry]:
+def chain(*actions: LedgerAction, hours: tuple[float, ...] | None = None) -> list[Entry]:
     entries: list[Entry] = []
     for index, action in enumerate(actions):
         draft = sample(Draft, action=action, subject=str(index + 1), cause=f"cause {index}", numbers={"gain": 0.1})
@@ -32,7 +32,7 @@ def lines(entries: list[Entry]) -> list[str]:
     return [to_line(entry) for entry in entries]
 
 
-THREE = chain(Action.REGISTERED, Action.PROMOTED, Action.PROMOTED)
+THREE = chain(LedgerAction.REGISTERED, LedgerAction.PROMOTED, LedgerAction.PROMOTED)
 
 
 def test_entries_are_chained_and_come_back_as_they_were():
@@ -59,7 +59,7 @@ def test_a_broken_chain_is_found_with_its_line(edit, line, what):
 
 
 def test_a_forged_entry_breaks_the_next_link():
-    forged = seal(sample(Draft, action=Action.PROMOTED, subject="9"), model="m", now=MOMENT, before=THREE[0])
+    forged = seal(sample(Draft, action=LedgerAction.PROMOTED, subject="9"), model="m", now=MOMENT, before=THREE[0])
     problems = check(lines([THREE[0], forged, THREE[2]]))
     assert [(problem.line, "follows" in problem.what) for problem in problems if "dated" not in problem.what] == [
         (3, True)
@@ -74,7 +74,9 @@ def test_a_remembered_head_reveals_entries_cut_off():
 
 
 def test_a_clock_that_goes_back_is_noted_and_time_is_not():
-    later = seal(sample(Draft, action=Action.PROMOTED), model="m", now=MOMENT - timedelta(days=1), before=THREE[-1])
+    later = seal(
+        sample(Draft, action=LedgerAction.PROMOTED), model="m", now=MOMENT - timedelta(days=1), before=THREE[-1]
+    )
     assert later.time == THREE[-1].time
     assert later.details["clock"] == "2013-06-30T12:00:00+00:00"
     assert check(lines([*THREE, later])) == []
@@ -98,13 +100,13 @@ def test_a_time_without_zone_is_refused():
 )
 def test_who_served_follows_releases(hour, champion, server):
     history = [
-        (Action.PROMOTED, "1", 0, {}),
-        (Action.RELEASE, "1", 0.5, {"generation": "1"}),
-        (Action.PROMOTED, "2", 1, {}),
-        (Action.RELEASE, "3", 2, {"generation": "2"}),
-        (Action.ROLLBACK, "4", 3, {"generation": "3"}),
-        (Action.PROMOTED, "5", 4, {}),
-        (Action.REGISTERED, "6", 5, {}),
+        (LedgerAction.PROMOTED, "1", 0, {}),
+        (LedgerAction.RELEASE, "1", 0.5, {"generation": "1"}),
+        (LedgerAction.PROMOTED, "2", 1, {}),
+        (LedgerAction.RELEASE, "3", 2, {"generation": "2"}),
+        (LedgerAction.ROLLBACK, "4", 3, {"generation": "3"}),
+        (LedgerAction.PROMOTED, "5", 4, {}),
+        (LedgerAction.REGISTERED, "6", 5, {}),
     ]
     entries: list[Entry] = []
     for action, subject, at, details in history:

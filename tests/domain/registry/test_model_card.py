@@ -18,7 +18,7 @@ from mlops_assets.domain.records import (
     TrainingSet,
 )
 from mlops_assets.domain.registry.model_card import Registration, bundle_card, code, model_card, prose, text
-from mlops_assets.domain.registry.versions import Change, VersionInfo, next_version
+from mlops_assets.domain.registry.versions import VersionChange, VersionInfo, next_version
 from mlops_assets.domain.verdict import Outcome, Verdict
 from tests.kit.samples import MOMENT, facts, made_of, sample
 
@@ -136,7 +136,7 @@ def test_a_bundles_card_depends_on_content_only():
 def test_a_first_version_has_no_changes():
     first = full(bump=next_version(facts(), None, None), previous=None)
     assert "The first version." in first
-    assert next_version(facts(), None, None).change is Change.FIRST
+    assert next_version(facts(), None, None).change is VersionChange.FIRST
 
 
 @pytest.mark.parametrize("value", HOSTILE)

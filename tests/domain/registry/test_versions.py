@@ -2,7 +2,7 @@
 
 import pytest
 
-from mlops_assets.domain.registry.versions import Change, next_version, parse
+from mlops_assets.domain.registry.versions import VersionChange, next_version, parse
 from tests.kit.samples import facts
 
 OLD = facts()
@@ -10,7 +10,7 @@ OLD = facts()
 
 def test_the_first_version_is_1_0_0():
     bump = next_version(OLD, None, None)
-    assert (bump.semantic, bump.change, bump.previous) == ("1.0.0", Change.FIRST, None)
+    assert (bump.semantic, bump.change, bump.previous) == ("1.0.0", VersionChange.FIRST, None)
 
 
 @pytest.mark.parametrize(

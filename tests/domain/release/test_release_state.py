@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from mlops_assets.domain.registry.ledger import Action, Draft, Entry, seal
+from mlops_assets.domain.registry.ledger import Draft, Entry, LedgerAction, seal
 from mlops_assets.domain.release.release_state import (
     find_release_in_force,
     read_release_state,
@@ -27,7 +27,7 @@ def entered(*drafts: Draft) -> list[Entry]:
     return entries
 
 
-def draft(action: Action = Action.RELEASE, details: Mapping[str, str] = {}) -> Draft:
+def draft(action: LedgerAction = LedgerAction.RELEASE, details: Mapping[str, str] = {}) -> Draft:
     return sample(Draft, action=action, actor="ann", details=dict(details))
 
 
@@ -39,10 +39,10 @@ def test_a_release_survives_its_ledger_entry():
 
 def test_the_latest_entry_with_a_release_is_in_force():
     entries = entered(
-        draft(Action.PROMOTED, {"bundle": "x"}),
+        draft(LedgerAction.PROMOTED, {"bundle": "x"}),
         draft(details=release_details(release_state(generation=1))),
         draft(details=release_details(release_state(generation=2))),
-        draft(Action.PROMOTED, {"bundle": "y"}),
+        draft(LedgerAction.PROMOTED, {"bundle": "y"}),
     )
     found = find_release_in_force(entries)
     assert found is not None
@@ -52,7 +52,7 @@ def test_the_latest_entry_with_a_release_is_in_force():
 
 def test_who_served_at_any_moment():
     entries = entered(
-        draft(Action.PROMOTED), *(draft(details=release_details(release_state(generation=g))) for g in (1, 2))
+        draft(LedgerAction.PROMOTED), *(draft(details=release_details(release_state(generation=g))) for g in (1, 2))
     )
     moments = [OPENED + h * HOUR for h in (0, 1, 1.5, 2, 9)]
     found = [who_served(entries, moment) for moment in moments]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mlops_assets.declaration.release import RolloutPolicy
-from mlops_assets.domain.release.rollout import Action, StepEvidence, judge_step, levels
+from mlops_assets.domain.release.rollout import RolloutAction, StepEvidence, judge_step, levels
 from mlops_assets.domain.release.rollout_signals import Signal, Watched
 from mlops_assets.domain.release.sequential import Sample
 from mlops_assets.domain.verdict import Outcome
@@ -49,73 +49,73 @@ GONE = ("log not readable",)
 
 TRUTH = {
     # name: (policy and evidence, action, outcome, words of the reason)
-    "all good": (case(), Action.ADVANCE, Outcome.PASS, "Every signal passed"),
+    "all good": (case(), RolloutAction.ADVANCE, Outcome.PASS, "Every signal passed"),
     "slightly worse within the margin": (
         case(canary=arm(10_000, errors=0.0125), champion=arm(30_000)),
-        Action.ADVANCE,
+        RolloutAction.ADVANCE,
         Outcome.PASS,
         "",
     ),
     "proven worse within the margin": (
         case(canary=arm(1_000_000, errors=0.013), champion=arm(3_000_000)),
-        Action.ADVANCE,
+        RolloutAction.ADVANCE,
         Outcome.PASS,
         "",
     ),
-    "too few requests to say": (case(**FEW), Action.HOLD, Outcome.INCONCLUSIVE, "errors"),
+    "too few requests to say": (case(**FEW), RolloutAction.HOLD, Outcome.INCONCLUSIVE, "errors"),
     "a bound just outside the margin": (
         case(canary=arm(2200, slow=0), champion=arm(6600, slow=0)),
-        Action.HOLD,
+        RolloutAction.HOLD,
         Outcome.INCONCLUSIVE,
         "errors: 1.000% against 1.000%",
     ),
     "under the minimum of requests": (
         case(canary=arm(400, errors=0, slow=0), champion=arm(1200, errors=0, slow=0)),
-        Action.HOLD,
+        RolloutAction.HOLD,
         Outcome.INCONCLUSIVE,
         "enough_data",
     ),
     "under the minimum of time": (
         case(elapsed=timedelta(minutes=9)),
-        Action.HOLD,
+        RolloutAction.HOLD,
         Outcome.INCONCLUSIVE,
         "enough_data",
     ),
-    "inconclusive for too long": (case(**FEW, elapsed=LONG), Action.FREEZE, Outcome.INCONCLUSIVE, "a person"),
-    "more errors": (case(**BAD_CANARY), Action.ROLL_BACK, Outcome.FAIL, "errors: 3.000% against 1.000%"),
+    "inconclusive for too long": (case(**FEW, elapsed=LONG), RolloutAction.FREEZE, Outcome.INCONCLUSIVE, "a person"),
+    "more errors": (case(**BAD_CANARY), RolloutAction.ROLL_BACK, Outcome.FAIL, "errors: 3.000% against 1.000%"),
     "more errors before the minimum": (
         case(canary=arm(100, errors=0.5), champion=arm(300), elapsed=timedelta(seconds=30)),
-        Action.ROLL_BACK,
+        RolloutAction.ROLL_BACK,
         Outcome.FAIL,
         "errors",
     ),
     "more errors after long patience": (
         case(**BAD_CANARY, elapsed=LONG),
-        Action.ROLL_BACK,
+        RolloutAction.ROLL_BACK,
         Outcome.FAIL,
         "errors",
     ),
     "more slow answers": (
         case(canary=arm(10_000, slow=0.045)),
-        Action.ROLL_BACK,
+        RolloutAction.ROLL_BACK,
         Outcome.FAIL,
         "slow_answers",
     ),
     "p95 above the budget, champion's within": (
         case(canary=arm(30_000, slow=0.057), champion=arm(90_000, slow=0.0445)),
-        Action.ROLL_BACK,
+        RolloutAction.ROLL_BACK,
         Outcome.FAIL,
         "latency_quantile",
     ),
     "p95 above the budget for both": (
         case(canary=arm(30_000, slow=0.08), champion=arm(90_000, slow=0.08)),
-        Action.HOLD,
+        RolloutAction.HOLD,
         Outcome.INCONCLUSIVE,
         "look at the load",
     ),
     "larger loss": (
         case(canary=arm(10_000, losses=labelled(3000, 0.25)), champion=arm(30_000, losses=labelled(9000, 0.2))),
-        Action.ROLL_BACK,
+        RolloutAction.ROLL_BACK,
         Outcome.FAIL,
         "model_metric",
     ),
@@ -125,15 +125,15 @@ TRUTH = {
             canary=arm(10_000, losses=labelled(6000, 0.2)),
             champion=arm(30_000, losses=labelled(18_000, 0.2)),
         ),
-        Action.ADVANCE,
+        RolloutAction.ADVANCE,
         Outcome.PASS,
         "",
     ),
-    "no feedback, none demanded": (case(), Action.ADVANCE, Outcome.PASS, ""),
-    "no feedback though demanded": (case(DEMANDING), Action.HOLD, Outcome.INCONCLUSIVE, "500 are needed"),
+    "no feedback, none demanded": (case(), RolloutAction.ADVANCE, Outcome.PASS, ""),
+    "no feedback though demanded": (case(DEMANDING), RolloutAction.HOLD, Outcome.INCONCLUSIVE, "500 are needed"),
     "undecided feedback, none demanded": (
         case(canary=arm(10_000, losses=labelled(600, 0.2)), champion=arm(30_000, losses=labelled(1800, 0.2))),
-        Action.HOLD,
+        RolloutAction.HOLD,
         Outcome.INCONCLUSIVE,
         "model_metric",
     ),
@@ -143,70 +143,70 @@ TRUTH = {
             canary=arm(10_000, losses=labelled(600, 0.2)),
             champion=arm(30_000, losses=labelled(1800, 0.2)),
         ),
-        Action.HOLD,
+        RolloutAction.HOLD,
         Outcome.INCONCLUSIVE,
         "model_metric",
     ),
     "larger loss, too few labels": (
         case(canary=arm(10_000, losses=labelled(499, 0.9)), champion=arm(30_000, losses=labelled(600, 0.2))),
-        Action.ADVANCE,
+        RolloutAction.ADVANCE,
         Outcome.PASS,
         "",
     ),
     "harm in one slice": (
         case(slices={"carrier=UA": (arm(900, errors=0.1), arm(2700))}),
-        Action.ROLL_BACK,
+        RolloutAction.ROLL_BACK,
         Outcome.FAIL,
         "errors[carrier=UA]",
     ),
     "a slice with few rows": (
         case(slices={"carrier=UA": (arm(10), arm(30))}),
-        Action.ADVANCE,
+        RolloutAction.ADVANCE,
         Outcome.PASS,
         "",
     ),
-    "another split than asked": (case(**BAD_SPLIT), Action.HOLD, Outcome.ERROR, "look for retries"),
+    "another split than asked": (case(**BAD_SPLIT), RolloutAction.HOLD, Outcome.ERROR, "look for retries"),
     "another split for too long": (
         case(**BAD_SPLIT, blind=BLIND),
-        Action.ROLL_BACK,
+        RolloutAction.ROLL_BACK,
         Outcome.ERROR,
         "Not measured",
     ),
     "another split, and errors proven without it": (
         case(canary=arm(10_000, errors=0.3), champion=arm(20_000)),
-        Action.ROLL_BACK,
+        RolloutAction.ROLL_BACK,
         Outcome.FAIL,
         "errors",
     ),
     "another split that alone makes the errors": (
         case(canary=arm(1600, errors=0.05), champion=arm(2400, errors=0.05)),
-        Action.HOLD,
+        RolloutAction.HOLD,
         Outcome.ERROR,
         "split",
     ),
-    "not measured": (case(problems=GONE), Action.HOLD, Outcome.ERROR, "log not readable"),
+    "not measured": (case(problems=GONE), RolloutAction.HOLD, Outcome.ERROR, "log not readable"),
     "not measured for too long": (
         case(problems=GONE, blind=BLIND),
-        Action.ROLL_BACK,
+        RolloutAction.ROLL_BACK,
         Outcome.ERROR,
         "nobody can see",
     ),
     "more errors than requests": (
         case(canary=Watched(10, 11, 0, NOTHING)),
-        Action.HOLD,
+        RolloutAction.HOLD,
         Outcome.ERROR,
         "canary: 11 errors",
     ),
     "a slice that contradicts itself": (
         case(slices={"x": (arm(10), Watched(-1, 0, 0, NOTHING))}),
-        Action.HOLD,
+        RolloutAction.HOLD,
         Outcome.ERROR,
         "champion[x]",
     ),
-    "no traffic": (case(canary=arm(0), champion=arm(0)), Action.HOLD, Outcome.INCONCLUSIVE, "enough_data"),
+    "no traffic": (case(canary=arm(0), champion=arm(0)), RolloutAction.HOLD, Outcome.INCONCLUSIVE, "enough_data"),
     "no traffic for too long": (
         case(canary=arm(0), champion=arm(0), elapsed=LONG),
-        Action.FREEZE,
+        RolloutAction.FREEZE,
         Outcome.INCONCLUSIVE,
         "",
     ),
@@ -219,7 +219,7 @@ def test_truth_table(name):
     decision = judge_step(policy, evidence)
     assert (decision.action, decision.outcome) == (action, outcome), decision.reason
     assert words in decision.reason
-    expected = {Action.ADVANCE: 0.5, Action.ROLL_BACK: 0.0}.get(action, 0.25)
+    expected = {RolloutAction.ADVANCE: 0.5, RolloutAction.ROLL_BACK: 0.0}.get(action, 0.25)
     assert decision.share == expected
 
 

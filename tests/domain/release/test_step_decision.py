@@ -8,7 +8,7 @@ import pytest
 
 from mlops_assets.domain.release.experiment import ArmEvidence
 from mlops_assets.domain.release.release_state import ReleaseState
-from mlops_assets.domain.release.rollout import Action
+from mlops_assets.domain.release.rollout import RolloutAction
 from mlops_assets.domain.release.rollout_signals import Watched
 from mlops_assets.domain.release.sequential import Sample
 from mlops_assets.domain.release.step_decision import StepDecision, decide_step, nothing_to_decide
@@ -35,11 +35,11 @@ def decide(release: ReleaseState, *arms: Watched, **other) -> StepDecision:
 @pytest.mark.parametrize(
     ("share", "canary", "champion", "expected"),
     [
-        (0.5, QUIET, QUIET, (Action.ADVANCE, 1.0, True)),
-        (0.25, QUIET, replace(QUIET, requests=60_000, errors=600, slow=300), (Action.ADVANCE, 0.5, False)),
-        (0.5, FAILING, QUIET, (Action.ROLL_BACK, 0.0, False)),
+        (0.5, QUIET, QUIET, (RolloutAction.ADVANCE, 1.0, True)),
+        (0.25, QUIET, replace(QUIET, requests=60_000, errors=600, slow=300), (RolloutAction.ADVANCE, 0.5, False)),
+        (0.5, FAILING, QUIET, (RolloutAction.ROLL_BACK, 0.0, False)),
         (0.5, replace(QUIET, requests=200, errors=2, slow=1), replace(QUIET, requests=200, errors=2, slow=1),
-         (Action.HOLD, 0.5, False)),
+         (RolloutAction.HOLD, 0.5, False)),
     ],
 )  # fmt: skip
 def test_a_canary_goes_by_its_steps(share, canary, champion, expected):
@@ -51,15 +51,15 @@ def test_a_canary_goes_by_its_steps(share, canary, champion, expected):
 
 def test_a_canary_at_no_declared_step_holds_and_says_so():
     found = decide(release_state(share=0.07), QUIET, QUIET)
-    assert found.action is Action.HOLD
+    assert found.action is RolloutAction.HOLD
     assert "none of the steps" in found.reason
 
 
 @pytest.mark.parametrize(
     ("shadow", "action", "share"),
     [
-        (QUIET, Action.ADVANCE, 1.0),
-        (FAILING, Action.ROLL_BACK, 0.0),
+        (QUIET, RolloutAction.ADVANCE, 1.0),
+        (FAILING, RolloutAction.ROLL_BACK, 0.0),
     ],
 )
 def test_a_shadow_is_judged_on_its_copies_in_one_step(shadow, action, share):
@@ -70,7 +70,7 @@ def test_a_shadow_is_judged_on_its_copies_in_one_step(shadow, action, share):
 def test_a_shadow_that_waits_keeps_its_copies():
     few = replace(QUIET, requests=200, errors=2, slow=1)
     found = decide(release_state(Strategy.SHADOW, share=0.8), replace(few, requests=250), few)
-    assert (found.action, found.share) == (Action.HOLD, 0.8)
+    assert (found.action, found.share) == (RolloutAction.HOLD, 0.8)
 
 
 def people(count: int, mean: float) -> ArmEvidence:
@@ -81,10 +81,10 @@ def people(count: int, mean: float) -> ArmEvidence:
 @pytest.mark.parametrize(
     ("ours", "theirs", "action", "share"),
     [
-        (people(9_000, 0.10), people(9_000, 0.20), Action.ADVANCE, 1.0),
-        (people(90_000, 0.20), people(90_000, 0.20), Action.ROLL_BACK, 0.0),
-        (people(300, 0.10), people(300, 0.20), Action.HOLD, 0.5),
-        (people(9_000, 0.10), people(12_000, 0.20), Action.FREEZE, 0.5),
+        (people(9_000, 0.10), people(9_000, 0.20), RolloutAction.ADVANCE, 1.0),
+        (people(90_000, 0.20), people(90_000, 0.20), RolloutAction.ROLL_BACK, 0.0),
+        (people(300, 0.10), people(300, 0.20), RolloutAction.HOLD, 0.5),
+        (people(9_000, 0.10), people(12_000, 0.20), RolloutAction.FREEZE, 0.5),
     ],
 )
 def test_an_ab_test_ends_as_its_readout_says(ours, theirs, action, share):
@@ -97,11 +97,13 @@ def test_an_ab_test_ends_as_its_readout_says(ours, theirs, action, share):
 def test_a_failing_variant_is_withdrawn_early():
     evidence: Mapping[str, ArmEvidence] = {"champion": people(300, 0.2), "variant": people(300, 0.1)}
     found = decide(release_state(Strategy.AB_TEST, share=0.5), QUIET, FAILING, people=evidence)
-    assert (found.action, found.share) == (Action.ROLL_BACK, 0.0)
+    assert (found.action, found.share) == (RolloutAction.ROLL_BACK, 0.0)
     assert "proven to be worse" in found.reason
 
 
-@pytest.mark.parametrize(("blind", "action"), [(timedelta(minutes=5), Action.HOLD), (HOUR, Action.ROLL_BACK)])
+@pytest.mark.parametrize(
+    ("blind", "action"), [(timedelta(minutes=5), RolloutAction.HOLD), (HOUR, RolloutAction.ROLL_BACK)]
+)
 @pytest.mark.parametrize("strategy", [Strategy.CANARY, Strategy.AB_TEST])
 def test_what_cannot_be_measured_holds_and_then_goes(strategy, blind, action):
     found = decide(release_state(strategy, share=0.5), QUIET, QUIET, blind=blind, problems=("a gap in the log",))
@@ -113,7 +115,7 @@ def test_what_cannot_be_measured_holds_and_then_goes(strategy, blind, action):
 def test_a_bandit_is_read_out_and_never_ended(strategy):
     evidence = {"champion": people(90_000, 0.2), "variant": people(90_000, 0.1)}
     found = decide(release_state(strategy, share=0.5), QUIET, FAILING, people=evidence)
-    assert found.action is Action.HOLD
+    assert found.action is RolloutAction.HOLD
     assert "variant: 90000 people, mean reward 0.1" in found.reason
 
 

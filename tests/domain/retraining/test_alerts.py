@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mlops_assets.domain.alerts.alerting import Alert, AlertKind, Resolved, Severity
-from mlops_assets.domain.registry.ledger import Action, Entry
+from mlops_assets.domain.registry.ledger import Entry, LedgerAction
 from mlops_assets.domain.retraining.alerts import age_alerts, decision_alerts, ledger_alerts, training_alert
 from mlops_assets.domain.retraining.decision import decide
 from mlops_assets.domain.retraining.records import DecisionRecord
@@ -83,11 +83,11 @@ def test_an_alert_says_cause_numbers_link_and_next_step():
 @pytest.mark.parametrize(
     ("action", "expected"),
     [
-        (Action.ROLLBACK, Alert),
-        (Action.PROMOTED, Resolved),
-        (Action.RELEASE, Resolved),
-        (Action.OVERRIDE, None),
-        (Action.REGISTERED, None),
+        (LedgerAction.ROLLBACK, Alert),
+        (LedgerAction.PROMOTED, Resolved),
+        (LedgerAction.RELEASE, Resolved),
+        (LedgerAction.OVERRIDE, None),
+        (LedgerAction.REGISTERED, None),
     ],
 )
 def test_the_ledger_alerts_of_rollbacks(action, expected):

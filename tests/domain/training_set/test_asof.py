@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlops_assets.domain.training_set.asof import AsOf, Beside, View, asof_join, asof_parts
+from mlops_assets.domain.training_set.asof import AsOf, AsOfView, Beside, asof_join, asof_parts
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 TIME = pa.timestamp("us", "UTC")
@@ -61,7 +61,7 @@ def naive(entity: tuple, rows: list[tuple], *, keys: int, created: bool, ttl: fl
 def joined(entities: list[tuple], rows: list[tuple], *, keys: int, created: bool, ttl: float | None) -> list:
     names = ("k", "n")[:keys]
     limit = None if ttl is None else timedelta(minutes=ttl)
-    view = View(view_rows(rows), names, "event", "created" if created else None, limit)
+    view = AsOfView(view_rows(rows), names, "event", "created" if created else None, limit)
     result = asof_join(entity_rows(entities), "t", [Beside(view, names, (("value", "found"),))])
     assert result.select(["k", "n", "t"]).equals(entity_rows(entities))
     return result["found"].to_pylist()
@@ -97,7 +97,7 @@ def test_it_finds_what_the_definition_says(rows, entities, keys, created, ttl) -
 def test_keys_and_times_of_any_size(rows, asked) -> None:
     """So wide apart that key and time do not fit into 64 bits as they are."""
     keys, events = [r[0] for r in rows], [r[1] for r in rows]
-    view = View(pa.table({"k": pa.array(keys), "event": pa.array(events, TIME)}), ("k",), "event", None, None)
+    view = AsOfView(pa.table({"k": pa.array(keys), "event": pa.array(events, TIME)}), ("k",), "event", None, None)
     entity_keys = [keys[place % len(keys)] for place, _ in asked]
     times = [time for _, time in asked]
     found = AsOf(view).positions([pa.chunked_array([entity_keys])], pa.chunked_array([times], TIME))
@@ -132,14 +132,14 @@ def test_parts_together_are_the_whole() -> None:
     rng = np.random.default_rng(0)
     rows = [("abc"[k], 0, int(t), int(t) + int(d)) for k, t, d in rng.integers(0, 3, (80, 3)) * [1, 9, 4]]
     entities = entity_rows([("abc"[k], 0, int(t)) for k, t in rng.integers(0, 3, (50, 2)) * [1, 15]])
-    views = [Beside(View(view_rows(rows), ("k",), "event", "created", None), ("k",), (("value", "found"),))]
+    views = [Beside(AsOfView(view_rows(rows), ("k",), "event", "created", None), ("k",), (("value", "found"),))]
     parts = list(asof_parts(entities, "t", views, rows_at_once=7))
     assert [len(part) for part in parts] == [7] * 7 + [1]
     assert pa.concat_tables(parts).equals(asof_join(entities, "t", views))
 
 
 def test_no_entity_rows_give_an_empty_table_with_all_columns() -> None:
-    views = [Beside(View(view_rows([]), ("k",), "event", None, None), ("k",), (("value", "found"),))]
+    views = [Beside(AsOfView(view_rows([]), ("k",), "event", None, None), ("k",), (("value", "found"),))]
     result = asof_join(entity_rows([]), "t", views)
     assert result.num_rows == 0
     assert result.column_names == ["k", "n", "t", "found"]
@@ -151,19 +151,19 @@ def test_times_of_any_unit_and_zone(unit, zone) -> None:
     times = pa.array([at(5)], TIME).cast(pa.timestamp(unit, "UTC"))
     times = times.cast(pa.timestamp(unit)) if zone is None else times.cast(pa.timestamp(unit, zone))
     entities = pa.table({"k": ["a"], "t": times})
-    view = View(view_rows([("a", 0, 5, 5), ("a", 0, 6, 6)]), ("k",), "event", "created", None)
+    view = AsOfView(view_rows([("a", 0, 5, 5), ("a", 0, 6, 6)]), ("k",), "event", "created", None)
     assert asof_join(entities, "t", [Beside(view, ("k",), (("value", "v"),))])["v"].to_pylist() == [0]
 
 
 def test_latest_is_the_best_row_of_each_key() -> None:
     rows = view_rows([("b", 0, 3, 3), ("a", 0, 1, 9), ("a", 0, 4, 5), ("a", 0, 4, 4), (None, 0, 9, 9)])
-    view = View(rows, ("k",), "event", "created", None)
+    view = AsOfView(rows, ("k",), "event", "created", None)
     assert sorted(AsOf(view).latest()) == [0, 2]
 
 
 def test_keys_match_across_widths_but_not_across_kinds() -> None:
     rows = pa.table({"k": pa.array([1, 2], pa.int64()), "event": pa.array([at(1), at(1)], TIME)})
-    index = AsOf(View(rows, ("k",), "event", None, None))
+    index = AsOf(AsOfView(rows, ("k",), "event", None, None))
     times = pa.chunked_array([[at(2)]], TIME)
     assert list(index.positions([pa.chunked_array([pa.array([2], pa.int16())])], times)) == [1]
     text = pa.chunked_array([pa.array(["x"]).dictionary_encode()])

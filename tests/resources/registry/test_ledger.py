@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from mlops_assets.domain.registry.ledger import Action, Draft
+from mlops_assets.domain.registry.ledger import Draft, LedgerAction
 from mlops_assets.resources.registry.ledger import Ledger, LedgerBrokenError
 from tests.kit.samples import MOMENT, sample
 
@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[3]
 
 
 def draft(cause: str, **given) -> Draft:
-    return sample(Draft, **{"action": Action.PROMOTED, "subject": "1", "cause": cause, **given})
+    return sample(Draft, **{"action": LedgerAction.PROMOTED, "subject": "1", "cause": cause, **given})
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def test_a_half_written_line_is_recorded_as_a_repair(ledger, file):
     assert ledger.entries("m") == [one]  # readers see whole lines only
     two = ledger.append("m", draft("c1"), now=MOMENT)
     entries = ledger.entries("m")
-    assert [entry.action for entry in entries] == [Action.PROMOTED, Action.REPAIR, Action.PROMOTED]
+    assert [entry.action for entry in entries] == [LedgerAction.PROMOTED, LedgerAction.REPAIR, LedgerAction.PROMOTED]
     assert entries[1].numbers == {"line": 2.0, "bytes": float(len(half))}
     assert entries[2] == two
     assert file.read_bytes().startswith(whole)
@@ -85,7 +85,7 @@ def test_a_file_that_begins_with_a_half_line_is_repaired_too(ledger, file):
     file.parent.mkdir(parents=True)
     file.write_bytes(b'{"act')
     ledger.append("m", draft("c"), now=MOMENT)
-    assert [entry.action for entry in ledger.entries("m")] == [Action.REPAIR, Action.PROMOTED]
+    assert [entry.action for entry in ledger.entries("m")] == [LedgerAction.REPAIR, LedgerAction.PROMOTED]
 
 
 def test_entries_cut_off_are_found_by_noted_heads(ledger, file):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mlops_assets.domain.names import Alias
-from mlops_assets.domain.registry.ledger import Action, Entry
+from mlops_assets.domain.registry.ledger import Entry, LedgerAction
 from mlops_assets.domain.registry.versions import VersionInfo
 from mlops_assets.resources.registry.ledger import Ledger
 from mlops_assets.resources.registry.promotion import (
@@ -63,7 +63,7 @@ def test_the_first_promotion_makes_champion_and_anchor(registry, ledger):
     entry = crown(registry, ledger, "1")
     assert pointed(registry) == {"champion": "1", "anchor": "1"}
     assert entry.details["bundle"] == "b1"
-    assert [e.action for e in ledger.entries("m")] == [Action.REGISTERED, Action.PROMOTED]
+    assert [e.action for e in ledger.entries("m")] == [LedgerAction.REGISTERED, LedgerAction.PROMOTED]
 
 
 def test_the_next_promotion_archives_the_one_before(registry, ledger):
@@ -110,7 +110,7 @@ def test_a_rollback_goes_to_the_champion_before(registry, ledger):
     crown(registry, ledger, "1")
     crown(registry, ledger, "2")
     entry = uncrown(registry, ledger, "incident 1")
-    assert (entry.action, entry.subject) == (Action.ROLLBACK, "1")
+    assert (entry.action, entry.subject) == (LedgerAction.ROLLBACK, "1")
     assert pointed(registry) == {"champion": "1", "archived": "2", "anchor": "1"}
     assert uncrown(registry, ledger, "incident 1") == entry  # told again: nothing more happens
     assert pointed(registry)["champion"] == "1"
@@ -166,7 +166,7 @@ def test_a_rejected_candidate_is_entered_once(registry, ledger):
         "now": MOMENT,
     }
     assert enter_rejection(ledger, **told) == enter_rejection(ledger, **told)
-    assert [(e.action, e.subject) for e in ledger.entries("m")] == [(Action.REJECTED, "b9")]
+    assert [(e.action, e.subject) for e in ledger.entries("m")] == [(LedgerAction.REJECTED, "b9")]
     assert pointed(registry) == {}
 
 
@@ -207,7 +207,11 @@ def test_a_promotion_killed_between_two_steps_heals(registry, ledger, at):
         crown(Dying(registry, at), ledger, "2")
     crown(registry, ledger, "2")
     assert pointed(registry) == {"champion": "2", "archived": "1", "anchor": "1"}
-    assert [e.action for e in ledger.entries("m")] == [Action.PROMOTED, Action.REGISTERED, Action.PROMOTED]
+    assert [e.action for e in ledger.entries("m")] == [
+        LedgerAction.PROMOTED,
+        LedgerAction.REGISTERED,
+        LedgerAction.PROMOTED,
+    ]
     assert audit(registry, ledger, "m") == []
 
 

@@ -13,11 +13,11 @@ from pydantic import PrivateAttr
 
 from mlops_assets.declaration.release import Promotion
 from mlops_assets.domain.names import Alias
-from mlops_assets.domain.registry.ledger import Action
+from mlops_assets.domain.registry.ledger import LedgerAction
 from mlops_assets.domain.registry.versions import VersionInfo
 from mlops_assets.domain.release.next_release import begin_release, freeze_release, restate_release, withdraw_challenger
 from mlops_assets.domain.release.release_state import ReleaseState
-from mlops_assets.domain.release.rollout import Action as Next
+from mlops_assets.domain.release.rollout import RolloutAction as Next
 from mlops_assets.domain.release.step_decision import StepDecision
 from mlops_assets.resources.registry import promotion
 from mlops_assets.resources.registry.ledger import Ledger
@@ -249,4 +249,4 @@ def test_a_freeze_cancels_a_step_judged_before(deployment):
     frozen = deployment.state("m")
     decided = StepDecision(Next.ADVANCE, 0.5, "canary", "better", {}, ())
     assert next_release(frozen, frozen.generation, decided, MOMENT) is None
-    assert [entry.action for entry in deployment.ledger.entries("m")][-1] is Action.OVERRIDE
+    assert [entry.action for entry in deployment.ledger.entries("m")][-1] is LedgerAction.OVERRIDE

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from serving.problems import InvalidInput
-from serving.rows.reader import Reader
+from serving.rows.reader import RowReader
 from serving.rows.row_shapes import ColumnRows, NamedRows, TableRows
 from tests.serving.graphs import category, contract, number
 
@@ -22,8 +22,8 @@ FIELDS = (
 ROW: dict[str, Any] = {"distance": 1.5, "hour": 3, "holiday": True, "carrier": "AA", "gate": 2}
 
 
-def reader(policy: str = "reject", **other) -> Reader:
-    return Reader(contract(FIELDS, out_of_range=policy, **other), most_rows=100)
+def reader(policy: str = "reject", **other) -> RowReader:
+    return RowReader(contract(FIELDS, out_of_range=policy, **other), most_rows=100)
 
 
 def refused(rows: list[Any], policy: str = "reject") -> list[tuple[Any, ...]]:
@@ -105,7 +105,7 @@ def test_infinity_from_a_tensor_is_out_of_any_range():
     columns = ColumnRows(_columns() | {"distance": np.array([math.inf])}, 1)
     with pytest.raises(InvalidInput, match="distance, row 0: inf is outside"):
         reader().read(columns)
-    free = Reader(contract([number("distance", lower=None, upper=None)], out_of_range="reject"), most_rows=9)
+    free = RowReader(contract([number("distance", lower=None, upper=None)], out_of_range="reject"), most_rows=9)
     with pytest.raises(InvalidInput, match="outside the finite numbers"):
         free.read(ColumnRows({"distance": np.array([-math.inf])}, 1))
 

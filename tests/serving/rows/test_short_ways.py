@@ -10,12 +10,12 @@ from serving.contract.encoding import pack_table
 from serving.log.columns import split_into_batches
 from serving.problems import InvalidInput
 from serving.rows.plain_tensors import read_float_matrix
-from serving.rows.reader import Reader
+from serving.rows.reader import RowReader
 from serving.rows.row_shapes import ColumnRows, MatrixRows, TableRows
 from tests.serving.graphs import category, contract, number
 
 NONE = memoryview(b"")
-READER = Reader(contract([number("a"), number("b")], out_of_range="reject"), most_rows=1_000)
+READER = RowReader(contract([number("a"), number("b")], out_of_range="reject"), most_rows=1_000)
 
 
 def tensor(name: str, *values: Any, **other: Any) -> dict[str, Any]:
@@ -72,7 +72,7 @@ def test_binary_of_another_length_is_left_to_the_long_way():
 
 
 def test_a_matrix_in_another_order_is_packed_by_name():
-    mixed = Reader(contract([number("a"), category("code", ("1", "2"), type="integer")]), most_rows=10)
+    mixed = RowReader(contract([number("a"), category("code", ("1", "2"), type="integer")]), most_rows=10)
     given = MatrixRows(("code", "a"), np.array([[1.0, 2.0], [5.0, 6.0]]))
     packed = mixed.read(given)
     assert packed.numbers.tolist() == [[5.0], [6.0]]

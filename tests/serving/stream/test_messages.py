@@ -5,9 +5,9 @@ import pytest
 from serving.problems import InvalidInput, NotFound, Overloaded, RequestRefused, TooLate, Unavailable
 from serving.settings.environment import WrongSettings
 from serving.settings.streams import read_stream_settings
-from serving.stream.messages import Fate, Message, dead, name_of, read_request, refused
+from serving.stream.messages import Fate, StreamMessage, dead, name_of, read_request, refused
 
-MESSAGE = Message("17-0", {b"data": b'{"rows": [{"a": 1}], "key": "k"}'}, 1)
+MESSAGE = StreamMessage("17-0", {b"data": b'{"rows": [{"a": 1}], "key": "k"}'}, 1)
 
 
 def test_rows_and_key_are_read():
@@ -16,8 +16,8 @@ def test_rows_and_key_are_read():
 
 
 def test_request_ids_are_stable_and_differ_by_message():
-    names = {name_of("s", MESSAGE), name_of("s", Message("17-0", {}, 3)), name_of("s", Message("17-1", {}, 1)),
-             name_of("t", MESSAGE)}  # fmt: skip
+    others = (MESSAGE, StreamMessage("17-0", {}, 3), StreamMessage("17-1", {}, 1))
+    names = {name_of("s", message) for message in others} | {name_of("t", MESSAGE)}
     assert len(names) == 3
     assert all(len(name) == 21 for name in names)
 
@@ -27,7 +27,7 @@ def test_request_ids_are_stable_and_differ_by_message():
 )
 def test_what_is_no_request_is_refused(data, kind):
     with pytest.raises(RequestRefused) as err:
-        read_request(Message("1-0", {b"data": data}, 1), 1_000)
+        read_request(StreamMessage("1-0", {b"data": data}, 1), 1_000)
     assert err.value.kind == kind
 
 
@@ -52,7 +52,7 @@ def test_the_fate_of_a_message_that_fails(err, attempts, fate):
 
 
 def test_only_the_beginning_of_a_huge_message_is_kept():
-    large = Message("1-0", {b"data": b"x" * 5_000}, 1)
+    large = StreamMessage("1-0", {b"data": b"x" * 5_000}, 1)
     assert len(dead(large, "too_large", "").data) == 1_000
     assert len(dead(large, "invalid", "").data) == 5_000
 

@@ -9,7 +9,7 @@ import pytest
 from mlops_assets.domain.evaluation.gates import Gate
 from mlops_assets.domain.names import TRAINING_STAGES, Stage
 from mlops_assets.domain.records import Evaluation, ServingModel
-from mlops_assets.domain.registry.ledger import Action
+from mlops_assets.domain.registry.ledger import LedgerAction
 from tests.kit.daily import MODEL, Shop, attributes, check_results, few_days, materialized, run_data_stages
 from tests.kit.declared import Bench, record, run_errors
 
@@ -61,7 +61,7 @@ def test_too_few_test_rows_are_inconclusive_and_do_not_go_on(shop: Shop, tmp_pat
     assert not check_results(result)["enough_rows"]
     assert not materialized(result, Stage.REGISTERED_VERSION)
     entry = made.resources["ledger"].entries(MODEL)[-1]
-    assert (entry.action, entry.reason) == (Action.REJECTED, "enough_rows: inconclusive")
+    assert (entry.action, entry.reason) == (LedgerAction.REJECTED, "enough_rows: inconclusive")
 
 
 def test_a_worse_candidate_is_not_registered(shop: Shop, tmp_path):

@@ -8,7 +8,7 @@ from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.declaration.release import Precision
 from mlops_assets.declaration.training import NetworkSpec
 from mlops_assets.domain.records import Evaluation, ServingModel, TrainedModel
-from mlops_assets.domain.registry.versions import Change, next_version
+from mlops_assets.domain.registry.versions import VersionChange, next_version
 from mlops_assets.stages.registry.collect import build_candidate, collect_facts
 from mlops_assets.training.store import flatten_parameters
 from serving.contract.fields import Output
@@ -48,7 +48,9 @@ def test_facts_come_from_the_contract_and_from_what_was_trained():
     assert "dropout" not in made.network
 
 
-@pytest.mark.parametrize(("chosen", "change"), [({"width": 32}, Change.MINOR), ({"dropout": 0.3}, Change.PATCH)])
+@pytest.mark.parametrize(
+    ("chosen", "change"), [({"width": 32}, VersionChange.MINOR), ({"dropout": 0.3}, VersionChange.PATCH)]
+)
 def test_the_architecture_a_search_chose_decides_the_version(chosen, change):
     old, new = (collect_facts(trained_with(**network), tiny_contract()) for network in ({}, chosen))
     assert next_version(new, old, "1.0.0").change is change
@@ -59,11 +61,11 @@ def test_training_values_do_not_change_the_contract():
     seen = replace(before.fields[0], lower=-5.0, nullable=False)
     after = replace(before, fields=(seen, *before.fields[1:]), threshold=0.4, training_set="t2", commit="def")
     bump = next_version(collect_facts(TRAINED, after), collect_facts(TRAINED, before), "1.0.0")
-    assert bump.change is Change.PATCH
+    assert bump.change is VersionChange.PATCH
 
 
 def test_another_number_of_outputs_changes_the_contract():
     three = replace(tiny_contract(), outputs=(Output("probabilities", 3),))
     made = collect_facts(TRAINED, three)
     assert made.outputs == {"probabilities": "3 numbers"}
-    assert next_version(made, collect_facts(TRAINED, tiny_contract()), "1.0.0").change is Change.MAJOR
+    assert next_version(made, collect_facts(TRAINED, tiny_contract()), "1.0.0").change is VersionChange.MAJOR

@@ -6,7 +6,7 @@ import pytest
 
 from mlops_assets.domain.names import TRAINING_STAGES, Alias, Stage
 from mlops_assets.domain.records import Evaluation, TrainingSet, Version
-from mlops_assets.domain.registry.ledger import Action
+from mlops_assets.domain.registry.ledger import LedgerAction
 from mlops_assets.stages.common import asset_key
 from tests.kit.daily import (
     MODEL,
@@ -72,7 +72,7 @@ def test_a_failed_gate_stops_the_registration_in_its_own_run(leaking):
     assert not materialized(result, Stage.REGISTERED_VERSION)
     assert made.resources["registry"].versions(MODEL) == ()
     (entry,) = entries(made)
-    assert (entry.action, entry.actor, entry.reason) == (Action.REJECTED, "gates", "ceiling: fail")
+    assert (entry.action, entry.actor, entry.reason) == (LedgerAction.REJECTED, "gates", "ceiling: fail")
     assert entry.subject == record(made, Stage.EVALUATION, Evaluation).bundle
 
 
@@ -92,7 +92,7 @@ def test_launched_alone_it_refuses_and_names_the_gate(leaking):
     assert "ceiling: fail" in run_errors(result)
     assert "too good to be true" in run_errors(result)
     assert made.resources["registry"].versions(MODEL) == ()
-    assert [entry.action for entry in entries(made)] == [Action.REJECTED]
+    assert [entry.action for entry in entries(made)] == [LedgerAction.REJECTED]
 
 
 def test_the_same_rejection_twice_is_one_entry(leaking):
@@ -106,7 +106,7 @@ def test_a_version_that_passes_waits_as_challenger(shop: Shop, tmp_path):
     version = record(made, Stage.REGISTERED_VERSION, Version)
     assert (version.number, version.semantic) == ("1", "1.0.0")
     assert aliases(made) == {Alias.CHALLENGER: "1"}
-    assert [(e.action, e.subject, e.actor) for e in entries(made)] == [(Action.REGISTERED, "1", "gates")]
+    assert [(e.action, e.subject, e.actor) for e in entries(made)] == [(LedgerAction.REGISTERED, "1", "gates")]
 
 
 def test_the_same_inputs_again_register_and_enter_nothing(shop: Shop, tmp_path):

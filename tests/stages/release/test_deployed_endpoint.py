@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mlops_assets.domain.names import TRAINING_STAGES, Alias, Stage
-from mlops_assets.domain.registry.ledger import Action
+from mlops_assets.domain.registry.ledger import LedgerAction
 from mlops_assets.resources.registry import promotion
 from serving.contract.arms import Role, Strategy
 from serving.contract.release import read_release
@@ -61,7 +61,7 @@ def test_a_first_version_is_tried_and_takes_all_the_traffic(shop: Shop, tmp_path
     assert set(check_results(result)) == {"golden_answers", "doors_agree", "provider", "endpoint_latency", "replay"}
     assert aliases(made) == {Alias.CHAMPION: "1", Alias.ANCHOR: "1"}
     assert (last(made).action, last(made).actor, last(made).details["bento"]) == (
-        Action.PROMOTED,
+        LedgerAction.PROMOTED,
         "gates",
         "shop:1.0.0",
     )
@@ -108,7 +108,7 @@ def test_the_ledger_records_who_promoted_and_rolled_back(second: Shop, tmp_path)
     assert result.success, run_errors(result)
     assert aliases(made) == {Alias.CHAMPION: "2", Alias.ANCHOR: "1", Alias.ARCHIVED: "1"}
     entry = made.resources["ledger"].champion_at(MODEL, AFTER)
-    assert (entry.action, entry.subject, entry.actor, entry.reason) == (Action.PROMOTED, "2", "ada", "tried it")
+    assert (entry.action, entry.subject, entry.actor, entry.reason) == (LedgerAction.PROMOTED, "2", "ada", "tried it")
     assert arms(made) == {Role.CHAMPION: ("1.0.1", 1.0)}
     assert released(made).fallback == made.resources["registry"].version(MODEL, "1").bundle
     assert promotion.audit(made.resources["registry"], made.resources["ledger"], MODEL) == []
@@ -152,7 +152,7 @@ def test_a_withdrawn_canary_stays_down_when_rerun(second: Shop, tmp_path):
     again = made.materialize(*TRAINING_STAGES, Stage.DEPLOYED_ENDPOINT)
     assert again.success, run_errors(again)
     assert arms(made) == {Role.CHAMPION: ("1.0.0", 1.0)}
-    assert (last(made).action, last(made).actor) == (Action.ROLLBACK, "ada")
+    assert (last(made).action, last(made).actor) == (LedgerAction.ROLLBACK, "ada")
 
 
 def test_a_freeze_stands_in_the_ledger_and_is_lifted(second: Shop, tmp_path):
@@ -162,7 +162,7 @@ def test_a_freeze_stands_in_the_ledger_and_is_lifted(second: Shop, tmp_path):
         result = run_job(made, f"{MODEL}_freeze", config("freezing", frozen=frozen))
         assert result.success, run_errors(result)
         assert made.resources["deployment"].state(MODEL).frozen is frozen
-    assert [entry.action for entry in made.resources["ledger"].entries(MODEL)][-2:] == [Action.OVERRIDE] * 2
+    assert [entry.action for entry in made.resources["ledger"].entries(MODEL)][-2:] == [LedgerAction.OVERRIDE] * 2
     assert released(made).generation == 2
 
 

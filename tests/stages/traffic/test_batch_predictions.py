@@ -10,13 +10,13 @@ import pyarrow as pa
 import pytest
 
 from mlops_assets.domain.names import Alias, Layer
-from mlops_assets.stages.traffic.batch_predictions.answer_rows import Champion, answered, schema_of, unanswered
+from mlops_assets.stages.traffic.batch_predictions.answer_rows import ChampionBundle, answered, schema_of, unanswered
 from serving.contract.arms import Role
 from serving.contract.bundle import open_bundle
 from serving.contract.encoding import pack_rows
 from serving.contract.release import Arm, write_release
 from serving.problems import InvalidInput
-from serving.rows.reader import Reader
+from serving.rows.reader import RowReader
 from serving.rows.row_shapes import TableRows
 from tests.kit.daily import MODEL, ROWS, START, Bench, definitions_of, few_days, promote_newest, run_training
 from tests.kit.declared import RANGE, run_errors
@@ -111,10 +111,10 @@ def test_absent_partitions_are_all_named(made):
     assert f"{FIRST}; {LAST}" in run_errors(batch(made))
 
 
-def _champion(root: Path, **how: str) -> Champion:
+def _champion(root: Path, **how: str) -> ChampionBundle:
     given = contract([number("distance"), number("seats", type="integer"), category("carrier")], **how)
     bundle = open_bundle(root / make_bundle(root, given))
-    return Champion("1", "1.0.0", bundle.digest, bundle.session())
+    return ChampionBundle("1", "1.0.0", bundle.digest, bundle.session())
 
 
 def _examples(*rows: tuple[float | None, float | None, str | None]) -> pa.Table:
@@ -135,7 +135,7 @@ def test_odd_rows_fare_as_they_do_at_the_endpoint(tmp_path, policy):
     champion = _champion(tmp_path, out_of_range=policy)
     examples = _examples(*STRANGE)
     rows = answered(examples, examples, champion, ["id"]).to_pylist()
-    reader = Reader(champion.contract, most_rows=10)
+    reader = RowReader(champion.contract, most_rows=10)
     fields = examples.select(["distance", "seats", "carrier"])
     for place, row in enumerate(rows):
         example = fields.slice(place, 1)
@@ -155,7 +155,7 @@ def test_the_golden_requests_get_their_answers(tmp_path):
     requests = bundle.golden["requests"]
     examples = pa.Table.from_pylist([{"id": i, **each["row"]} for i, each in enumerate(requests)])
     examples = examples.append_column("event_timestamp", pa.array([START] * len(requests), pa.timestamp("us", "UTC")))
-    rows = answered(examples, examples, Champion("1", "1.0.0", bundle.digest, bundle.session()), ["id"])
+    rows = answered(examples, examples, ChampionBundle("1", "1.0.0", bundle.digest, bundle.session()), ["id"])
     assert [value for (value,) in rows["answer"].to_pylist()] == pytest.approx([each["answer"] for each in requests])
     assert pack_rows([each["row"] for each in requests], given.numbers, given.categories)[0].shape[0] == len(rows)
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from mlops_assets.stages.data.validated_data.validate_partition import Line, Outcome
+    from mlops_assets.stages.data.validated_data.validate_partition import Line, ValidatedFeed
 
 _CAUSES = 3  # told in the check; all of them stand in the table
 _HEAD = "| feed | column | expectation | severity | rows failing | share |\n|---|---|---|---|---:|---:|\n"
@@ -90,7 +90,7 @@ def validated_data(spec: ModelSpec) -> dg.AssetsDefinition:
 
 
 def _judged(
-    spec: ModelSpec, outcomes: "Sequence[Outcome]", now: "datetime"
+    spec: ModelSpec, outcomes: "Sequence[ValidatedFeed]", now: "datetime"
 ) -> "tuple[pd.DataFrame, list[dg.AssetCheckResult]]":
     """The vital signs of every partition, and the checks on them."""
     from mlops_assets.domain.data.vitals import judge_vitals, limits_of, vitals_frame
@@ -103,7 +103,7 @@ def _judged(
     return frame, [check_result(verdict, blocking=verdict.name not in ONLY_WARNS) for verdict in verdicts]
 
 
-def _with_causes(verdict: Verdict, outcomes: "Sequence[Outcome]") -> Verdict:
+def _with_causes(verdict: Verdict, outcomes: "Sequence[ValidatedFeed]") -> Verdict:
     """What most of the refused rows have in common: who reads a log sees no table."""
     lines = [line for each in outcomes for line in each.lines if line.failing and line.severity == "error"]
     most = sorted(lines, key=lambda line: -line.failing)[:_CAUSES]
@@ -113,7 +113,7 @@ def _with_causes(verdict: Verdict, outcomes: "Sequence[Outcome]") -> Verdict:
     return replace(verdict, reason=f"{verdict.reason} Most often: {told}.")
 
 
-def _whole(outcomes: "Sequence[Outcome]", frame: "pd.DataFrame", asked: Sequence[Window]) -> dict[str, Any]:
+def _whole(outcomes: "Sequence[ValidatedFeed]", frame: "pd.DataFrame", asked: Sequence[Window]) -> dict[str, Any]:
     rows, wrong = int(frame["rows"].sum()), int(frame["quarantined_rows"].sum())
     untimed = sum(each.untimed for each in outcomes)
     return {
@@ -131,7 +131,7 @@ def _line(line: "Line") -> str:
     return f"| {line.feed} | {line.column} | {text} | {line.severity} | {line.failing:,} | {share:.3%} |"
 
 
-def _picture(outcomes: "Sequence[Outcome]", partitions: Sequence[str]) -> str:
+def _picture(outcomes: "Sequence[ValidatedFeed]", partitions: Sequence[str]) -> str:
     from mlops_assets.resources.plots.data import draw_rows_by_partition, inline
 
     shown = [each.vitals for each in outcomes if [window.partition for window in each.vitals.windows] == partitions]
@@ -143,7 +143,7 @@ def _picture(outcomes: "Sequence[Outcome]", partitions: Sequence[str]) -> str:
     )
 
 
-def _counts(outcomes: "Sequence[Outcome]", partition: str) -> dict[str, Any]:
+def _counts(outcomes: "Sequence[ValidatedFeed]", partition: str) -> dict[str, Any]:
     wrong = {
         f"quarantined/{each.vitals.feed}": each.quarantined[partition]
         for each in outcomes

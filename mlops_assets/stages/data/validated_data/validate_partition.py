@@ -47,7 +47,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ValidatedFeed:
     """What became of one feed."""
 
     vitals: FeedVitals
@@ -57,7 +57,7 @@ class Outcome:
     untimed: int
 
 
-def validate(spec: ModelSpec, each: Held, lake: Lake, now: datetime) -> Outcome:
+def validate(spec: ModelSpec, each: Held, lake: Lake, now: datetime) -> ValidatedFeed:
     """Judge every row of the feed's partitions and write both halves: those that go on, those that wait."""
     feed = each.feed
     raw_table = lake.table(spec.model, Layer.RAW, feed.name)
@@ -76,7 +76,7 @@ def validate(spec: ModelSpec, each: Held, lake: Lake, now: datetime) -> Outcome:
     _write_quarantine(spec, feed, lake, wrong | untimed, now)
     quarantined = {name: rows.num_rows for name, rows in wrong.items()}
     lines = _lines(feed.name, faults, findings, len(prepared.partition))
-    return Outcome(
+    return ValidatedFeed(
         _vitals(each, after, quarantined, shares),
         lines,
         after,

@@ -22,7 +22,7 @@ ANSWER, LABEL, REASON = "answer", "predicted", "reason"
 
 
 @dataclass(frozen=True)
-class Champion:
+class ChampionBundle:
     """Who answers: one version, resolved once."""
 
     number: str
@@ -35,7 +35,7 @@ class Champion:
         return self.session.contract
 
 
-def answered(examples: pa.Table, frame: pa.Table, champion: Champion, keys: Sequence[str]) -> pa.Table:
+def answered(examples: pa.Table, frame: pa.Table, champion: ChampionBundle, keys: Sequence[str]) -> pa.Table:
     """For each example its keys and its answer. `frame`: the same rows with features, in the same order."""
     contract = champion.contract
     numbers, words = pack_table(frame, contract.numbers, contract.categories)
@@ -46,7 +46,7 @@ def answered(examples: pa.Table, frame: pa.Table, champion: Champion, keys: Sequ
     return _table(examples, scores, reasons, champion, keys)
 
 
-def unanswered(examples: pa.Table, reason: str, champion: Champion, keys: Sequence[str]) -> pa.Table:
+def unanswered(examples: pa.Table, reason: str, champion: ChampionBundle, keys: Sequence[str]) -> pa.Table:
     """The examples with the reason why none has an answer."""
     scores = np.zeros((len(examples), champion.contract.outputs[0].size))
     return _table(examples, scores, dict.fromkeys(range(len(examples)), reason), champion, keys)
@@ -60,7 +60,7 @@ def schema_of(examples: pa.Schema, keys: Sequence[str]) -> pa.Schema:
 
 
 def _table(
-    examples: pa.Table, scores: np.ndarray, reasons: Mapping[int, str], champion: Champion, keys: Sequence[str]
+    examples: pa.Table, scores: np.ndarray, reasons: Mapping[int, str], champion: ChampionBundle, keys: Sequence[str]
 ) -> pa.Table:
     rows = len(examples)
     lost = np.zeros(rows, dtype=bool)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from mlops_assets.stages.traffic.batch_predictions.answer_rows import Champion
+    from mlops_assets.stages.traffic.batch_predictions.answer_rows import ChampionBundle
 
 TABLE = "answers"
 _THREADS = 2  # of the arithmetic
@@ -72,9 +72,9 @@ def batch_predictions(spec: ModelSpec) -> dg.AssetsDefinition:
     return asset
 
 
-def champion_of(spec: ModelSpec, registry: Registry, bundles: Bundles) -> "Champion":
+def champion_of(spec: ModelSpec, registry: Registry, bundles: Bundles) -> "ChampionBundle":
     """The version that the alias points to now; its number goes on from here."""
-    from mlops_assets.stages.traffic.batch_predictions.answer_rows import Champion
+    from mlops_assets.stages.traffic.batch_predictions.answer_rows import ChampionBundle
 
     number = registry.resolve(spec.model, Alias.CHAMPION)
     if number is None:
@@ -86,7 +86,7 @@ def champion_of(spec: ModelSpec, registry: Registry, bundles: Bundles) -> "Champ
     if not bundles.path(version.bundle).is_dir():
         registry.fetch_bundle(spec.model, number, bundles.folder)
     session = bundles.open(version.bundle).session(spec.serving.provider, threads=_THREADS)
-    return Champion(number, version.semantic, version.bundle, session)
+    return ChampionBundle(number, version.semantic, version.bundle, session)
 
 
 @dataclass
@@ -94,7 +94,7 @@ class _Batch:
     """One run: a champion, and what it has answered so far."""
 
     spec: ModelSpec
-    champion: "Champion"
+    champion: "ChampionBundle"
     lake: Lake
     store: FeatureStore
     now: "datetime"
