@@ -33,19 +33,19 @@ from pathlib import Path
 from mlops_assets.domain.names import Layer
 from mlops_assets.declaration.evaluation import SliceSpec
 from mlops_assets.resources.registry.bundles import Bundles
-from mlops_assets.stages.traffic.labelled_days import LabelledDays
 from mlops_assets.resources.lake.tables import Lake
 from mlops_assets.resources.traffic.log_segments import LogSegments
 from mlops_assets.resources.lake.daily_records import Monitoring
 from mlops_assets.stages.traffic.predictions.collect import compact
 from mlops_assets.resources.lake.workspace import Workspace
-from mlops_assets.stages.quality.judge import QualityJudge
-from mlops_assets.stages.quality.reference import VersionReferences
+from mlops_assets.stages.quality.collect import QualityCollector
+from mlops_assets.stages.quality.publish import publish_days
 from tests.kit.specs import model_spec
 root, stage, days = Path(sys.argv[1]), sys.argv[2], sys.argv[3:]
 now = datetime.fromisoformat(days[-1]).replace(tzinfo=UTC) + timedelta(days=2)
 spec = model_spec(slices=(SliceSpec(column="f0", bins=4, minimum=100),))
 lake, bundles = Lake(root=str(root / "lake")), Bundles(root=str(root / "bundles"), cache=str(root / "cache"))
+workspace = Workspace(folder=str(root / "work"))
 began = time.perf_counter()
 if stage == "predictions":
     for kind in ("answers", "outcomes"):
@@ -53,16 +53,13 @@ if stage == "predictions":
         for day in days:
             compact(kind, day, log, lake.table(spec.model, Layer.PREDICTIONS, kind), [], now=now)
 elif stage == "join":
-    labelled = LabelledDays(spec, lake, now)
-    references = VersionReferences(spec, lake, bundles, Workspace(folder=str(root / "work")))
-    judge = QualityJudge(spec, labelled, references, Monitoring(root=lake.root), now)
+    collector = QualityCollector.open(spec, now, lake=lake, bundles=bundles, workspace=workspace)
     for day in days:
-        answers = labelled.answered(day)
-        labelled.bring(day, answers, judge._judged(answers.rows))
+        answers = collector.labelled.answered(day)
+        collector.labelled.bring(day, answers, collector.read_label_spaces(answers.rows))
 else:
-    labelled = LabelledDays(spec, lake, now)
-    references = VersionReferences(spec, lake, bundles, Workspace(folder=str(root / "work")))
-    found = QualityJudge(spec, labelled, references, Monitoring(root=lake.root), now).judge(days)
+    collector = QualityCollector.open(spec, now, lake=lake, bundles=bundles, workspace=workspace)
+    found = publish_days(collector, Monitoring(root=lake.root), days)
     assert found[-1].record.realised is not None, found[-1].record
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 print(json.dumps({"seconds": time.perf_counter() - began, "peak": peak}))

@@ -53,33 +53,26 @@ def drift_report(spec: ModelSpec) -> dg.AssetsDefinition:
         clock: Clock,
         workspace: Workspace,
     ) -> dg.MaterializeResult:
-        from mlops_assets.stages.drift.collect import DriftCollector
-        from mlops_assets.stages.drift.judge import judge_drift_day, read_reports
-        from mlops_assets.stages.drift.publish import (
-            NO_REACH,
-            build_day_metadata,
-            build_metadata,
-            build_record,
-            find_reach,
-            publish_page,
-        )
+        from mlops_assets.stages.drift import collect, judge, publish
 
         days, now = tuple(windows(Every.DAY, partition_keys(context))), clock.now(spec)
-        collector = DriftCollector(spec, days, now, lake, monitoring, bundles, workspace)
+        collector = collect.DriftCollector(spec, days, now, lake, monitoring, bundles, workspace)
         each, whole, verdicts = {}, {}, []
         for day in days:
             with retried_on_infrastructure():
-                judged = judge_drift_day(collector, day)
+                judged = judge.judge_drift_day(collector, day)
                 # the verdict stands, whatever becomes of the feature store and of the page
-                monitoring.write(spec.model, Stage.DRIFT_REPORT, build_record(judged, NO_REACH, "", now))
-                reach = find_reach(spec, judged, deployment, bundles, features)
+                monitoring.write(
+                    spec.model, Stage.DRIFT_REPORT, publish.build_record(judged, publish.NO_REACH, "", now)
+                )
+                reach = publish.find_reach(spec, judged, deployment, bundles, features)
                 shown = day is days[-1] or judged.drifted
-                page = publish_page(spec, judged, registry, context.run.run_id) if shown else ""
-                monitoring.write(spec.model, Stage.DRIFT_REPORT, build_record(judged, reach, page, now))
-            each[day.partition] = build_day_metadata(judged.report, page)
+                page = publish.publish_page(spec, judged, registry, context.run.run_id) if shown else ""
+                monitoring.write(spec.model, Stage.DRIFT_REPORT, publish.build_record(judged, reach, page, now))
+            each[day.partition] = publish.build_day_metadata(judged.report, page)
             if day is days[-1]:
-                reports = read_reports(collector, day.partition)
-                whole = build_metadata(spec, judged, reach, page, reports, lake.root)
+                reports = judge.read_reports(collector, day.partition)
+                whole = publish.build_metadata(spec, judged, reach, page, reports, lake.root)
                 verdicts = [judged.report.alarm, judged.report.quality]
             context.log.info("%s: %s", day.partition, judged.report.window.reason)
         return dg.MaterializeResult(

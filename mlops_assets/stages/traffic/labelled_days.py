@@ -47,18 +47,6 @@ class LabelledDays:
     lake: Lake
     now: datetime
 
-    @property
-    def parts(self) -> tuple[SliceSpec, ...]:
-        """What rows are told apart by: declared slices, and protected attributes."""
-        slices = {each.column: each for each in self.spec.slices}
-        fairness = self.spec.fairness
-        groups = {
-            name: SliceSpec(column=name, bins=0, minimum=fairness.minimum)
-            for name in fairness.attributes
-            if name not in slices
-        }
-        return (*slices.values(), *groups.values())
-
     def answered(self, day: str) -> AnsweredDay:
         """The answers that the lake holds of the day; no rows where there was no traffic."""
 
@@ -134,11 +122,21 @@ class LabelledDays:
 
     @property
     def _needs_features(self) -> bool:
-        return bool(self.parts) or self.spec.target.kind is Kind.REGRESSION
+        return bool(slicing_columns(self.spec)) or self.spec.target.kind is Kind.REGRESSION
 
     def _flat(self, batch: pa.RecordBatch, keys: Sequence[str]) -> pa.RecordBatch:
 
-        return flatten_batch(batch, self.parts, keys, _PLAIN)
+        return flatten_batch(batch, slicing_columns(self.spec), keys, _PLAIN)
+
+
+def slicing_columns(spec: ModelSpec) -> tuple[SliceSpec, ...]:
+    """The columns that divide rows into parts: declared slices, and protected attributes."""
+    slices = {each.column: each for each in spec.slices}
+    minimum = spec.fairness.minimum
+    groups = [
+        SliceSpec(column=name, bins=0, minimum=minimum) for name in spec.fairness.attributes if name not in slices
+    ]
+    return (*slices.values(), *groups)
 
 
 def start_of(day: str) -> datetime:

@@ -13,9 +13,9 @@ from mlops_assets.domain.names import Stage
 from mlops_assets.domain.quality.records import PerformanceDay
 from mlops_assets.domain.verdict import Outcome
 from mlops_assets.stages.common import asset_key
-from mlops_assets.stages.quality.judge import DETAILS, JudgedQuality, QualityJudge
-from mlops_assets.stages.quality.reference import VersionReferences
-from mlops_assets.stages.traffic.labelled_days import LabelledDays
+from mlops_assets.stages.quality.collect import QualityCollector
+from mlops_assets.stages.quality.judge import JudgedQuality
+from mlops_assets.stages.quality.publish import DETAILS, format_details, publish_days
 from tests.kit.answered import answer_table, append_rows, outcome_table, partition_name, true_outcomes, write_rows
 from tests.kit.daily import BEFORE, MODEL, START, check_results, definitions_of
 from tests.kit.declared import Bench
@@ -37,9 +37,8 @@ def judge(made: Bench, *numbers: int, now: datetime, **changes: Any) -> list[Jud
     """The stage's body, at a time of one's own."""
     at = made.resources
     spec = made.spec.with_changes(**changes)
-    references = VersionReferences(spec, at["lake"], at["bundles"], at["workspace"])
-    days = QualityJudge(spec, LabelledDays(spec, at["lake"], now), references, at["monitoring"], now)
-    return days.judge([partition_name(number) for number in numbers])
+    collector = QualityCollector.open(spec, now, lake=at["lake"], bundles=at["bundles"], workspace=at["workspace"])
+    return publish_days(collector, at["monitoring"], [partition_name(number) for number in numbers])
 
 
 def records(made: Bench) -> dict[str, PerformanceDay]:
@@ -133,7 +132,7 @@ def test_the_same_run_again_changes_nothing(made):
     before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
     again = judge(made, 8, now=moment(10))[0]
     assert again.record == once.record
-    assert again.details() == once.details()
+    assert format_details(again) == format_details(once)
     assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == before
 
 
@@ -195,7 +194,9 @@ def test_slices_fairness_and_worth_are_told(made):
     hits = np.array(true_outcomes(8)) == "1"
     worth = np.where(scores >= 0.5, np.where(hits, 5.0, -3.0), 0.0).mean()
     assert found.record.business == pytest.approx(worth)
-    assert made.resources["monitoring"].get(MODEL, Stage.PERFORMANCE, partition_name(8), DETAILS) == found.details()
+    assert made.resources["monitoring"].get(MODEL, Stage.PERFORMANCE, partition_name(8), DETAILS) == format_details(
+        found
+    )
 
 
 def test_no_traffic_is_told(made):

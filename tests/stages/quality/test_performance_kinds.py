@@ -19,9 +19,9 @@ from mlops_assets.resources.lake.daily_records import Monitoring
 from mlops_assets.resources.lake.tables import Lake
 from mlops_assets.resources.lake.workspace import Workspace
 from mlops_assets.resources.registry.bundles import Bundles
-from mlops_assets.stages.quality.judge import JudgedQuality, QualityJudge
-from mlops_assets.stages.quality.reference import VersionReferences
-from mlops_assets.stages.traffic.labelled_days import LabelledDays
+from mlops_assets.stages.quality.collect import QualityCollector
+from mlops_assets.stages.quality.judge import JudgedQuality
+from mlops_assets.stages.quality.publish import publish_days
 from tests.kit.prediction_log import live_rows
 from tests.kit.specs import model_spec
 from tests.serving.graphs import contract, make_bundle, number
@@ -66,10 +66,11 @@ class World:
 
     def judge(self, *days: int) -> list[JudgedQuality]:
         now = START + timedelta(days=max(days) + 2)
-        labelled = LabelledDays(self.spec, self.lake, now)
-        references = VersionReferences(self.spec, self.lake, self.bundles, self.workspace)
-        judging = QualityJudge(self.spec, labelled, references, Monitoring(root=self.lake.root), now)
-        return judging.judge([f"{START + timedelta(days=day):%F}" for day in days])
+        collector = QualityCollector.open(
+            self.spec, now, lake=self.lake, bundles=self.bundles, workspace=self.workspace
+        )
+        requested = [f"{START + timedelta(days=day):%F}" for day in days]
+        return publish_days(collector, Monitoring(root=self.lake.root), requested)
 
     @property
     def spec(self) -> ModelSpec:

@@ -1,20 +1,27 @@
-"""Brings what the endpoint logged on a day into the lake, each row once.
+"""Collects what the endpoint logged on a day into the lake, each row once.
 
 The rows that a day held before come first, then those of the segments in the order in which they were begun; so a
 run that is repeated, killed or late changes nothing that was there. A manifest names the closed segments that went
 into it. Memory holds the identities of a day, never its features.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
+from mlops_assets.declaration.model import ModelSpec
+from mlops_assets.domain.names import Layer
+from mlops_assets.domain.partitions import Window
 from mlops_assets.domain.records import Snapshot
+from mlops_assets.domain.traffic.answer_tally import COLUMNS, AnswerTally
 from mlops_assets.domain.traffic.compaction import (
+    ANSWERS,
     IDENTITY,
+    OUTCOMES,
     common_schema,
     count_distinct,
     fit_schema,
@@ -23,6 +30,8 @@ from mlops_assets.domain.traffic.compaction import (
     select_rows,
 )
 from mlops_assets.resources.lake.table import Table
+from mlops_assets.resources.lake.tables import Lake
+from mlops_assets.resources.traffic.endpoint_log import Traffic
 from mlops_assets.resources.traffic.log_segments import IN_LOG, LogSegments
 from mlops_assets.resources.traffic.segment_files import batches_of
 
@@ -43,6 +52,53 @@ class Compacted:
     def missing(self) -> int:
         """Rows that were read and are not in the file."""
         return self.identities - self.elsewhere - self.read_back
+
+
+@dataclass(frozen=True)
+class CompactedLogs:
+    """What one run brought into the lake."""
+
+    logs: Mapping[str, LogSegments]  # kind → files
+    days: Mapping[str, Mapping[str, Compacted]]  # day → kind → what became of it
+    tally: AnswerTally
+
+    @property
+    def answers(self) -> list[Compacted]:
+        return [day[ANSWERS] for day in self.days.values()]
+
+    @property
+    def rows(self) -> int:
+        return sum(each.snapshot.rows for each in self.answers)
+
+    @property
+    def added(self) -> int:
+        return sum(each.added for each in self.answers)
+
+
+def compact_days(
+    spec: ModelSpec, days: Sequence[Window], *, lake: Lake, traffic: Traffic, folder: Path, now: datetime
+) -> CompactedLogs:
+    """Compact both logs of every day. `folder`: where what is known of closed segments is kept."""
+    roots = {ANSWERS: traffic.predictions, OUTCOMES: traffic.feedback}
+    logs = {kind: LogSegments(Path(root) / spec.model, folder / f"{kind}.json").look() for kind, root in roots.items()}
+    tables = {kind: lake.table(spec.model, Layer.PREDICTIONS, kind) for kind in logs}
+    compacted: dict[str, dict[str, Compacted]] = {}
+    tally = AnswerTally()
+    for day in days:
+        beside = _days_beside(day)
+        compacted[day.partition] = {
+            kind: compact(kind, day.partition, logs[kind], tables[kind], beside[kind], now=now) for kind in logs
+        }
+        for piece in tables[ANSWERS].read_pieces(compacted[day.partition][ANSWERS].snapshot, COLUMNS):
+            tally.add(piece)
+    return CompactedLogs(logs, compacted, tally)
+
+
+def _days_beside(day: Window) -> dict[str, list[str]]:
+    """A message that a killed process left is answered again, perhaps on the other side of midnight."""
+    assert day.start is not None
+    names = [f"{day.start + timedelta(days=step):%Y-%m-%d}" for step in (-1, 1)]
+    return {ANSWERS: names, OUTCOMES: []}
 
 
 def compact(

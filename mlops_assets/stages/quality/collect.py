@@ -1,0 +1,136 @@
+"""Collects what a day of answers is judged on: its labelled answers, those of the days before, the version's reference.
+
+Reads the lake, the bundles and the earlier records; keeps the labelled answers of the day; judges nothing.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from mlops_assets.declaration.model import ModelSpec
+from mlops_assets.domain.names import Stage
+from mlops_assets.domain.quality.inputs import DayInputs, ServedVersion
+from mlops_assets.domain.quality.judge import RECENT
+from mlops_assets.domain.quality.label_soundness import UNKNOWN_REQUESTS
+from mlops_assets.domain.quality.records import PerformanceDay
+from mlops_assets.domain.traffic.label_delay import DelayCurve
+from mlops_assets.domain.traffic.labelled_rows import concat_days, find_unknown_outcomes, read_scores, thin_rows
+from mlops_assets.domain.traffic.outcome_join import KNOWN_AT
+from mlops_assets.domain.traffic.ripe_rows import find_leading_version, measure_label_delay
+from mlops_assets.domain.traffic.row_loss import LabelSpace
+from mlops_assets.resources.lake.daily_records import Monitoring
+from mlops_assets.resources.lake.tables import Lake
+from mlops_assets.resources.lake.workspace import Workspace
+from mlops_assets.resources.registry.bundles import Bundles
+from mlops_assets.stages.quality.reference import VersionReferences
+from mlops_assets.stages.traffic.labelled_days import REACH, AnsweredDay, LabelledDays, days_between, start_of
+
+_CURVE = timedelta(days=14)  # the answers of these days show how long labels take
+_DELAYS, _WINDOW = 50_000, 250_000  # rows of each day for that, and for what is judged together
+EstimateRows = tuple[NDArray[np.float64], NDArray[np.float64]]  # scores and features of some rows
+_TIMES = ["time", KNOWN_AT]
+_SETTLED = 0.999  # share of its labels at which a day is not judged again
+_STOPPED = 0.5  # share of the expected labels; with fewer, late ones may still come
+
+
+@dataclass(frozen=True, eq=False)
+class CollectedQuality:
+    """What one day is judged on. `version`: the one that gave most answers; none: nobody answered."""
+
+    inputs: DayInputs
+    version: ServedVersion | None
+
+
+@dataclass
+class QualityCollector:
+    """Collects the days of one model, oldest first; a later day is judged on the records of the days before it."""
+
+    spec: ModelSpec
+    labelled: LabelledDays
+    references: VersionReferences
+    now: datetime
+    records: dict[str, PerformanceDay] = field(default_factory=dict)
+    _versions: dict[tuple[str, str], ServedVersion] = field(default_factory=dict)
+
+    @classmethod
+    def open(cls, spec: ModelSpec, now: datetime, *, lake: Lake, bundles: Bundles, workspace: Workspace) -> Self:
+        return cls(spec, LabelledDays(spec, lake, now), VersionReferences(spec, lake, bundles, workspace), now)
+
+    def collect_days(self, requested: Sequence[str], monitoring: Monitoring) -> Iterator[CollectedQuality]:
+        """The requested days, and the recent ones whose labels were not all in when they were last judged."""
+        since = min(*requested, f"{self.now - REACH - _CURVE:%Y-%m-%d}")
+        self.records = monitoring.read(self.spec.model, Stage.PERFORMANCE, PerformanceDay, since=since)
+        young = f"{self.now - REACH:%Y-%m-%d}"
+        ripening = [day for day, each in self.records.items() if day >= young and not _settled(each)]
+        for day in sorted({*requested, *ripening}):
+            yield self._collect(day, day in requested)
+
+    def _collect(self, day: str, requested: bool) -> CollectedQuality:
+        answers = self.labelled.answered(day)
+        joined = self.labelled.bring(day, answers, self.read_label_spaces(answers.rows))
+        strangers = self._count_strangers(day) if requested else self.records[day].odd.get(UNKNOWN_REQUESTS, 0)
+        lead = find_leading_version(joined.rows)
+        version = self._version(*lead) if lead else None
+        sample = self._sample(answers, version)
+        return CollectedQuality(
+            self._inputs(day, joined.rows, sample, {**joined.odd, UNKNOWN_REQUESTS: strangers}), version
+        )
+
+    def _inputs(self, day: str, rows: pa.Table, sample: EstimateRows, odd: Mapping[str, int]) -> DayInputs:
+        start = start_of(day)
+        earlier = days_between(start - timedelta(days=RECENT - 1), start - timedelta(days=1))
+        recent = {name: thin_rows(each, _WINDOW) for name, each in self.labelled.read(earlier).items()}
+        return DayInputs(
+            name=day,
+            rows=rows,
+            recent={**recent, day: thin_rows(rows, _WINDOW)} if len(rows) else recent,
+            curve=self._curve(start, rows),
+            sample=sample,
+            before=[each for name, each in sorted(self.records.items()) if name < day],
+            odd=odd,
+            now=self.now,
+        )
+
+    def _curve(self, start: datetime, rows: pa.Table) -> DelayCurve:
+        earlier = self.labelled.read(days_between(start - _CURVE, start - timedelta(days=1)), _TIMES)
+        found = [thin_rows(each, _DELAYS) for each in (*earlier.values(), rows.select(_TIMES))]
+        return measure_label_delay(concat_days(found), self.now)
+
+    def _sample(self, answers: AnsweredDay, version: ServedVersion | None) -> EstimateRows:
+        """Scores and features of some rows of the version that answered."""
+        if answers.sample is None or version is None:
+            return np.empty(0), np.empty((0, 0))
+        mine = answers.sample.filter(pc.equal(answers.sample["bundle"], version.bundle))
+        mine = mine.filter(pc.is_valid(mine["answer"]))
+        columns = [pc.struct_field(mine["features"], name).to_numpy() for name in version.numbers]
+        return read_scores(mine), np.column_stack(columns) if columns else np.empty((len(mine), 0))
+
+    def _count_strangers(self, day: str) -> int:
+        """Outcomes that came on the day and belong to no answer of the days before it within reach."""
+        left, start = self.labelled.outcomes([day]), start_of(day)
+        for name in reversed(days_between(start - REACH, start)):
+            if not len(left):
+                break
+            left = find_unknown_outcomes(left, self.labelled.requests(name))
+        return len(left)
+
+    def read_label_spaces(self, rows: pa.Table) -> dict[str, LabelSpace]:
+        """Bundle → what its labels mean, of each bundle that can be opened."""
+        opened = {digest: self.references.opened(digest) for digest in pc.unique(rows["bundle"]).to_pylist() if digest}
+        return {digest: LabelSpace.of(b.contract, b.profile) for digest, b in opened.items() if b is not None}
+
+    def _version(self, name: str, bundle: str) -> ServedVersion:
+        if (name, bundle) not in self._versions:
+            self._versions[name, bundle] = self.references.version(name, bundle)
+        return self._versions[name, bundle]
+
+
+def _settled(day: PerformanceDay) -> bool:
+    """No more labels are expected. Where labels stopped, late ones may still come."""
+    return not day.rows or (day.maturity >= _SETTLED and day.labelled >= _STOPPED * max(day.expected, 1))
