@@ -190,7 +190,7 @@ def _check_age(context: CauseContext, champion: Champion) -> CauseFinding:
     """Warns of age here, before it is critical: without traffic no decision is made that could warn."""
     policy, wall = context.spec.retraining, datetime.now(UTC)
     events = age_alerts(policy, context.spec.model, champion.trained_at, context.now, at=wall)
-    context.alerts.note(*events, now=wall)
+    context.alerts.record_events(*events, now=wall)
     return check_age(policy, champion.trained_at, context.now)
 
 
@@ -212,7 +212,7 @@ def launch_sensor(spec: ModelSpec, training: Any) -> dg.SensorDefinition:
         if launch.event is None:
             return dg.SensorResult(skip_reason=launch.reason, cursor=cursor)
         wall = datetime.now(UTC)
-        alerts.note(training_alert(spec.model, launch.reason, at=wall), now=wall)
+        alerts.record_events(training_alert(spec.model, launch.reason, at=wall), now=wall)
         return dg.SensorResult(run_requests=[training_run(launch.event.record)], cursor=cursor)
 
     return sensor

@@ -61,7 +61,7 @@ def alert_of_entries(entries: Sequence[Entry], cursor: str | None, alerts: Alert
     last = entries[-1].sequence if entries else 0
     if cursor is not None:
         new = [entry for entry in entries if entry.sequence > int(cursor)]
-        alerts.note(*(event for entry in new for event in ledger_alerts(entry, at=now)), now=now)
+        alerts.record_events(*(event for entry in new for event in ledger_alerts(entry, at=now)), now=now)
     return str(last)
 
 

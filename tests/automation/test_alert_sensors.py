@@ -1,4 +1,4 @@
-"""Runs that end, turned into alerts: failures, gates, their end; each once, with the link to the run."""
+"""The end of a run raises or resolves alerts of runs and gates: each once, with the link to the run."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,8 +6,14 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from mlops_assets.automation.alerts import alert_sensors, alerts_out, endpoint_watched, run_failed, run_succeeded
-from mlops_assets.domain.alerts.alerting import AlertKind, What
+from mlops_assets.automation.alerts import (
+    alert_sensors,
+    endpoint_sensor,
+    run_failure_sensor,
+    run_success_sensor,
+    sending_sensor,
+)
+from mlops_assets.domain.alerts.alerting import AlertKind, NotificationKind
 from mlops_assets.domain.names import MODEL_TAG
 from mlops_assets.resources.alerts.outbox import Alerts
 from mlops_assets.resources.alerts.prometheus import UNREACHABLE, Prometheus
@@ -16,8 +22,8 @@ from tests.resources.alerts.alert_sinks import Webhook
 KEY = dg.AssetKey(["shop", "evaluation"])
 
 
-class World:
-    """One gated asset whose luck the test decides, and the alerts of its runs."""
+class AlertedAsset:
+    """One gated asset, whose outcome the test decides, and the alerts of its runs."""
 
     def __init__(self, tmp_path: Any, instance: dg.DagsterInstance) -> None:
         self.broken, self.gate, self.severity = False, True, dg.AssetCheckSeverity.ERROR
@@ -40,8 +46,8 @@ class World:
             resources={"alerts": self.alerts, "prometheus": Prometheus()},
         )  # fmt: skip
 
-    def run(self, job: str = "shop_train", again: bool = False) -> list[What]:
-        """Run it, let the sensor look (twice if `again`), and tell the notices that this made."""
+    def run(self, job: str = "shop_train", again: bool = False) -> list[NotificationKind]:
+        """Run the job, tick the sensor (twice if `again`), and return the notifications that this made."""
         definition = (
             self.definitions.resolve_job_def(job)
             if job == "shop_train"
@@ -49,13 +55,13 @@ class World:
         )
         selection = None if job == "shop_train" else [KEY]
         result = definition.execute_in_process(instance=self.instance, raise_on_error=False, asset_selection=selection)
-        before = self.alerts.state().next_number
+        before = self.alerts.read_state().next_number
         for _ in range(1 + again):
-            self.look(result)
-        return [notice.what for notice in self.alerts.state().outbox if notice.number >= before]
+            self.tick_sensor(result)
+        return [notification.kind for notification in self.alerts.read_state().outbox if notification.number >= before]
 
-    def look(self, result: dg.ExecuteInProcessResult) -> None:
-        sensor: Callable[..., Any] = run_succeeded() if result.success else run_failed()
+    def tick_sensor(self, result: dg.ExecuteInProcessResult) -> None:
+        sensor: Callable[..., Any] = run_success_sensor() if result.success else run_failure_sensor()
         context = dg.build_run_status_sensor_context(
             sensor_name="any",
             dagster_event=result.get_run_success_event() if result.success else result.get_run_failure_event(),
@@ -69,34 +75,34 @@ class World:
 @pytest.fixture
 def world(tmp_path) -> Any:
     with dg.DagsterInstance.ephemeral() as instance:
-        yield World(tmp_path, instance)
+        yield AlertedAsset(tmp_path, instance)
 
 
 @pytest.mark.parametrize("job", ["shop_train", "by hand"])
 def test_a_failed_run_alerts_once_until_a_later_success(world, job):
     world.broken = True
-    assert world.run(job, again=True) == [What.OPENED]
-    (known,) = world.alerts.open()
+    assert world.run(job, again=True) == [NotificationKind.OPENED]
+    (known,) = world.alerts.list_open()
     assert known.alert.kind is AlertKind.RUN_FAILED
     assert (known.alert.model, known.alert.key) == ("shop", "shop_train" if job == "shop_train" else "shop/evaluation")
     assert "the disk is full" in known.alert.cause
     assert known.alert.link.startswith("http://ui/runs/")
     assert world.run(job) == []  # fails again: it is open already
     world.broken = False
-    assert world.run(job, again=True) == [What.RESOLVED]
-    assert world.alerts.open() == ()
+    assert world.run(job, again=True) == [NotificationKind.RESOLVED]
+    assert world.alerts.list_open() == ()
 
 
 def test_a_gate_that_holds_a_candidate_back_is_no_broken_run(world):
     world.gate = False
-    assert world.run(again=True) == [What.OPENED]
-    (known,) = world.alerts.open()
+    assert world.run(again=True) == [NotificationKind.OPENED]
+    (known,) = world.alerts.list_open()
     assert known.alert.kind is AlertKind.GATE_FAILED
     assert (known.alert.model, known.alert.key) == ("shop", "shop/evaluation")
     assert "better: The gain is 0.001" in known.alert.cause
     assert known.alert.numbers == {"failed": 1, "gates": 1}
     world.gate = True
-    assert world.run() == [What.RESOLVED]
+    assert world.run() == [NotificationKind.RESOLVED]
 
 
 def test_a_check_that_only_warns_is_no_alert(world):
@@ -107,13 +113,13 @@ def test_a_check_that_only_warns_is_no_alert(world):
 def test_a_success_that_came_before_the_failure_does_not_end_it(world):
     first = world.definitions.resolve_job_def("shop_train").execute_in_process(instance=world.instance)
     world.broken = True
-    assert world.run() == [What.OPENED]
-    world.look(first)  # its sensor is late
-    assert len(world.alerts.open()) == 1
+    assert world.run() == [NotificationKind.OPENED]
+    world.tick_sensor(first)  # its sensor is late
+    assert len(world.alerts.list_open()) == 1
 
 
 def tick(sensor: dg.SensorDefinition, **resources: Any) -> str:
-    """One evaluation; the reason it gives."""
+    """Evaluate the sensor once; return its skip reason."""
     with dg.DagsterInstance.ephemeral() as instance:
         context = dg.build_sensor_context(instance=instance, resources=resources)
         return sensor.evaluate_tick(context).skip_message or ""
@@ -124,7 +130,7 @@ def test_what_waits_is_sent_by_the_sensor(world, tmp_path):
     world.run()
     with Webhook() as webhook:
         sending = Alerts(folder=world.alerts.folder, destinations=webhook.url)
-        assert tick(alerts_out(), alerts=sending) == "1 sent, 0 wait."
+        assert tick(sending_sensor(), alerts=sending) == "1 sent, 0 wait."
     assert webhook.titles == ["[critical] shop: run failed: shop_train"]
 
 
@@ -132,16 +138,19 @@ def test_a_dead_destination_is_reported_and_fails_no_tick(world):
     world.broken = True
     world.run()
     sending = Alerts(folder=world.alerts.folder, destinations="json://127.0.0.1:1/s3cr3t")
-    said = tick(alerts_out(), alerts=sending)
-    assert said.startswith("0 sent, 1 wait. json-")
-    assert "s3cr3t" not in said
+    reason = tick(sending_sensor(), alerts=sending)
+    assert reason.startswith("0 sent, 1 wait. json-")
+    assert "s3cr3t" not in reason
 
 
-def test_prometheus_is_asked_where_there_is_one(tmp_path):
+def test_prometheus_is_read_where_one_is_configured(tmp_path):
     alerts = Alerts(folder=str(tmp_path))
-    assert "MLOPS_PROMETHEUS_URL" in tick(endpoint_watched(), alerts=alerts, prometheus=Prometheus())
-    assert tick(endpoint_watched(), alerts=alerts, prometheus=Prometheus(url="http://127.0.0.1:1")) == "1 notices."
-    assert [known.alert.key for known in alerts.open()] == [UNREACHABLE]
+    assert "MLOPS_PROMETHEUS_URL" in tick(endpoint_sensor(), alerts=alerts, prometheus=Prometheus())
+    assert (
+        tick(endpoint_sensor(), alerts=alerts, prometheus=Prometheus(url="http://127.0.0.1:1"))
+        == "New notifications: 1."
+    )
+    assert [known.alert.key for known in alerts.list_open()] == [UNREACHABLE]
 
 
 def test_all_sensors_run_from_the_start_and_bind(world):

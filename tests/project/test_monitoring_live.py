@@ -154,12 +154,12 @@ def test_all_is_well_and_then_the_endpoint_stops(prometheus, endpoint):
     """The last test of this module: it ends the endpoint."""
     told = Prometheus(url=prometheus.url)
     assert prometheus.alerts() == set()
-    assert told.events([], now=datetime.now(UTC)) == []
+    assert told.read_events([], now=datetime.now(UTC)) == []
     endpoint.__exit__()
     prometheus.until(lambda: prometheus.alerts() == {"EndpointDown"})
-    assert told.events([], now=datetime.now(UTC)) == []  # pending for a minute
+    assert told.read_events([], now=datetime.now(UTC)) == []  # pending for a minute
 
 
 def test_a_prometheus_that_does_not_answer_is_an_alert_itself():
-    (alert,) = Prometheus(url=f"http://127.0.0.1:{free_port()}").events([], now=datetime.now(UTC))
+    (alert,) = Prometheus(url=f"http://127.0.0.1:{free_port()}").read_events([], now=datetime.now(UTC))
     assert (alert.kind, alert.key) == (AlertKind.ENDPOINT, UNREACHABLE)

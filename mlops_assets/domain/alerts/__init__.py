@@ -1,1 +1,1 @@
-"""What people are told, once."""
+"""Alerts: which of them are open, and which notifications each destination still has to receive."""

@@ -1,11 +1,11 @@
-"""Alerts: what is open, what is told to whom and when. Pure: sends nothing, touches no files.
+"""Decides which alerts are open and which notifications their changes make. Sends nothing and touches no files.
 
-An alert is open from the first event that raises it to the event that resolves it. While it is open the same alert
-raised again says nothing new, until the reminder is due. Events may come twice or in the wrong order: each carries
-its time, and one that is older than what is known about its alert changes nothing.
+An alert is open from the first event that raises it to the event that resolves it. Raising an open alert again makes
+no notification until the reminder is due. Events may arrive twice or out of order: each carries its time, and an event
+older than the last one known of its alert changes nothing.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -18,7 +18,7 @@ class Severity(StrEnum):
 
 
 class AlertKind(StrEnum):
-    """What an alert is about. Each has a section in the runbook."""
+    """The kind of incident. Each kind has a section in the runbook."""
 
     RUN_FAILED = "run-failed"
     GATE_FAILED = "gate-failed"
@@ -30,221 +30,186 @@ class AlertKind(StrEnum):
     ENDPOINT = "endpoint"
 
 
-class What(StrEnum):
-    """What a notice tells about its alert."""
-
+class NotificationKind(StrEnum):
     OPENED = "opened"
     REMINDER = "still open"
     RESOLVED = "resolved"
 
 
 @dataclass(frozen=True)
-class Alert:
-    """Something a person should know. `kind`, `model` and `key` say which incident it is."""
+class AlertSubject:
+    """The incident that an event belongs to."""
 
     kind: AlertKind
-    model: str  # empty: not about one model
+    model: str  # empty: the incident does not belong to one model
     key: str
+
+    @property
+    def identity(self) -> str:
+        return f"{self.kind}:{self.model}:{self.key}"
+
+
+@dataclass(frozen=True)
+class Alert(AlertSubject):
+    """An incident that a person should know about, with its cause and the next step."""
+
     severity: Severity
     cause: str
     next_step: str
     at: datetime  # wall time of the event
-    runbook: str = ""  # section of infra/docs/runbook.md; empty: that of the kind
+    runbook: str = ""  # section of infra/docs/runbook.md; empty: the section of the kind
     link: str = ""
     numbers: Mapping[str, float] = field(default_factory=dict)
 
-    @property
-    def identity(self) -> str:
-        return f"{self.kind}:{self.model}:{self.key}"
-
 
 @dataclass(frozen=True)
-class Resolved:
-    """The incident is over. Changes nothing where it was not open."""
+class AlertResolution(AlertSubject):
+    """The incident is over. A resolution of an alert that is not open makes no notification."""
 
-    kind: AlertKind
-    model: str
-    key: str
     cause: str
     at: datetime
     link: str = ""
 
-    @property
-    def identity(self) -> str:
-        return f"{self.kind}:{self.model}:{self.key}"
 
-
-Event = Alert | Resolved
+AlertEvent = Alert | AlertResolution
 
 
 @dataclass(frozen=True)
-class Policy:
-    """How often people are told."""
+class AlertPolicy:
+    """Limits on how often notifications are sent, and on how many are kept."""
 
-    repeat: timedelta = timedelta(hours=24)  # until an open alert that is raised again is told again
+    repeat: timedelta = timedelta(hours=24)  # between reminders of an open alert that is raised again
     window: timedelta = timedelta(hours=1)
-    limit: int = 20  # messages to one destination in a window; what is above is told together, in one
-    keep: timedelta = timedelta(days=7)  # a notice that no one could be told; what is known of a resolved alert
-    most: int = 1_000  # notices that wait
-    first_pause: timedelta = timedelta(minutes=1)  # after a failed send; doubles
+    limit: int = 20  # messages to one destination in a window; the last message carries every further notification
+    keep: timedelta = timedelta(days=7)  # for an undelivered notification, and for the time of a resolution
+    max_waiting: int = 1_000  # notifications
+    first_pause: timedelta = timedelta(minutes=1)  # after a failed send; doubles with each further failure
     longest_pause: timedelta = timedelta(hours=1)
 
 
+def _file_keys(**keys: str) -> dict[str, Callable[[str], str]]:
+    """Name the keys of a record in `state.json` that differ from its fields; pydantic reads this off the record."""
+    return {"alias_generator": lambda name: keys.get(name, name)}
+
+
 @dataclass(frozen=True)
-class Open:
-    alert: Alert  # as last raised
+class OpenAlert:
+    alert: Alert  # as it was last raised
     since: datetime
-    told: datetime
-    times: int  # it was raised
+    notified_at: datetime
+    times_raised: int
+
+    __pydantic_config__ = _file_keys(notified_at="told", times_raised="times")
 
 
 @dataclass(frozen=True)
-class Notice:
-    """One thing to tell. `told` are the destinations that know it."""
+class Notification:
+    """One change of one alert, and the destinations that have received it."""
 
     number: int
-    what: What
+    kind: NotificationKind
     alert: Alert
     cause: str
     at: datetime
-    told: tuple[str, ...] = ()
+    delivered_to: tuple[str, ...] = ()
+
+    __pydantic_config__ = _file_keys(kind="what", delivered_to="told")
 
 
 @dataclass(frozen=True)
-class Destination:
-    """What is known of one place to tell."""
+class DestinationState:
+    """The sending history of one destination."""
 
-    sent: tuple[datetime, ...] = ()  # messages in the window
+    sent: tuple[datetime, ...] = ()  # times of the messages in the window
     failures: int = 0  # in a row
-    again: datetime | None = None  # not before
+    retry_at: datetime | None = None
     problem: str = ""
 
+    __pydantic_config__ = _file_keys(retry_at="again")
+
 
 @dataclass(frozen=True)
-class State:
-    """Everything that is remembered."""
+class OutboxState:
+    """The content of `state.json`."""
 
     next_number: int = 1
-    dropped: int = 0  # notices that nobody was told, as too many waited or waited too long
-    open: Mapping[str, Open] = field(default_factory=dict)
+    dropped: int = 0  # notifications that were given up because too many waited or they waited too long
+    open: Mapping[str, OpenAlert] = field(default_factory=dict)
     resolved: Mapping[str, datetime] = field(default_factory=dict)
-    outbox: tuple[Notice, ...] = ()
-    destinations: Mapping[str, Destination] = field(default_factory=dict)
+    outbox: tuple[Notification, ...] = ()
+    destinations: Mapping[str, DestinationState] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class Message:
-    """What is sent at once: one notice, or several where the limit does not allow one each."""
+class AlertMessage:
+    """The notifications of one send: a single one, or several where the limit does not allow one message each."""
 
-    notices: tuple[Notice, ...]
+    notifications: tuple[Notification, ...]
 
     @property
     def severity(self) -> Severity | None:
-        """Of the worst that is told; None where all is resolved."""
-        still = [notice.alert.severity for notice in self.notices if notice.what is not What.RESOLVED]
-        return max(still, key=_rank, default=None)
+        """The highest severity among the alerts that are still open; None where all are resolved."""
+        still_open = (each for each in self.notifications if each.kind is not NotificationKind.RESOLVED)
+        return max((each.alert.severity for each in still_open), key=rank_severity, default=None)
 
 
-def note(state: State, events: Iterable[Event], now: datetime, policy: Policy) -> tuple[tuple[Notice, ...], State]:
-    """The notices that these events make, and the state with them in its outbox."""
-    before = state.next_number
+def apply_events(
+    state: OutboxState, events: Iterable[AlertEvent], now: datetime, policy: AlertPolicy
+) -> tuple[tuple[Notification, ...], OutboxState]:
+    """Return the notifications that the events make, and the state with them in its outbox."""
+    first_new = state.next_number
     for event in events:
-        state = _raised(state, event, now, policy) if isinstance(event, Alert) else _resolved(state, event, now)
-    state = _within_bounds(state, now, policy)
-    return tuple(notice for notice in state.outbox if notice.number >= before), state
+        state = _raise_alert(state, event, now, policy) if isinstance(event, Alert) else _resolve(state, event, now)
+    state = drop_excess(state, now, policy)
+    return tuple(each for each in state.outbox if each.number >= first_new), state
 
 
-def _raised(state: State, alert: Alert, now: datetime, policy: Policy) -> State:
+def _raise_alert(state: OutboxState, alert: Alert, now: datetime, policy: AlertPolicy) -> OutboxState:
     known = state.open.get(alert.identity)
     if known is None:
-        over = state.resolved.get(alert.identity)
-        if over is not None and alert.at <= over:
+        resolved_at = state.resolved.get(alert.identity)
+        if resolved_at is not None and alert.at <= resolved_at:
             return state
-        state = _with_open(state, Open(alert, since=alert.at, told=now, times=1))
-        return _with_notice(state, What.OPENED, alert, alert.cause, now)
+        state = _put_open(state, OpenAlert(alert, since=alert.at, notified_at=now, times_raised=1))
+        return _queue(state, NotificationKind.OPENED, alert, alert.cause, now=now)
     if alert.at <= known.alert.at:
         return state
-    due = now - known.told >= policy.repeat or _rank(alert.severity) > _rank(known.alert.severity)
-    state = _with_open(state, Open(alert, known.since, now if due else known.told, known.times + 1))
-    return _with_notice(state, What.REMINDER, alert, alert.cause, now) if due else state
+    due = now - known.notified_at >= policy.repeat or rank_severity(alert.severity) > rank_severity(
+        known.alert.severity
+    )
+    state = _put_open(state, OpenAlert(alert, known.since, now if due else known.notified_at, known.times_raised + 1))
+    return _queue(state, NotificationKind.REMINDER, alert, alert.cause, now=now) if due else state
 
 
-def _rank(severity: Severity) -> int:
+def rank_severity(severity: Severity) -> int:
     return list(Severity).index(severity)
 
 
-def _resolved(state: State, event: Resolved, now: datetime) -> State:
-    latest = max(event.at, state.resolved.get(event.identity, event.at))
+def _resolve(state: OutboxState, event: AlertResolution, now: datetime) -> OutboxState:
     known = state.open.get(event.identity)
-    if known is None:
-        return replace(state, resolved={**state.resolved, event.identity: latest})
-    if event.at < known.alert.at:
+    if known is not None and event.at < known.alert.at:
         return state
-    still = {name: each for name, each in state.open.items() if name != event.identity}
-    state = replace(state, open=still, resolved={**state.resolved, event.identity: latest})
+    latest = max(event.at, state.resolved.get(event.identity, event.at))
+    state = replace(state, resolved={**state.resolved, event.identity: latest})
+    if known is None:
+        return state
+    state = replace(state, open={name: each for name, each in state.open.items() if name != event.identity})
     alert = replace(known.alert, link=event.link or known.alert.link)
-    return _with_notice(state, What.RESOLVED, alert, event.cause, now)
+    return _queue(state, NotificationKind.RESOLVED, alert, event.cause, now=now)
 
 
-def _with_open(state: State, opened: Open) -> State:
+def _put_open(state: OutboxState, opened: OpenAlert) -> OutboxState:
     return replace(state, open={**state.open, opened.alert.identity: opened})
 
 
-def _with_notice(state: State, what: What, alert: Alert, cause: str, now: datetime) -> State:
-    notice = Notice(state.next_number, what, alert, cause, now)
-    return replace(state, next_number=state.next_number + 1, outbox=(*state.outbox, notice))
+def _queue(state: OutboxState, kind: NotificationKind, alert: Alert, cause: str, *, now: datetime) -> OutboxState:
+    notification = Notification(state.next_number, kind, alert, cause, now)
+    return replace(state, next_number=state.next_number + 1, outbox=(*state.outbox, notification))
 
 
-def _within_bounds(state: State, now: datetime, policy: Policy) -> State:
-    """A destination that is dead for long must not fill the disk: what was dropped is counted."""
-    fresh = [notice for notice in state.outbox if now - notice.at < policy.keep][-policy.most :]
+def drop_excess(state: OutboxState, now: datetime, policy: AlertPolicy) -> OutboxState:
+    """Bound the outbox, so that a destination that fails for long does not fill the disk. Counts what it drops."""
+    kept = [each for each in state.outbox if now - each.at < policy.keep][-policy.max_waiting :]
     resolved = {name: at for name, at in state.resolved.items() if now - at < policy.keep}
-    dropped = state.dropped + len(state.outbox) - len(fresh)
-    return replace(state, outbox=tuple(fresh), resolved=resolved, dropped=dropped)
-
-
-def due(state: State, destination: str, now: datetime, policy: Policy) -> tuple[Message, ...]:
-    """What to send there now. The most severe first; what is above the limit goes together, as the last message."""
-    place = state.destinations.get(destination, Destination())
-    if place.again is not None and now < place.again:
-        return ()
-    waiting = [notice for notice in state.outbox if destination not in notice.told]
-    free = policy.limit - len(_recent(place, now, policy))
-    if not waiting or free <= 0:
-        return ()
-    if len(waiting) <= free:
-        return tuple(Message((notice,)) for notice in waiting)
-    urgent = sorted(waiting, key=lambda notice: -_rank(notice.alert.severity))[: free - 1]
-    rest = tuple(notice for notice in waiting if notice not in urgent)
-    return (*(Message((notice,)) for notice in sorted(urgent, key=lambda each: each.number)), Message(rest))
-
-
-def _recent(place: Destination, now: datetime, policy: Policy) -> tuple[datetime, ...]:
-    return tuple(moment for moment in place.sent if now - moment < policy.window)
-
-
-def sent(state: State, destination: str, message: Message, now: datetime, policy: Policy) -> State:
-    """The state once the destination took the message."""
-    place = state.destinations.get(destination, Destination())
-    told = {notice.number for notice in message.notices}
-    outbox = tuple(
-        replace(notice, told=(*notice.told, destination)) if notice.number in told else notice
-        for notice in state.outbox
-    )
-    place = Destination(sent=(*_recent(place, now, policy), now))
-    return replace(state, outbox=outbox, destinations={**state.destinations, destination: place})
-
-
-def failed(state: State, destination: str, problem: str, now: datetime, policy: Policy) -> State:
-    """The state once the destination did not: it is asked again later, and later each time."""
-    place = state.destinations.get(destination, Destination())
-    pause = min(policy.first_pause * 2 ** min(place.failures, 20), policy.longest_pause)
-    place = replace(place, failures=place.failures + 1, again=now + pause, problem=problem)
-    return replace(state, destinations={**state.destinations, destination: place})
-
-
-def settled(state: State, destinations: Sequence[str], now: datetime, policy: Policy) -> State:
-    """Without the notices that everybody was told, and without destinations that are no more."""
-    outbox = tuple(notice for notice in state.outbox if not set(destinations) <= set(notice.told))
-    places = {name: place for name, place in state.destinations.items() if name in destinations}
-    return _within_bounds(replace(state, outbox=outbox, destinations=places), now, policy)
+    dropped = state.dropped + len(state.outbox) - len(kept)
+    return replace(state, outbox=tuple(kept), resolved=resolved, dropped=dropped)

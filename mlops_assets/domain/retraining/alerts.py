@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 
 from mlops_assets.declaration.monitoring import RetrainPolicy
-from mlops_assets.domain.alerts.alerting import Alert, AlertKind, Event, Resolved, Severity
+from mlops_assets.domain.alerts.alerting import Alert, AlertEvent, AlertKind, AlertResolution, Severity
 from mlops_assets.domain.registry.ledger import Entry, LedgerAction
 from mlops_assets.domain.retraining.decision import over_budget
 from mlops_assets.domain.retraining.records import DecisionRecord
@@ -21,7 +21,7 @@ _AGED = "See why no training ran: retrain_decision says what holds it back."
 _OVER_BUDGET = "Raise the budget, or launch the retrain job: the budget does not hold a person back."
 
 
-def decision_alerts(policy: RetrainPolicy, record: DecisionRecord, *, at: datetime, link: str) -> Iterator[Event]:
+def decision_alerts(policy: RetrainPolicy, record: DecisionRecord, *, at: datetime, link: str) -> Iterator[AlertEvent]:
     """Everything that follows from one decision. `at`: wall time."""
     evidence, model = record.evidence, record.evidence.model
     judged = (
@@ -37,19 +37,19 @@ def decision_alerts(policy: RetrainPolicy, record: DecisionRecord, *, at: dateti
     yield from age_alerts(policy, model, evidence.trained_at, record.made_at, at=at, link=link)
     yield from _budget_alerts(policy, record, at, link)
     if not evidence.running and not record.decision.yes:
-        yield Resolved(AlertKind.RETRAIN, model, TRAINING, "No training is running any more.", at, link)
+        yield AlertResolution(AlertKind.RETRAIN, model, TRAINING, "No training is running any more.", at, link)
 
 
 def age_alerts(
     policy: RetrainPolicy, model: str, trained_at: datetime | None, now: datetime, *, at: datetime, link: str = ""
-) -> Iterator[Event]:
+) -> Iterator[AlertEvent]:
     """An old champion opens an alert, a new one resolves it."""
     if trained_at is None:
         return
     age = now - trained_at
     text = f"The champion was trained {age / _DAY:.0f} days ago"
     if age < policy.age_warning:
-        yield Resolved(AlertKind.STALENESS, model, "champion", f"{text}.", at, link)
+        yield AlertResolution(AlertKind.STALENESS, model, "champion", f"{text}.", at, link)
         return
     critical = age >= policy.age_critical
     severity = Severity.CRITICAL if critical else Severity.WARNING
@@ -66,7 +66,7 @@ def training_alert(model: str, reason: str, *, at: datetime, link: str = "") -> 
     return Alert(AlertKind.RETRAIN, model, TRAINING, Severity.INFO, reason, step, at, link=link)
 
 
-def ledger_alerts(entry: Entry, *, at: datetime, link: str = "") -> Iterator[Event]:
+def ledger_alerts(entry: Entry, *, at: datetime, link: str = "") -> Iterator[AlertEvent]:
     """A rollback opens an alert; a later promotion or release resolves it."""
     model, key = entry.model, "release"
     if entry.action is LedgerAction.ROLLBACK:
@@ -76,7 +76,7 @@ def ledger_alerts(entry: Entry, *, at: datetime, link: str = "") -> Iterator[Eve
         yield Alert(AlertKind.ROLLBACK, model, key, Severity.CRITICAL, cause, step, at, link=link, numbers=numbers)
     elif entry.action in (LedgerAction.PROMOTED, LedgerAction.RELEASE):
         cause = f"{entry.actor} has given version {entry.subject} its traffic since."
-        yield Resolved(AlertKind.ROLLBACK, model, key, cause, at, link)
+        yield AlertResolution(AlertKind.ROLLBACK, model, key, cause, at, link)
 
 
 def _trusted_estimate(record: DecisionRecord) -> Verdict | None:
@@ -85,18 +85,18 @@ def _trusted_estimate(record: DecisionRecord) -> Verdict | None:
     return evidence.estimated if evidence.trust is not None and evidence.trust.passed else None
 
 
-def _verdict_alerts(alert: Alert, outcome: Outcome) -> Iterator[Event]:
+def _verdict_alerts(alert: Alert, outcome: Outcome) -> Iterator[AlertEvent]:
     if outcome is Outcome.FAIL:
         yield alert
     elif outcome is Outcome.PASS:
-        yield Resolved(alert.kind, alert.model, alert.key, alert.cause, alert.at, alert.link)
+        yield AlertResolution(alert.kind, alert.model, alert.key, alert.cause, alert.at, alert.link)
 
 
-def _budget_alerts(policy: RetrainPolicy, record: DecisionRecord, at: datetime, link: str) -> Iterator[Event]:
+def _budget_alerts(policy: RetrainPolicy, record: DecisionRecord, at: datetime, link: str) -> Iterator[AlertEvent]:
     decision, model = record.decision, record.evidence.model
     exceeded = list(over_budget(policy, record.evidence, record.made_at))
     if decision.cause is None or not exceeded or decision.yes:
         if not exceeded:
-            yield Resolved(AlertKind.RETRAIN, model, BUDGET, "The budget allows a training again.", at, link)
+            yield AlertResolution(AlertKind.RETRAIN, model, BUDGET, "The budget allows a training again.", at, link)
         return
     yield Alert(AlertKind.RETRAIN, model, BUDGET, Severity.WARNING, decision.reason, _OVER_BUDGET, at, link=link)

@@ -1,27 +1,29 @@
-"""Where alerts go: Apprise URLs (json://, slack://, pagerduty://, mailto://). The only file that imports Apprise.
+"""Sends messages to Apprise URLs (json://, slack://, pagerduty://, mailto://). Only this file imports Apprise.
 
-A URL holds secrets. It is shown as its scheme and a piece of its hash, and what a service says about a failure is
-searched for pieces of the URL before anybody sees it.
+A URL holds secrets. It is shown as its scheme and a part of its hash, and the error text of a service is cleared of
+every part of the URL before anybody reads it.
 """
 
 import hashlib
+import logging
 import re
 from dataclasses import dataclass, field
+from types import ModuleType
 
-from mlops_assets.domain.alerts.alerting import Message, Severity
-from mlops_assets.domain.alerts.texts import text, title
+from mlops_assets.domain.alerts.alerting import AlertMessage, Severity
+from mlops_assets.domain.alerts.texts import format_body, format_title
 
-_PIECE = re.compile(r"[^/:@?&=,\s]{4,}")  # what may be a secret in a URL
+_URL_PART = re.compile(r"[^/:@?&=,\s]{4,}")  # may be a secret
 _TYPES = {None: "success", Severity.INFO: "info", Severity.WARNING: "warning", Severity.CRITICAL: "failure"}
 
 
 class WrongDestinationError(ValueError):
-    """URLs that no service answers to; the message lists all of them, masked."""
+    """No service supports some of the URLs. The message lists all of those, masked."""
 
 
 @dataclass(frozen=True)
-class Place:
-    """One destination. Its name may be shown and kept; its URL may not."""
+class Destination:
+    """Its name may be shown and stored; its URL may not."""
 
     url: str = field(repr=False)
 
@@ -31,56 +33,59 @@ class Place:
         return f"{self.url.partition('://')[0]}-{digest}"
 
 
-def places(urls: str) -> tuple[Place, ...]:
-    """The destinations in a text of URLs separated by white space; an error that lists every one that is wrong."""
-    found = tuple(Place(url) for url in dict.fromkeys(urls.split()))
-    wrong = [f"{number}. ({_scheme(place)})" for number, place in enumerate(found, 1) if not _understood(place)]
+def parse_destinations(urls: str) -> tuple[Destination, ...]:
+    """Parse URLs separated by white space. The error lists every URL that no service supports."""
+    parsed = tuple(Destination(url) for url in dict.fromkeys(urls.split()))
+    wrong = [f"{number}. ({_format_scheme(each)})" for number, each in enumerate(parsed, 1) if not _is_supported(each)]
     if wrong:
         raise WrongDestinationError(
-            f"MLOPS_ALERTS: {', '.join(wrong)} of {len(found)} URLs: no service answers to this form. "
+            f"MLOPS_ALERTS: no service supports the form of {', '.join(wrong)} of {len(parsed)} URLs. "
             "See Apprise's list, e.g. json://host/path, slack://token/#channel, pagerduty://key@apikey, "
             "mailto://user:password@host?to=someone@example.org; URLs are separated by white space."
         )
-    return found
+    return parsed
 
 
-def deliver(place: Place, message: Message, *, seconds: float) -> str:
-    """Send it; empty where it was taken, else the problem, without secrets. Never takes much longer than `seconds`."""
-    import logging
+def deliver(destination: Destination, message: AlertMessage, *, seconds: float) -> str:
+    """Send the message. Return "" where the service accepted it, else the problem without secrets.
 
-    import apprise
-
-    logging.getLogger("apprise").propagate = False  # what it says is in the result, and may hold secrets
+    A send takes hardly longer than `seconds`.
+    """
+    apprise = _import_apprise()
     service = apprise.Apprise()
-    service.add(place.url)
-    kind = _TYPES[message.severity]
+    service.add(destination.url)
+    title, body, kind = format_title(message), format_body(message), _TYPES[message.severity]
     try:
-        result = service.notify(title=title(message), body=text(message), notify_type=kind, timeout=seconds)
-    except Exception as err:  # noqa: BLE001 - the border to a hundred services: one that breaks is one that failed
-        return masked(f"{type(err).__name__}: {err}", place.url)
+        result = service.notify(title=title, body=body, notify_type=kind, timeout=seconds)
+    except Exception as err:  # noqa: BLE001 - the border to a hundred services: whatever they raise is a failed send
+        return mask_secrets(f"{type(err).__name__}: {err}", destination.url)
     if result:
         return ""
-    said = "; ".join(str(entry.message) for entry in result.logs()) or result.status.name.lower()
-    return masked(said, place.url)
+    problem = "; ".join(str(entry.message) for entry in result.logs()) or result.status.name.lower()
+    return mask_secrets(problem, destination.url)
 
 
-def masked(said: str, url: str) -> str:
-    """The text with every piece of the URL behind its scheme taken out."""
-    pieces = sorted(set(_PIECE.findall(url.partition("://")[2])), key=len, reverse=True)
-    for piece in pieces:
-        said = said.replace(piece, "***")
-    return said[:500]
+def mask_secrets(text: str, url: str) -> str:
+    """Mask every part of the URL behind its scheme wherever it occurs in the text."""
+    for part in sorted(set(_URL_PART.findall(url.partition("://")[2])), key=len, reverse=True):
+        text = text.replace(part, "***")
+    return text[:500]
 
 
-def _scheme(place: Place) -> str:
-    scheme, found, _ = place.url.partition("://")
-    return f"{scheme}://…" if found and scheme.isalnum() else "no scheme"
+def _format_scheme(destination: Destination) -> str:
+    scheme, separator, _ = destination.url.partition("://")
+    return f"{scheme}://…" if separator and scheme.isalnum() else "no scheme"
 
 
-def _understood(place: Place) -> bool:
-    import logging
+def _is_supported(destination: Destination) -> bool:
+    apprise = _import_apprise()
+    url = destination.url
+    return "://" in url and apprise.Apprise.instantiate(url, suppress_exceptions=True) is not None
 
+
+def _import_apprise() -> ModuleType:
+    """Import Apprise on first use, as a code location has to load fast. Silences its log, which may hold secrets."""
     import apprise
 
     logging.getLogger("apprise").propagate = False
-    return "://" in place.url and apprise.Apprise.instantiate(place.url, suppress_exceptions=True) is not None
+    return apprise

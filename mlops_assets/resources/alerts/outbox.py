@@ -1,8 +1,8 @@
-"""Alerts of the pipeline: raised anywhere in a moment, sent by one sender in its own time.
+"""The alerts of the pipeline: any process records an event at once, and one sender delivers the notifications later.
 
-`raise_` and `resolve` only write a file under a lock, so no run waits for a destination. `send` is called by a
-sensor: what is in the outbox goes out, each message is marked as sent before the next one begins, and what fails
-stays for later. A sender that is killed between a send and its mark sends that one message again; nothing is lost.
+`record_events` only writes a file under a lock, so no run waits for a destination. A sensor calls `send_waiting`,
+which marks each message as sent before it begins the next one and keeps every failed message for later. A sender that
+is killed between a send and its mark sends that one message again; nothing is lost.
 """
 
 import json
@@ -17,134 +17,136 @@ import dagster as dg
 from filelock import FileLock, Timeout
 from pydantic import TypeAdapter, ValidationError
 
-from mlops_assets.domain.alerts import alerting
-from mlops_assets.domain.alerts.alerting import Alert, Event, Message, Notice, Open, Policy, Resolved, State
-from mlops_assets.resources.alerts.destinations import Place, deliver, places
+from mlops_assets.domain.alerts import alerting, delivery
+from mlops_assets.domain.alerts.alerting import (
+    AlertEvent,
+    AlertMessage,
+    AlertPolicy,
+    Notification,
+    OpenAlert,
+    OutboxState,
+)
+from mlops_assets.resources.alerts.destinations import Destination, deliver, parse_destinations
 from mlops_assets.resources.lake.files import put_bytes
 
-_WAIT = 30.0  # seconds for another process to finish its note
-_STATE = TypeAdapter(State)
+_LOCK_TIMEOUT = 30.0  # seconds for another process to finish its change of the state
+_STATE = TypeAdapter(OutboxState)
 
 
 class AlertStateError(RuntimeError):
-    """The file of what is open cannot be read."""
+    """The file of open alerts and waiting notifications cannot be read."""
 
 
 @dataclass(frozen=True)
-class Sending:
-    """What one round of sending did."""
+class SendReport:
+    """The result of one round of sending."""
 
     sent: int
-    waiting: int  # notices that some destination was not told yet
-    problems: Mapping[str, str]  # destination, masked → why it did not take it
-    busy: bool = False  # another sender was at it
+    waiting: int  # notifications that some destination has not received yet
+    problems: Mapping[str, str]  # masked destination → why its last send failed
+    busy: bool = False  # another sender was at work
 
 
 class Alerts(dg.ConfigurableResource["Alerts"]):
-    """What is open and who was told. `destinations` are Apprise URLs, separated by white space."""
+    """The open alerts and their notifications. `destinations` are Apprise URLs, separated by white space."""
 
     folder: str
     destinations: str = ""  # an EnvVar, so that the UI shows its name and not the secrets
     dagster_url: str = ""
     repeat_hours: float = 24.0
     messages_an_hour: int = 20
-    seconds: float = 10.0  # for one message; a destination that hangs is left after these
+    seconds: float = 10.0  # for one message; the sender gives up on a destination that takes longer
     patience: float = 25.0  # seconds for one round of sending
 
-    def raise_(self, alert: Alert, *, now: datetime) -> tuple[Notice, ...]:
-        """Open the alert, or note that it is still open. Both times are wall time."""
-        return self.note(alert, now=now)
+    def record_events(self, *events: AlertEvent, now: datetime) -> tuple[Notification, ...]:
+        """Open, remind of or resolve alerts; return the notifications that this makes. All times are wall time."""
+        made: list[Notification] = []
 
-    def resolve(self, over: Resolved, *, now: datetime) -> tuple[Notice, ...]:
-        """Close the alert, if it is open."""
-        return self.note(over, now=now)
-
-    def note(self, *events: Event, now: datetime) -> tuple[Notice, ...]:
-        """Several events at once; the notices that they made."""
-        made: list[Notice] = []
-
-        def change(state: State) -> State:
-            notices, state = alerting.note(state, events, now, self._policy)
-            made.extend(notices)
+        def change(state: OutboxState) -> OutboxState:
+            notifications, state = alerting.apply_events(state, events, now, self._policy)
+            made.extend(notifications)
             return state
 
         if events:
-            self._change(change)
+            self._change_state(change)
         return tuple(made)
 
-    def open(self) -> tuple[Open, ...]:
-        """What is not resolved, oldest first."""
-        return tuple(sorted(self.state().open.values(), key=lambda each: each.since))
+    def list_open(self) -> tuple[OpenAlert, ...]:
+        """List the open alerts, oldest first."""
+        return tuple(sorted(self.read_state().open.values(), key=lambda each: each.since))
 
-    def state(self) -> State:
+    def read_state(self) -> OutboxState:
         try:
             return _STATE.validate_python(json.loads(self._file.read_bytes()))
         except FileNotFoundError:
-            return State()
+            return OutboxState()
         except (ValidationError, ValueError) as err:
             raise AlertStateError(
-                f"{self._file} cannot be read: {err}. It holds which alerts are open and what was not sent yet: "
+                f"{self._file} cannot be read: {err}. It holds the open alerts and the notifications that wait: "
                 "restore it from a backup, or move it away to begin anew."
             ) from err
 
     def run_url(self, run_id: str) -> str:
         return f"{self.dagster_url}/runs/{run_id}" if self.dagster_url else ""
 
-    def send(self, *, clock: Callable[[], datetime]) -> Sending:
-        """Tell every destination what it was not told yet, all of them side by side, within `patience`."""
-        found = places(self._urls())
+    def send_waiting(self, *, clock: Callable[[], datetime]) -> SendReport:
+        """Send every destination the notifications it lacks, all destinations in parallel, within `patience`."""
+        destinations = parse_destinations(self._read_urls())
         self._folder.mkdir(parents=True, exist_ok=True)
         try:
             with FileLock(str(self._folder / "sending.lock"), timeout=0):
-                sent = self._send(found, clock)
+                sent = self._send_to_all(destinations, clock)
         except Timeout:
-            return Sending(0, len(self.state().outbox), {}, busy=True)
-        state = self.state()
-        problems = {name: place.problem for name, place in state.destinations.items() if place.problem}
-        return Sending(sent, len(state.outbox), problems)
+            return SendReport(0, len(self.read_state().outbox), {}, busy=True)
+        state = self.read_state()
+        problems = {name: history.problem for name, history in state.destinations.items() if history.problem}
+        return SendReport(sent, len(state.outbox), problems)
 
-    def _send(self, found: tuple[Place, ...], clock: Callable[[], datetime]) -> int:
-        until = monotonic() + self.patience
-        with ThreadPoolExecutor(max_workers=max(len(found), 1)) as senders:
-            taken = sum(senders.map(lambda place: self._tell(place, clock, until), found))
-        names = [place.name for place in found]
-        self._change(lambda state: alerting.settled(state, names, clock(), self._policy))
-        return taken
+    def _send_to_all(self, destinations: tuple[Destination, ...], clock: Callable[[], datetime]) -> int:
+        deadline = monotonic() + self.patience
+        with ThreadPoolExecutor(max_workers=max(len(destinations), 1)) as senders:
+            sent = sum(senders.map(lambda each: self._send_to(each, clock, deadline), destinations))
+        names = [each.name for each in destinations]
+        self._change_state(lambda state: delivery.drop_delivered(state, names, clock(), self._policy))
+        return sent
 
-    def _tell(self, place: Place, clock: Callable[[], datetime], until: float) -> int:
-        """All that waits for one destination, one after the other, up to the first failure; how many it took."""
-        taken = 0
-        for message in alerting.due(self.state(), place.name, clock(), self._policy):
-            if monotonic() > until:
+    def _send_to(self, destination: Destination, clock: Callable[[], datetime], deadline: float) -> int:
+        """Send the waiting messages one after the other up to the first failure; return how many were accepted."""
+        sent = 0
+        for message in delivery.select_messages(self.read_state(), destination.name, clock(), self._policy):
+            if monotonic() > deadline:
                 break
-            problem = deliver(place, message, seconds=self.seconds)
-            self._mark(place.name, message, problem, clock())
+            problem = deliver(destination, message, seconds=self.seconds)
+            self._record_send(destination.name, message, problem, clock())
             if problem:
                 break
-            taken += 1
-        return taken
+            sent += 1
+        return sent
 
-    def _mark(self, name: str, message: Message, problem: str, now: datetime) -> None:
-        if problem:
-            self._change(lambda state: alerting.failed(state, name, problem, now, self._policy))
-        else:
-            self._change(lambda state: alerting.sent(state, name, message, now, self._policy))
+    def _record_send(self, name: str, message: AlertMessage, problem: str, now: datetime) -> None:
+        def change(state: OutboxState) -> OutboxState:
+            if problem:
+                return delivery.record_failure(state, name, problem, now=now, policy=self._policy)
+            return delivery.record_delivery(state, name, message, now=now, policy=self._policy)
 
-    def _change(self, change: Callable[[State], State]) -> None:
+        self._change_state(change)
+
+    def _change_state(self, change: Callable[[OutboxState], OutboxState]) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(str(self._folder / "state.lock"), timeout=_WAIT):
-            before = self.state()
+        with FileLock(str(self._folder / "state.lock"), timeout=_LOCK_TIMEOUT):
+            before = self.read_state()
             after = change(before)
             if after != before:
-                put_bytes(str(self._file), json.dumps(_STATE.dump_python(after, mode="json"), indent=1).encode())
+                content = _STATE.dump_python(after, mode="json", by_alias=True)
+                put_bytes(str(self._file), json.dumps(content, indent=1).encode())
 
-    def _urls(self) -> str:
-        given = self.destinations
-        return (given.get_value() or "") if isinstance(given, dg.EnvVar) else given
+    def _read_urls(self) -> str:
+        urls = self.destinations
+        return (urls.get_value() or "") if isinstance(urls, dg.EnvVar) else urls
 
     @property
-    def _policy(self) -> Policy:
-        return Policy(repeat=timedelta(hours=self.repeat_hours), limit=self.messages_an_hour)
+    def _policy(self) -> AlertPolicy:
+        return AlertPolicy(repeat=timedelta(hours=self.repeat_hours), limit=self.messages_an_hour)
 
     @property
     def _folder(self) -> Path:

@@ -56,7 +56,7 @@ def retrain_decision(spec: ModelSpec) -> dg.AssetsDefinition:
             collected = collect.read_retrain_evidence(spec, stores, _request(context, config), now=now)
         record = judge.judge_retraining(spec, collected, bundles, now=now)
         link = alerts.run_url(context.run.run_id)
-        alerts.note(*decision_alerts(collected.policy, record, at=wall, link=link), now=wall)
+        alerts.record_events(*decision_alerts(collected.policy, record, at=wall, link=link), now=wall)
         context.log.info(record.decision.reason)
         return dg.MaterializeResult(value=record, metadata=publish.decision_metadata(spec, record))
 

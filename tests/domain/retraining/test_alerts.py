@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mlops_assets.domain.alerts.alerting import Alert, AlertKind, Resolved, Severity
+from mlops_assets.domain.alerts.alerting import Alert, AlertKind, AlertResolution, Severity
 from mlops_assets.domain.registry.ledger import Entry, LedgerAction
 from mlops_assets.domain.retraining.alerts import age_alerts, decision_alerts, ledger_alerts, training_alert
 from mlops_assets.domain.retraining.decision import decide
@@ -30,17 +30,17 @@ def events(**changes: Any) -> dict[tuple[str, str], type]:
     ("changes", "key", "expected"),
     [
         ({"drift": verdict(Outcome.FAIL)}, (AlertKind.DRIFT, "live rows"), Alert),
-        ({"drift": verdict(Outcome.PASS)}, (AlertKind.DRIFT, "live rows"), Resolved),
+        ({"drift": verdict(Outcome.PASS)}, (AlertKind.DRIFT, "live rows"), AlertResolution),
         ({"drift": verdict(Outcome.INCONCLUSIVE)}, (AlertKind.DRIFT, "live rows"), None),
         ({"drift": None}, (AlertKind.DRIFT, "live rows"), None),
         ({"realised": verdict(Outcome.FAIL)}, (AlertKind.QUALITY, "realised"), Alert),
         ({"estimated": verdict(Outcome.FAIL)}, (AlertKind.QUALITY, "estimated"), Alert),
         ({"estimated": verdict(Outcome.FAIL), "trust": None}, (AlertKind.QUALITY, "estimated"), None),
-        ({"trained_at": NOW - 29 * DAY}, (AlertKind.STALENESS, "champion"), Resolved),
+        ({"trained_at": NOW - 29 * DAY}, (AlertKind.STALENESS, "champion"), AlertResolution),
         ({"trained_at": NOW - 30 * DAY}, (AlertKind.STALENESS, "champion"), Alert),
         ({"trained_at": None}, (AlertKind.STALENESS, "champion"), None),
         ({"running": True}, (AlertKind.RETRAIN, "training"), None),
-        ({"running": False}, (AlertKind.RETRAIN, "training"), Resolved),
+        ({"running": False}, (AlertKind.RETRAIN, "training"), AlertResolution),
     ],
 )
 def test_each_verdict_opens_or_resolves_its_alert(changes, key, expected):
@@ -52,7 +52,7 @@ def test_a_cause_without_budget_alerts_until_there_is_one():
     key = (AlertKind.RETRAIN, "budget")
     assert events(realised=verdict(Outcome.FAIL), runs=runs)[key] is Alert
     assert key not in events(runs=runs)  # nothing asks
-    assert events()[key] is Resolved
+    assert events()[key] is AlertResolution
     assert key not in events(person="ada", runs=runs)
 
 
@@ -84,8 +84,8 @@ def test_an_alert_says_cause_numbers_link_and_next_step():
     ("action", "expected"),
     [
         (LedgerAction.ROLLBACK, Alert),
-        (LedgerAction.PROMOTED, Resolved),
-        (LedgerAction.RELEASE, Resolved),
+        (LedgerAction.PROMOTED, AlertResolution),
+        (LedgerAction.RELEASE, AlertResolution),
         (LedgerAction.OVERRIDE, None),
         (LedgerAction.REGISTERED, None),
     ],

@@ -1,4 +1,4 @@
-"""Alerts on real destinations: a webhook, a mail server, one that hangs, one that refuses, one that is not there."""
+"""Alerts reach real destinations: a webhook, a mail server, one that hangs, one that refuses, one that is absent."""
 
 import json
 import subprocess
@@ -14,10 +14,16 @@ import pytest
 from filelock import FileLock
 
 from mlops_assets.defs.resources import resources
-from mlops_assets.domain.alerts.alerting import Alert, AlertKind, Resolved, Severity, What
-from mlops_assets.resources.alerts.destinations import WrongDestinationError, masked, places
+from mlops_assets.domain.alerts.alerting import Alert, AlertKind, AlertResolution, NotificationKind, Severity
+from mlops_assets.resources.alerts.destinations import WrongDestinationError, mask_secrets, parse_destinations
 from mlops_assets.resources.alerts.outbox import Alerts, AlertStateError
-from mlops_assets.resources.alerts.prometheus import UNREACHABLE, Prometheus, alert_of, ended, unreachable
+from mlops_assets.resources.alerts.prometheus import (
+    UNREACHABLE,
+    Prometheus,
+    parse_alert,
+    report_unreachable,
+    resolve_ended,
+)
 from tests.conftest import PROJECT
 from tests.resources.alerts.alert_sinks import Mailbox, Webhook
 
@@ -51,8 +57,8 @@ def alert(key: str = "shop_train", at: datetime = T0) -> Alert:
     )
 
 
-def over(at: datetime) -> Resolved:
-    return Resolved(AlertKind.RUN_FAILED, "shop", "shop_train", "A later run succeeded.", at)
+def resolution(at: datetime) -> AlertResolution:
+    return AlertResolution(AlertKind.RUN_FAILED, "shop", "shop_train", "A later run succeeded.", at)
 
 
 def alerts(tmp_path: Path, *urls: str, **settings: float) -> Alerts:
@@ -61,52 +67,52 @@ def alerts(tmp_path: Path, *urls: str, **settings: float) -> Alerts:
 
 def test_an_alert_and_its_end_arrive_once(tmp_path, webhook, clock):
     made = alerts(tmp_path, webhook.url)
-    made.raise_(alert(), now=T0)
-    made.raise_(alert(), now=T0)
-    assert made.send(clock=clock).sent == 1
-    assert made.send(clock=clock).sent == 0
-    made.resolve(over(T0 + HOUR), now=T0 + HOUR)
-    assert made.send(clock=clock).waiting == 0
+    made.record_events(alert(), now=T0)
+    made.record_events(alert(), now=T0)
+    assert made.send_waiting(clock=clock).sent == 1
+    assert made.send_waiting(clock=clock).sent == 0
+    made.record_events(resolution(T0 + HOUR), now=T0 + HOUR)
+    assert made.send_waiting(clock=clock).waiting == 0
     assert webhook.titles == ["[critical] shop: run failed: shop_train", "[resolved] shop: run failed: shop_train"]
     assert [message["type"] for message in webhook.got] == ["failure", "success"]
     assert "Next step: Free some." in webhook.got[0]["message"]
     assert "http://ui/1" in webhook.got[0]["message"]
-    assert made.open() == ()
+    assert made.list_open() == ()
 
 
 def test_a_mail_arrives(tmp_path, clock):
     with Mailbox() as mailbox:
         made = alerts(tmp_path, mailbox.url)
-        made.raise_(alert(), now=T0)
-        assert made.send(clock=clock).problems == {}
+        made.record_events(alert(), now=T0)
+        assert made.send_waiting(clock=clock).problems == {}
     (mail,) = (message_from_string(text) for text in mailbox.got)
     assert mail["Subject"] == "[critical] shop: run failed: shop_train"
     assert mail["To"] == "oncall@example.org"
     assert "The disk is full." in mail.as_string()
 
 
-def test_an_absent_destination_keeps_its_notices(tmp_path, webhook, clock):
+def test_an_absent_destination_keeps_its_notifications(tmp_path, webhook, clock):
     made = alerts(tmp_path, NOWHERE, webhook.url)
-    made.raise_(alert(), now=T0)
-    done = made.send(clock=clock)
+    made.record_events(alert(), now=T0)
+    done = made.send_waiting(clock=clock)
     assert (done.sent, done.waiting, len(webhook.got)) == (1, 1, 1)
     (name,) = done.problems
     assert name.startswith("json-")
     clock.now += HOUR
-    again = made.send(clock=clock)
+    again = made.send_waiting(clock=clock)
     assert (again.sent, again.waiting, len(webhook.got)) == (0, 1, 1)
 
 
 def test_what_a_destination_refused_comes_later_and_in_order(tmp_path, webhook, clock):
     made = alerts(tmp_path, webhook.url)
     webhook.status = 500
-    made.raise_(alert(), now=T0)
-    assert "500" in next(iter(made.send(clock=clock).problems.values()))
-    made.resolve(over(T0 + HOUR), now=T0)
+    made.record_events(alert(), now=T0)
+    assert "500" in next(iter(made.send_waiting(clock=clock).problems.values()))
+    made.record_events(resolution(T0 + HOUR), now=T0)
     webhook.status = 200
-    assert made.send(clock=clock).sent == 0  # not yet: it is left alone for a minute
+    assert made.send_waiting(clock=clock).sent == 0  # not yet: it is left alone for a minute
     clock.now += timedelta(minutes=2)
-    assert made.send(clock=clock).problems == {}
+    assert made.send_waiting(clock=clock).problems == {}
     assert [title.split("]")[0] for title in webhook.titles] == ["[critical", "[resolved"]
 
 
@@ -115,42 +121,42 @@ def test_a_hanging_destination_times_out_alone(tmp_path, webhook, clock):
         slow.hold = 3.0
         made = alerts(tmp_path, slow.url.replace("rto=1", "rto=30"), webhook.url, seconds=0.5)
         began = time.monotonic()
-        made.raise_(alert(), now=T0)
+        made.record_events(alert(), now=T0)
         assert time.monotonic() - began < 0.5  # whoever raises does not wait
-        done = made.send(clock=clock)
+        done = made.send_waiting(clock=clock)
         assert time.monotonic() - began < 2.5
     assert (done.sent, len(webhook.got), len(done.problems)) == (1, 1, 1)
 
 
-def test_a_storm_is_told_in_few_messages(tmp_path, webhook, clock):
+def test_a_storm_is_sent_in_few_messages(tmp_path, webhook, clock):
     made = alerts(tmp_path, webhook.url, messages_an_hour=3)
-    made.note(*(alert(f"job{i}") for i in range(40)), now=T0)
-    assert made.send(clock=clock).waiting == 0
-    assert webhook.titles[-1] == "38 alerts, too many to tell one by one"
+    made.record_events(*(alert(f"job{i}") for i in range(40)), now=T0)
+    assert made.send_waiting(clock=clock).waiting == 0
+    assert webhook.titles[-1] == "38 alerts, too many to send one by one"
     assert len(webhook.got) == 3
 
 
-def test_a_killed_sender_repeats_at_most_the_last_notice(tmp_path, webhook, clock):
+def test_a_killed_sender_repeats_at_most_the_last_message(tmp_path, webhook, clock):
     """It dies after the second message was taken and before that was written down."""
     made = alerts(tmp_path, webhook.url)
-    made.note(*(alert(f"job{i}") for i in range(3)), now=T0)
+    made.record_events(*(alert(f"job{i}") for i in range(3)), now=T0)
     code = f"""
 import os
 from datetime import UTC, datetime
 from mlops_assets.resources.alerts import outbox
 taken = []
-def deliver(place, message, *, seconds, real=outbox.deliver):
-    problem = real(place, message, seconds=seconds)
+def deliver(destination, message, *, seconds, real=outbox.deliver):
+    problem = real(destination, message, seconds=seconds)
     taken.append(message)
     if len(taken) == 2:
         os._exit(9)
     return problem
 outbox.deliver = deliver
 made = outbox.Alerts(folder={made.folder!r}, destinations={made.destinations!r})
-made.send(clock=lambda: datetime(2026, 1, 5, 8, tzinfo=UTC))
+made.send_waiting(clock=lambda: datetime(2026, 1, 5, 8, tzinfo=UTC))
 """
     assert subprocess.run([sys.executable, "-c", code], cwd=PROJECT, timeout=60, check=False).returncode == 9
-    assert made.send(clock=clock).waiting == 0
+    assert made.send_waiting(clock=clock).waiting == 0
     assert [title.rpartition(" ")[2] for title in webhook.titles] == ["job0", "job1", "job1", "job2"]
 
 
@@ -162,35 +168,35 @@ from mlops_assets.domain.alerts.alerting import Alert, AlertKind, Severity
 from mlops_assets.resources.alerts.outbox import Alerts
 t = datetime(2026, 1, 5, 8, tzinfo=UTC)
 for i in range(10):
-    Alerts(folder={str(tmp_path)!r}).raise_(
+    Alerts(folder={str(tmp_path)!r}).record_events(
         Alert(AlertKind.DRIFT, "m", f"{{sys.argv[1]}}-{{i}}", Severity.INFO, "c", "n", t), now=t)
 """
     started = [subprocess.Popen([sys.executable, "-c", code, str(number)], cwd=PROJECT) for number in range(3)]
     assert [process.wait(60) for process in started] == [0, 0, 0]
-    state = Alerts(folder=str(tmp_path)).state()
+    state = Alerts(folder=str(tmp_path)).read_state()
     assert len(state.open) == 30
     assert sorted(notice.number for notice in state.outbox) == list(range(1, 31))
 
 
 def test_a_second_sender_steps_back(tmp_path, webhook, clock):
     made = alerts(tmp_path, webhook.url)
-    made.raise_(alert(), now=T0)
+    made.record_events(alert(), now=T0)
     with FileLock(str(tmp_path / "alerts" / "sending.lock")):
-        done = made.send(clock=clock)
+        done = made.send_waiting(clock=clock)
     assert (done.busy, done.waiting, webhook.got) == (True, 1, [])
 
 
 def test_without_destinations_alerts_stay_open(tmp_path, clock):
     made = alerts(tmp_path)
-    made.raise_(alert(), now=T0)
-    assert made.send(clock=clock).waiting == 0
-    assert [each.alert.key for each in made.open()] == ["shop_train"]
+    made.record_events(alert(), now=T0)
+    assert made.send_waiting(clock=clock).waiting == 0
+    assert [each.alert.key for each in made.list_open()] == ["shop_train"]
 
 
-def test_no_secret_is_kept_or_told(tmp_path, clock, caplog, capfd):
+def test_no_secret_is_stored_or_shown(tmp_path, clock, caplog, capfd):
     made = alerts(tmp_path, NOWHERE, "slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ/%23ops?cto=0.01&rto=0.01")
-    made.raise_(alert(), now=T0)
-    done = made.send(clock=clock)
+    made.record_events(alert(), now=T0)
+    done = made.send_waiting(clock=clock)
     (kept,) = (path.read_text() for path in (tmp_path / "alerts").glob("*.json"))
     shown = " ".join([kept, repr(done), caplog.text, *capfd.readouterr()])
     assert len(done.problems) == 2
@@ -199,7 +205,7 @@ def test_no_secret_is_kept_or_told(tmp_path, clock, caplog, capfd):
 
 def test_unknown_urls_are_all_named_and_masked():
     with pytest.raises(WrongDestinationError) as caught:
-        places("json://host/a nothing://s3cr3t jsonhost mailto://u:p@example.org?to=a@b.org")
+        parse_destinations("json://host/a nothing://s3cr3t jsonhost mailto://u:p@example.org?to=a@b.org")
     assert "2. (nothing://…), 3. (no scheme) of 4 URLs" in str(caught.value)
     assert "s3cr3t" not in str(caught.value)
 
@@ -214,39 +220,39 @@ def test_unknown_urls_are_all_named_and_masked():
     ],
 )
 def test_the_usual_services_are_understood(url):
-    (place,) = places(url)
-    assert place.name.startswith(url.partition("://")[0] + "-")
-    assert url.partition("://")[2] not in repr(place)
+    (destination,) = parse_destinations(url)
+    assert destination.name.startswith(url.partition("://")[0] + "-")
+    assert url.partition("://")[2] not in repr(destination)
 
 
-def test_pieces_of_a_url_are_taken_out_of_what_is_said():
-    assert masked("no host.example for t0ken1", "json://user:t0ken1@host.example/x") == "no *** for ***"
+def test_parts_of_a_url_are_masked_in_a_problem():
+    assert mask_secrets("no host.example for t0ken1", "json://user:t0ken1@host.example/x") == "no *** for ***"
 
 
-def test_a_state_that_cannot_be_read_says_what_to_do(tmp_path):
+def test_an_unreadable_state_names_the_remedy(tmp_path):
     (tmp_path / "alerts").mkdir()
     (tmp_path / "alerts" / "state.json").write_text("{")
     with pytest.raises(AlertStateError, match="move it away to begin anew"):
-        alerts(tmp_path).raise_(alert(), now=T0)
+        alerts(tmp_path).record_events(alert(), now=T0)
 
 
 def test_destinations_come_from_the_environment_and_stay_hidden(tmp_path, monkeypatch):
-    given = resources({"MLOPS_HOME": str(tmp_path), "MLOPS_ALERTS": NOWHERE, "MLOPS_PROMETHEUS_URL": "http://p:9090"})
-    assert given["alerts"].destinations == NOWHERE
-    assert given["alerts"].folder == str(tmp_path / "alerts")
-    assert given["prometheus"].url == "http://p:9090"
+    built = resources({"MLOPS_HOME": str(tmp_path), "MLOPS_ALERTS": NOWHERE, "MLOPS_PROMETHEUS_URL": "http://p:9090"})
+    assert built["alerts"].destinations == NOWHERE
+    assert built["alerts"].folder == str(tmp_path / "alerts")
+    assert built["prometheus"].url == "http://p:9090"
     monkeypatch.setenv("MLOPS_ALERTS", NOWHERE)
     real = resources()["alerts"]
     assert "s3cr3t" not in repr(real)
-    assert real._urls() == NOWHERE
-    seen: list[str] = []
+    assert real._read_urls() == NOWHERE
+    urls: list[str] = []
 
     @dg.op
-    def look(alerts: Alerts) -> None:
-        seen.append(alerts._urls())
+    def read_urls(alerts: Alerts) -> None:
+        urls.append(alerts._read_urls())
 
-    dg.GraphDefinition("g", node_defs=[look]).execute_in_process(resources={"alerts": real})
-    assert seen == [NOWHERE]
+    dg.GraphDefinition("g", node_defs=[read_urls]).execute_in_process(resources={"alerts": real})
+    assert urls == [NOWHERE]
 
 
 FIRING = {
@@ -261,28 +267,39 @@ FIRING = {
 }
 
 
-def test_an_alert_of_prometheus_is_taken_over_and_ends(tmp_path):
+def test_an_alert_of_prometheus_is_copied_and_ends(tmp_path):
     made = alerts(tmp_path)
-    found = alert_of(FIRING, "http://p/alerts", T0)
+    found = parse_alert(FIRING, "http://p/alerts", T0)
     assert (found.key, found.model, found.runbook, found.numbers) == (
         "EndpointCircuitOpen (arm=canary)", "delay", "circuit-open", {"value": 1.0},
     )  # fmt: skip
-    assert [n.what for n in made.note(found, now=T0)] == [What.OPENED]
-    assert list(ended([found], made.open(), T0 + HOUR)) == []
-    assert list(ended([unreachable("timeout", T0)], made.open(), T0 + HOUR)) == []  # nobody knows
-    (resolved,) = ended([], made.open(), T0 + HOUR)
-    assert [n.what for n in made.note(resolved, now=T0 + HOUR)] == [What.RESOLVED]
+    assert [n.kind for n in made.record_events(found, now=T0)] == [NotificationKind.OPENED]
+    assert list(resolve_ended([found], made.list_open(), T0 + HOUR)) == []
+    assert list(resolve_ended([report_unreachable("timeout", T0)], made.list_open(), T0 + HOUR)) == []  # nobody knows
+    (resolved,) = resolve_ended([], made.list_open(), T0 + HOUR)
+    assert [n.kind for n in made.record_events(resolved, now=T0 + HOUR)] == [NotificationKind.RESOLVED]
 
 
 def test_prometheus_that_answers_nonsense_is_an_alert(tmp_path):
     with Webhook() as other:  # answers GET with 501
         url = "http://" + other.url.removeprefix("json://").partition("/")[0]
-        (found,) = Prometheus(url=url).events([], now=T0)
+        (found,) = Prometheus(url=url).read_events([], now=T0)
     assert isinstance(found, Alert)
     assert found.key == UNREACHABLE
 
 
-def test_the_state_is_readable_json(tmp_path):
-    made = alerts(tmp_path)
-    made.raise_(alert(), now=T0)
-    assert json.loads((tmp_path / "alerts" / "state.json").read_text())["next_number"] == 2
+def test_the_file_of_the_state_keeps_its_keys(tmp_path, clock):
+    made = alerts(tmp_path, NOWHERE)
+    made.record_events(alert(), now=T0)
+    made.send_waiting(clock=clock)
+    content = json.loads((tmp_path / "alerts" / "state.json").read_text())
+    assert list(content) == ["next_number", "dropped", "open", "resolved", "outbox", "destinations"]
+    (opened,), (notification,), (history,) = (
+        content["open"].values(),
+        content["outbox"],
+        content["destinations"].values(),
+    )
+    assert list(opened) == ["alert", "since", "told", "times"]
+    assert list(notification) == ["number", "what", "alert", "cause", "at", "told"]
+    assert list(history) == ["sent", "failures", "again", "problem"]
+    assert len(made.read_state().outbox) == 1
