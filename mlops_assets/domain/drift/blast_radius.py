@@ -1,7 +1,7 @@
-"""What stands on a column: features, models, endpoints. So that only what is hit is looked at. Pure.
+"""Traces which features, models and endpoints use a column, so that a drift alarm names only what it reaches. Pure.
 
 Lineage comes as plain mappings: feature → view, view → columns of the source, model → features,
-endpoint → models. A column is told as `feed.column`; a bare name means that column of any feed.
+endpoint → models. A column is written `feed.column`; a bare name means that column of any feed.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -30,7 +30,7 @@ class Lineage:
 
 @dataclass(frozen=True)
 class BlastRadius:
-    columns: tuple[str, ...]  # asked about
+    columns: tuple[str, ...]  # whose reach this is
     features: tuple[str, ...]
     models: tuple[str, ...]
     endpoints: tuple[str, ...]
@@ -38,20 +38,20 @@ class BlastRadius:
 
     def __str__(self) -> str:
         if not self.features:
-            return f"{', '.join(self.columns) or 'nothing'}: no feature stands on it"
+            return f"{', '.join(self.columns) or 'nothing'}: no feature uses it"
         parts = (("features", self.features), ("models", self.models), ("endpoints", self.endpoints))
         return "; ".join(f"{name}: {', '.join(found) or 'none'}" for name, found in parts)
 
 
 def trace_blast_radius(columns: Iterable[str], lineage: Lineage) -> BlastRadius:
-    """Of columns that drifted, each a column of a source or the name of a feature."""
-    asked = tuple(dict.fromkeys(columns))
-    hit = {name: _features(name, lineage) for name in asked}
+    """Trace columns that drifted, each a column of a source or the name of a feature."""
+    names = tuple(dict.fromkeys(columns))
+    hit = {name: _features(name, lineage) for name in names}
     features = {name for found in hit.values() for name in found}
     models = {name for name, used in lineage.models.items() if features & set(used)}
     endpoints = {name for name, used in lineage.endpoints.items() if models & set(used)}
     unknown = tuple(name for name, found in hit.items() if not found and not _known(name, lineage))
-    return BlastRadius(asked, tuple(sorted(features)), tuple(sorted(models)), tuple(sorted(endpoints)), unknown)
+    return BlastRadius(names, tuple(sorted(features)), tuple(sorted(models)), tuple(sorted(endpoints)), unknown)
 
 
 def _features(column: str, lineage: Lineage) -> set[str]:
@@ -63,5 +63,5 @@ def _known(column: str, lineage: Lineage) -> bool:
     return any(_same(column, each) for read in lineage.sources.values() for each in read)
 
 
-def _same(asked: str, column: str) -> bool:
-    return asked == column or ("." not in asked and column.rpartition(".")[2] == asked)
+def _same(name: str, column: str) -> bool:
+    return name == column or ("." not in name and column.rpartition(".")[2] == name)

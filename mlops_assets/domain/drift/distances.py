@@ -46,7 +46,7 @@ class DriftTest:
 
 
 def compare_numbers(
-    aspect: Aspect, name: str, ref: NumberReference, live: NumberSketch, policy: DriftPolicy
+    aspect: Aspect, name: str, *, ref: NumberReference, live: NumberSketch, policy: DriftPolicy
 ) -> DriftTest:
     """Two-sample Kolmogorov-Smirnov, and the stability index over the profile's 20 bins."""
     ours, theirs = live.cells, ref.cells
@@ -68,7 +68,7 @@ def compare_numbers(
 
 
 def compare_categories(
-    aspect: Aspect, name: str, ref: CategoryReference, live: CategorySketch, policy: DriftPolicy
+    aspect: Aspect, name: str, *, ref: CategoryReference, live: CategorySketch, policy: DriftPolicy
 ) -> DriftTest:
     """Chi-square of two samples, with Cramér's V as it were for samples of one size, and the stability index."""
     table = merge_rare_cells(np.append(ref.counts, ref.other), np.append(live.counts, live.other))  # [2, k]

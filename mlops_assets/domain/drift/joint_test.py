@@ -16,8 +16,8 @@ from scipy.stats import rankdata
 from mlops_assets.declaration.monitoring import DriftPolicy
 from mlops_assets.domain.drift.distances import Aspect, DriftTest
 
-MOST_ROWS = 10_000  # of either sample that are looked at
-_COMMON = 10  # categories of a column told apart
+MOST_ROWS = 10_000  # of either sample that are compared
+_COMMON = 10  # categories of a column that are kept apart
 _PRODUCTS = 400  # columns beyond which products of two are left out
 _CLIP = 4.0  # standard deviations: a wild value moves the discriminant no further
 _RIDGE = 1e-2
@@ -75,10 +75,10 @@ def measure_separability(
 def _expanded(rows: np.ndarray, reference: int) -> np.ndarray:
     """Standardised by the reference, with squares and, of few columns, products: spread and correlation count."""
     known = rows[:reference]
-    seen = np.isfinite(known)
-    count = np.maximum(seen.sum(axis=0), 1)
-    mean = np.where(seen, known, 0).sum(axis=0) / count
-    std = np.sqrt((np.where(seen, known - mean, 0) ** 2).sum(axis=0) / count)
+    present = np.isfinite(known)
+    count = np.maximum(present.sum(axis=0), 1)
+    mean = np.where(present, known, 0).sum(axis=0) / count
+    std = np.sqrt((np.where(present, known - mean, 0) ** 2).sum(axis=0) / count)
     scaled = np.clip(np.where(np.isfinite(rows), rows - mean, 0) / np.where(std > 0, std, 1), -_CLIP, _CLIP)
     width = scaled.shape[1]
     if width * (width + 1) // 2 <= _PRODUCTS:

@@ -1,4 +1,4 @@
-"""A day of the log as counts: sketches of what each bundle was asked and what it answered, and a sample of its rows.
+"""A day of the log as counts: sketches of the features and answers of each bundle, and a sample of its rows.
 
 Rows come piece by piece and are counted once; days add up. A shadow's answers reach nobody and are left out; so are
 default answers, which no model gave and whose rows were not kept. Pure.
@@ -14,9 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlops_assets.declaration.data import Kind
-from mlops_assets.domain.drift import sketch_store
 from mlops_assets.domain.drift.reference import CHOSEN, CONFIDENCE, LABEL, PREDICTION, Profile
-from mlops_assets.domain.drift.sketch import Sketch
+from mlops_assets.domain.drift.sketch import Sketch, sketch_from_plain, sketch_to_plain
 from mlops_assets.domain.traffic.row_loss import LabelSpace, decode_labels
 
 ANSWERED_BY = ("version", "bundle", "role")
@@ -57,7 +56,7 @@ class AnswerCounts:
 
 @dataclass(frozen=True, eq=False)
 class BundleCounts:
-    """What one bundle was asked and answered."""
+    """Features and answers of one bundle."""
 
     version: str
     features: Sketch = field(default_factory=Sketch)
@@ -81,7 +80,7 @@ class LiveDay:
         return LiveDay(self.answered + other.answered, both, labels)
 
     def to_plain(self) -> dict[str, Any]:
-        plain = sketch_store.sketch_to_plain
+        plain = sketch_to_plain
         bundles = {
             name: {"version": each.version, "features": plain(each.features), "predictions": plain(each.predictions)}
             for name, each in self.bundles.items()
@@ -95,7 +94,7 @@ class LiveDay:
 
     @classmethod
     def from_plain(cls, content: Mapping[str, Any]) -> "LiveDay":
-        read = sketch_store.sketch_from_plain
+        read = sketch_from_plain
         bundles = {
             name: BundleCounts(each["version"], read(each["features"]), read(each["predictions"]))
             for name, each in content["bundles"].items()
@@ -179,14 +178,14 @@ def _by_bundle(piece: pa.Table, wanted: Iterable[str]) -> Iterator[tuple[str, pa
 
 def _counted(version: str, rows: pa.Table, against: BundleReference) -> BundleCounts:
     profile = against.profile
-    asked = sum((Sketch.of(chunk, profile.features) for chunk in rows["features"].chunks), Sketch())
-    return BundleCounts(version, asked, Sketch.of(_answers(rows["answer"], against.judged), profile.predictions))
+    features = sum((Sketch.of(chunk, profile.features) for chunk in rows["features"].chunks), Sketch())
+    return BundleCounts(version, features, Sketch.of(_answers(rows["answer"], against.judged), profile.predictions))
 
 
 def _answers(column: pa.ChunkedArray, judged: LabelSpace) -> pa.Table:
-    """[n] answers in the columns that a profile tells."""
-    given = column.drop_null()
-    values = pc.list_flatten(given).to_numpy(zero_copy_only=False).reshape(len(given), -1)
+    """[n] answers in the columns of a profile."""
+    answers = column.drop_null()
+    values = pc.list_flatten(answers).to_numpy(zero_copy_only=False).reshape(len(answers), -1)
     if judged.kind is not Kind.MULTICLASS:
         return pa.table({PREDICTION: values[:, 0] if len(values) else pa.array([], pa.float64())})
     if not len(values):

@@ -1,4 +1,4 @@
-"""What the drift report leaves behind for the retraining decision: one record a day, frozen and small, JSON on disk.
+"""What the drift report writes for the retraining decision: one record a day, frozen and small, JSON on disk.
 
 A day that could not be judged has a record too: its verdict is inconclusive or error, with the reason.
 """
@@ -20,6 +20,6 @@ class DriftDay:
     verdict: Verdict  # of the day: FAIL: it drifted
     alarm: Verdict  # of this day and those before it: FAIL: the alarm
     columns: tuple[str, ...]  # that drifted
-    touched: tuple[str, ...]  # features, models and endpoints that stand on them
+    touched: tuple[str, ...]  # features, models and endpoints that use them
     report: str  # the address that opens Evidently's page in a browser; empty: none
     made_at: datetime

@@ -1,6 +1,6 @@
 """A bundle's profile as the reference that live windows are compared with. Plain JSON in, checked arrays out.
 
-A number is told in 2m + 1 cells around the m distinct quantiles that the profile kept: below the first, on it,
+A number is counted in 2m + 1 cells around the m distinct quantiles that the profile kept: below the first, on it,
 between it and the next, ..., above the last. Both distribution functions of a comparison are therefore exact at
 each edge and just below it. Only within an open interval may they differ by more than is seen, and by no more
 than the reference's own share there: `NumberReference.resolution`, about 1/1000, bounds the error of KS.

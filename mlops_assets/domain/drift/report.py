@@ -33,7 +33,7 @@ class DriftReport:
     alarm: Verdict
     quality: Verdict
     is_open: bool  # too few rows: the next day takes them in
-    sample: int  # live rows that were looked at together
+    sample: int  # live rows that were compared together
     training_sample: int
     labels: int  # outcomes that became known
     notes: tuple[str, ...]

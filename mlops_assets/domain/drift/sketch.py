@@ -121,7 +121,7 @@ class Sketch:
 
     @classmethod
     def of(cls, rows: pa.RecordBatch | pa.Table | pa.StructArray, reference: Reference) -> "Sketch":
-        """Of one batch. A column that cannot be read as the reference's kind has its type told and no counts."""
+        """Of one batch. A column that cannot be read as the reference's kind keeps its type and has no counts."""
         batch = _unpacked(rows) if isinstance(rows, pa.StructArray) else rows
         types = {each.name: str(_plain(each.type)) for each in batch.schema}
         read = {name: _sketch(batch[name], known) for name, known in reference.items() if name in types}
@@ -184,3 +184,34 @@ def _demand_same(one: int, other: int) -> None:
             f"sketches against different references ({one} and {other} cells) do not add up: "
             "sketch both windows against the profile of one bundle"
         )
+
+
+def sketch_to_plain(sketch: Sketch) -> dict[str, Any]:
+    """As JSON, so that a partition is counted once. Empty cells take no room; in a small window most are empty."""
+    columns = {name: _column_to_plain(column) for name, column in sketch.columns.items()}
+    return {"rows": sketch.rows, "types": dict(sketch.types), "columns": columns}
+
+
+def sketch_from_plain(content: Mapping[str, Any]) -> Sketch:
+    columns = {name: _column_from_plain(column) for name, column in content["columns"].items()}
+    return Sketch(content["rows"], columns, content["types"])
+
+
+def _column_to_plain(column: NumberSketch | CategorySketch) -> dict[str, Any]:
+    counts = column.cells if isinstance(column, NumberSketch) else column.counts
+    places = np.flatnonzero(counts)
+    plain = {"size": len(counts), "places": places.tolist(), "counts": counts[places].tolist()}
+    plain |= {"rows": column.rows, "nulls": column.nulls}
+    if isinstance(column, CategorySketch):
+        return {**plain, "other": column.other, "strangers": list(column.strangers)}
+    return {**plain, "infinite": column.infinite, "total": repr(column.total), "squares": repr(column.squares)}
+
+
+def _column_from_plain(content: Mapping[str, Any]) -> NumberSketch | CategorySketch:
+    counts = np.zeros(content["size"], dtype=np.int64)
+    counts[content["places"]] = content["counts"]
+    rows, nulls = content["rows"], content["nulls"]
+    if "strangers" in content:
+        return CategorySketch(counts, content["other"], rows, nulls, tuple(content["strangers"]))
+    # as text: a sum may be infinite, which JSON does not know
+    return NumberSketch(counts, rows, nulls, content["infinite"], float(content["total"]), float(content["squares"]))

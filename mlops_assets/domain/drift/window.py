@@ -20,7 +20,7 @@ _NAMED = 5  # columns named in a sentence
 
 @dataclass(frozen=True)
 class DriftFinding:
-    """What was found in one respect of one column."""
+    """The verdict on one aspect of one column."""
 
     aspect: Aspect
     column: str
@@ -33,7 +33,7 @@ class DriftFinding:
 
 @dataclass(frozen=True)
 class WindowDrift:
-    """The verdict on one window. FAIL says that it drifted; the findings are in the order of what matters."""
+    """The verdict on one window. FAIL means that it drifted; the findings begin with the most important."""
 
     window: str
     rows: int
@@ -91,7 +91,7 @@ def _compare_number(
     aspect: Aspect, name: str, ref: NumberReference, live: NumberSketch, policy: DriftPolicy
 ) -> Iterator[DriftTest]:
     if live.finite >= policy.minimum_rows and len(ref.edges):
-        yield compare_numbers(aspect, name, ref, live, policy)
+        yield compare_numbers(aspect, name, ref=ref, live=live, policy=policy)
     if ref.rows and live.rows:
         yield _missing(name, ref, live, policy)
     if known := ref.rows - ref.nulls:
@@ -104,7 +104,7 @@ def _compare_category(
 ) -> Iterator[DriftTest]:
     known, present = ref.rows - ref.nulls, live.rows - live.nulls
     if present >= policy.minimum_rows and known:
-        yield compare_categories(aspect, name, ref, live, policy)
+        yield compare_categories(aspect, name, ref=ref, live=live, policy=policy)
     if ref.rows and live.rows:
         yield _missing(name, ref, live, policy)
     if known and present:

@@ -1,4 +1,4 @@
-"""What is told of a day's ripe rows beside the verdicts: slices, calibration, each version and arm. Pure."""
+"""Breaks a day's ripe rows down by slice, calibration, version and arm. Decides nothing. Pure."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from mlops_assets.domain.traffic.labelled_rows import LABEL, thin_rows
 from mlops_assets.domain.traffic.ripe_rows import RipeRows, select_ripe
 from mlops_assets.domain.traffic.slices import SLICE, slice_rows
 
-_CALIBRATED = 20_000  # rows that calibration is told by
+_CALIBRATED = 20_000  # rows that calibration is measured on
 _RESAMPLES = 200
 
 
@@ -38,13 +38,13 @@ class ArmSummary:
 def score_slices(
     rows: RipeRows, specs: Sequence[SliceSpec], profile: Mapping[str, Any], metric: Metric, level: float
 ) -> tuple[SliceScore, ...]:
-    """Each declared slice that the log can tell, the worst first."""
+    """Score each declared slice whose column the log has, the worst first."""
     parts = [part for spec in specs for part in _parts(rows.rows, spec, profile)]
     return measure(parts, metric, rows.labels, rows.scores, None, level=level, blocks=rows.blocks)
 
 
 def measure_calibration(kind: Kind, rows: RipeRows, level: float, seed: int) -> tuple[Reliability, RipeRows] | None:
-    """Whether answers mean what they say, on a sample; None where that cannot be told."""
+    """Compare predicted with observed shares on a sample; None where that cannot be measured."""
     some = RipeRows(thin_rows(rows.rows, _CALIBRATED))
     labels = some.labels if kind is Kind.REGRESSION else some.labels.astype(np.int64)
     rng = np.random.default_rng(seed)
@@ -62,7 +62,7 @@ def protected_columns(rows: RipeRows, attributes: Sequence[str]) -> pa.Table:
 
 
 def summarise_arms(
-    rows: pa.Table, metric: Metric, level: float, after: timedelta | None, now: Any
+    rows: pa.Table, metric: Metric, level: float, *, after: timedelta | None, now: Any
 ) -> Iterator[ArmSummary]:
     """Every version and arm of a day, shadows and declared defaults too."""
     keys = ["version", "arm", "role"]
@@ -71,12 +71,12 @@ def summarise_arms(
         for key in keys:
             mine = mine.filter(pc.equal(mine[key], each[key]))
         labelled = int(pc.sum(pc.is_finite(mine[LABEL])).as_py() or 0)
-        given = mine.filter(pc.is_valid(mine["answer"]))
-        told = _told(select_ripe(given, after, now), metric, level) if len(given) else "no model answered"
-        yield ArmSummary(each["version"], each["arm"], each["role"], len(mine), labelled, told)
+        answered = mine.filter(pc.is_valid(mine["answer"]))
+        shown = _score_text(select_ripe(answered, after, now), metric, level) if len(answered) else "no model answered"
+        yield ArmSummary(each["version"], each["arm"], each["role"], len(mine), labelled, shown)
 
 
-def _told(rows: RipeRows, metric: Metric, level: float) -> str:
+def _score_text(rows: RipeRows, metric: Metric, level: float) -> str:
     if not len(rows):
         return "no ripe labels"
     try:

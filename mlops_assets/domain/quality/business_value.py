@@ -11,7 +11,7 @@ Array = NDArray[np.float64]
 def mean_business_value(
     costs: Mapping[str, float], classes: Sequence[str], labels: Array, scores: Array, threshold: float | None
 ) -> float | None:
-    """The mean over rows with known labels; a pair that is not declared is worth 0. None: nothing to tell."""
+    """The mean over rows with known labels; a pair that is not declared is worth 0. None without labels or costs."""
     if not costs or not classes or not len(labels):
         return None
     chosen = scores.argmax(axis=1) if scores.ndim == 2 else (scores >= (threshold or 0.5)).astype(int)

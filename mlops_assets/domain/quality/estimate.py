@@ -106,8 +106,8 @@ def _f1(chances: np.ndarray, served: np.ndarray) -> float:
     return float(np.mean([_f1_of(chances[:, k], chosen == k) for k in range(served.shape[1])]))
 
 
-def _f1_of(chance: np.ndarray, said: np.ndarray) -> float:
-    return float(2 * chance[said].sum() / (said.sum() + chance.sum()))
+def _f1_of(chance: np.ndarray, chosen: np.ndarray) -> float:
+    return float(2 * chance[chosen].sum() / (chosen.sum() + chance.sum()))
 
 
 def _auc(chances: np.ndarray, served: np.ndarray) -> float:
@@ -173,11 +173,11 @@ def judge_trust(estimates: Sequence[Interval], realised: Sequence[Interval], pol
     bias, reach = float(errors.mean()), float(ndtri((1 + estimates[0].level) / 2) * np.sqrt(np.square(errors).mean()))
     allowed = policy.fall * float(np.mean([abs(r.estimate) for r in realised]))
     numbers = {"windows": count, "bias": bias, "reach": reach, "covered": covered, "allowed": allowed}
-    said = f"estimates were off by {bias:+.4f} on average and up to {reach:.4f} over {count} windows"
+    summary = f"estimates were off by {bias:+.4f} on average and up to {reach:.4f} over {count} windows"
     if reach <= allowed:
-        verdict = Verdict(TRUST, Outcome.PASS, f"{said}: a fall of {allowed:.4f} would be seen.", numbers)
+        verdict = Verdict(TRUST, Outcome.PASS, f"{summary}: a fall of {allowed:.4f} would be seen.", numbers)
     else:
-        verdict = Verdict(TRUST, Outcome.FAIL, f"{said}: too far to see a fall of {allowed:.4f}.", numbers)
+        verdict = Verdict(TRUST, Outcome.FAIL, f"{summary}: too far to see a fall of {allowed:.4f}.", numbers)
     return Trust(verdict, count, bias, reach, covered)
 
 

@@ -1,6 +1,6 @@
 """Judges a day of answers by the labels that are ripe: realised quality, the estimate of it, trust in that. Pure.
 
-Verdicts stand on the latest days that the same version answered: three of them, as one may be odd, and back to a week
+Verdicts rest on the latest days that the same version answered: three of them, as one may be odd, and back to a week
 where those have too few labels. Rows of one hour move together. Only rows old enough that nearly all of their labels
 are there count, so that labels that come early do not speak for the others.
 """
@@ -44,7 +44,7 @@ _COMPARED = 14  # days by which labels are expected
 
 @dataclass(frozen=True, eq=False)
 class DayQuality:
-    """A day's record and what else is told of it. `ripe`: the rows of the recent days that count."""
+    """A day's record and its scores. `ripe`: the rows of the recent days that count."""
 
     record: PerformanceDay
     scores: tuple[MetricScore, ...]  # all metrics, of the recent days
@@ -147,12 +147,12 @@ class _Judging:
     @cached_property
     def baseline(self) -> Interval | None:
         """At the level of the others, which is declared elsewhere."""
-        given = self.version.baseline
-        if given is None:
+        baseline = self.version.baseline
+        if baseline is None:
             return None
-        wider = ndtri((1 + self.level) / 2) / ndtri((1 + given.level) / 2)
-        low, high = ((end - given.estimate) * wider + given.estimate for end in (given.low, given.high))
-        return replace(given, low=float(low), high=float(high), level=self.level)
+        wider = ndtri((1 + self.level) / 2) / ndtri((1 + baseline.level) / 2)
+        low, high = ((end - baseline.estimate) * wider + baseline.estimate for end in (baseline.low, baseline.high))
+        return replace(baseline, low=float(low), high=float(high), level=self.level)
 
     def _realised(self, rows: RipeRows | None) -> Measurement:
         if rows is None or not len(rows):
@@ -195,8 +195,8 @@ class _Judging:
 
     def _fall(self, name: str, current: Interval | None, rows: int, grown: float, why: str) -> Verdict:
         if self.baseline is None:
-            told = "; ".join(self.version.problems) or f"its {self.metric.name} at evaluation is not known"
-            return _inconclusive(name, f"{self.version.name}: {told}.")
+            reason = "; ".join(self.version.problems) or f"its {self.metric.name} at evaluation is not known"
+            return _inconclusive(name, f"{self.version.name}: {reason}.")
         wide = widen_by_trust(current, self.trust) if current and name == ESTIMATED else current
         quality = WindowQuality(name, self.metric.name, self.baseline, wide, rows, grown)
         verdict = judge_quality(quality, self.spec.monitoring.quality)

@@ -1,6 +1,6 @@
 """Judges whether labels can be relied on: contradictions, strangers, clocks that differ, labels that stopped. Pure.
 
-Labels that come twice and agree are harmless: feedback and the source may both bring them. They are told.
+Labels that come twice and agree are harmless: feedback and the source may both bring them. They are only counted.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,7 +20,7 @@ _ADVICE = {
     UNREADABLE: "no class or number of the target; correct the reporter",
 }
 _TOLERATED = 0.01  # of the labels
-_ENOUGH = 50  # expected labels under which their absence says nothing
+_ENOUGH = 50  # expected labels; with fewer, their absence proves nothing
 _STOPPED = 0.5  # of the expected labels
 
 
@@ -35,12 +35,12 @@ def judge_labels(days: Sequence[PerformanceDay]) -> Verdict:
         why = "no answers" if not any(day.rows for day in days) else "answers, but no labels yet"
         return Verdict(LABELS_SOUND, Outcome.INCONCLUSIVE, f"There are {why} on {_span(days)}.", numbers)
     odd = ", ".join(f"{int(numbers[name]):,} {name}" for name in names if numbers[name])
-    told = f"{int(numbers['labelled']):,} labels on {_span(days)}; odd: {odd or 'none'}."
-    return Verdict(LABELS_SOUND, Outcome.PASS, told, numbers)
+    summary = f"{int(numbers['labelled']):,} labels on {_span(days)}; odd: {odd or 'none'}."
+    return Verdict(LABELS_SOUND, Outcome.PASS, summary, numbers)
 
 
 def judge_latest_fall(days: Sequence[PerformanceDay]) -> Verdict:
-    """What the latest day says that could be judged; where none could, why the latest could not."""
+    """The verdict of the latest day that could be judged; where none could, the reason of the latest day."""
     judged = [day for day in days if day.fall.outcome is not Outcome.INCONCLUSIVE]
     latest = (judged or list(days))[-1]
     reason = latest.fall.reason if judged else f"{latest.day}: {latest.fall.reason}"

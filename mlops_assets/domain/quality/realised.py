@@ -60,19 +60,19 @@ def judge_quality(quality: WindowQuality, policy: QualityPolicy) -> Verdict:
     numbers = {"rows": float(quality.rows), "maturity": quality.maturity, "baseline": quality.baseline.estimate}
     if why := _unripe(quality, policy):
         return Verdict(quality.name, Outcome.INCONCLUSIVE, f"{quality.name} {quality.metric}: {why}.", numbers)
-    assert quality.current is not None  # told by `_unripe`
+    assert quality.current is not None  # `_unripe` has returned otherwise
     change, reach = _change(quality.metric, quality.baseline, quality.current)
     limit = -policy.fall * abs(quality.baseline.estimate)
     numbers |= {"current": quality.current.estimate, "change": change, "reach": reach, "limit": limit}
-    said = (
+    summary = (
         f"{quality.name} {quality.metric} {quality.current}, {quality.baseline} when it was evaluated; "
         f"change {change:+.4f} ± {reach:.4f}, allowed {limit:+.4f}"
     )
     if change + reach < limit:
-        return Verdict(quality.name, Outcome.FAIL, f"{said}: it fell.", numbers)
+        return Verdict(quality.name, Outcome.FAIL, f"{summary}: it fell.", numbers)
     if change - reach > limit:
-        return Verdict(quality.name, Outcome.PASS, f"{said}: it has not fallen that far.", numbers)
-    return Verdict(quality.name, Outcome.INCONCLUSIVE, f"{said}: not shown either way.", numbers)
+        return Verdict(quality.name, Outcome.PASS, f"{summary}: it has not fallen that far.", numbers)
+    return Verdict(quality.name, Outcome.INCONCLUSIVE, f"{summary}: not shown either way.", numbers)
 
 
 def _unripe(quality: WindowQuality, policy: QualityPolicy) -> str:

@@ -1,4 +1,4 @@
-"""What `performance` leaves behind for the retraining decision: one record a day, frozen and small, JSON on disk.
+"""What `performance` writes for the retraining decision: one record a day, frozen and small, JSON on disk.
 
 A day that could not be judged has a record too: its verdicts are inconclusive, with the reason.
 """
@@ -44,7 +44,7 @@ class PerformanceDay:
     baseline: float | None  # the version's score at evaluation; none: not known
     realised: Estimated | None  # of the day
     estimated: Estimated | None
-    recent: Recent | None  # what the verdicts stand on; none: there is nothing to judge
+    recent: Recent | None  # what the verdicts rest on; none: there is nothing to judge
     fall: Verdict  # realised against the baseline: FAIL: it fell
     estimated_fall: Verdict
     trust: Verdict  # in the estimate: PASS: it is believed

@@ -1,6 +1,6 @@
 """Adds up what a day's answers were: by version and arm, by hour, how they scored. Pure; takes pieces, keeps counts.
 
-Also judges the day: is every version known, was every row taken in, does each stand once?
+Also judges the day: every version is known, every row was taken in, each row is there once.
 """
 
 from collections import Counter
@@ -68,24 +68,24 @@ def judge_versions(
     names: dict[str, set[str]] = {bundle: {bundle[:_PREFIX], "baked"} for bundle in released}
     for number, semantic, bundle in registered:
         names.setdefault(bundle, {bundle[:_PREFIX], "baked"}).update((number, semantic))
-    given = {key: rows for key, rows in bundles.items() if key[0] != DEFAULT}
-    strange = {key: rows for key, rows in given.items() if key[1] not in names}
+    answered = {key: rows for key, rows in bundles.items() if key[0] != DEFAULT}
+    strange = {key: rows for key, rows in answered.items() if key[1] not in names}
     known_by_registry = {bundle for *_, bundle in registered}
-    misnamed = {(v, b): n for (v, b), n in given.items() if b in known_by_registry and v not in names[b]}
-    numbers = {"versions": float(len(given)), "unknown": float(len(strange)), "misnamed": float(len(misnamed))}
+    misnamed = {(v, b): n for (v, b), n in answered.items() if b in known_by_registry and v not in names[b]}
+    numbers = {"versions": float(len(answered)), "unknown": float(len(strange)), "misnamed": float(len(misnamed))}
     problems = [f"{version} (bundle {bundle[:_PREFIX]}) gave {rows:,} answers" for (version, bundle), rows in
                 sorted({**strange, **misnamed}.items())]  # fmt: skip
     if problems:
         reason = f"Neither registry nor ledger knows: {listed(problems)}. Look who wrote the release file."
         return Verdict(KNOWN_VERSIONS, Outcome.FAIL, reason, numbers)
-    return Verdict(KNOWN_VERSIONS, Outcome.PASS, f"Each of {len(given)} versions that answered is known.", numbers)
+    return Verdict(KNOWN_VERSIONS, Outcome.PASS, f"Each of {len(answered)} versions that answered is known.", numbers)
 
 
 def judge_repeats(rows: int, different: int) -> Verdict:
-    """Does each answer stand once in the files that were written?"""
+    """Is each answer once in the files that were written?"""
     numbers = {"rows": float(rows), "different": float(different)}
     if rows != different:
-        reason = f"{rows - different:,} of {rows:,} rows stand there more than once; remove the day and run it again."
+        reason = f"{rows - different:,} of {rows:,} rows are there more than once; remove the day and run it again."
         return Verdict(NO_REPEATED_ANSWERS, Outcome.FAIL, reason, numbers)
     return Verdict(NO_REPEATED_ANSWERS, Outcome.PASS, f"{rows:,} rows, each once.", numbers)
 
@@ -94,17 +94,17 @@ def judge_completeness(missing: int, rows: int, problems: Sequence[str]) -> Verd
     """Is every row of the log in the files?"""
     numbers = {"missing": float(missing), "rows": float(rows), "unreadable": float(len(problems))}
     if missing or problems:
-        told = [f"{missing:,} rows of the log were not taken in"] * bool(missing)
-        told += [f"{problem}: move it elsewhere once it has been looked at" for problem in problems]
-        return Verdict(WHOLE_LOG, Outcome.FAIL, listed(told), numbers)
+        faults = [f"{missing:,} rows of the log were not taken in"] * bool(missing)
+        faults += [f"{problem}: inspect it, then move it elsewhere" for problem in problems]
+        return Verdict(WHOLE_LOG, Outcome.FAIL, listed(faults), numbers)
     return Verdict(WHOLE_LOG, Outcome.PASS, f"All rows that the log holds are among the {rows:,}.", numbers)
 
 
 def _one_number(answers: pa.ChunkedArray) -> np.ndarray:
     """A number for each answer: the value or probability, or the largest of several."""
-    given = answers.drop_null()
-    sizes = pc.list_value_length(given).to_numpy(zero_copy_only=False)
-    flat = pc.list_flatten(given).to_numpy(zero_copy_only=False)
+    answered = answers.drop_null()
+    sizes = pc.list_value_length(answered).to_numpy(zero_copy_only=False)
+    flat = pc.list_flatten(answered).to_numpy(zero_copy_only=False)
     if not len(sizes) or not len(flat):
         return np.empty(0)
     starts = np.cumsum(sizes) - sizes

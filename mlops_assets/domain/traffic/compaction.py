@@ -1,6 +1,6 @@
 """Says which rows of a log make a day: one schema for all of them, each row once. Pure; reads and writes no file.
 
-A row of answers is known by request, position and version, an outcome by request, position and what it says. The
+A row of answers is known by request, position and version, an outcome by request, position and outcome. The
 same row may come again: from a part of the log that was read before, or from a process that was killed before it
 could say that it had answered. The first one counts.
 """
@@ -36,7 +36,7 @@ class KeptRows:
 
 
 def select_rows(keys: pa.Table, beside: Sequence[pa.Table]) -> KeptRows:
-    """The first row of each identity, without those that stand in the days beside this one."""
+    """The first row of each identity, without those that the days beside this one hold."""
     first = _firsts(keys)
     elsewhere = np.zeros(len(keys), dtype=bool)
     for other in beside:
@@ -110,7 +110,7 @@ def _firsts(keys: pa.Table) -> np.ndarray:
 
 
 def _among(keys: pa.Table, other: pa.Table) -> np.ndarray:
-    """Which keys stand in the other table too. Hardly any request does, so requests are compared first."""
+    """Which keys the other table has too. Hardly any request does, so requests are compared first."""
     mask = np.zeros(len(keys), dtype=bool)
     requests = keys.column_names[0]
     likely = np.flatnonzero(pc.is_in(keys[requests], other[requests]).to_numpy(zero_copy_only=False))

@@ -58,12 +58,12 @@ def fit_delay_curve(answered: np.ndarray, labelled: np.ndarray, now: np.datetime
 
 
 def fit_from_labelled(answered: np.ndarray, labelled: np.ndarray, now: np.datetime64) -> DelayCurve:
-    """From labelled answers only. How many never get a label cannot be told from them."""
+    """Measure labelled answers only, which do not show how many answers never get a label."""
     delay, most = np.maximum(_seconds(labelled - answered), 0.0), _seconds(now - answered)
     used = delay <= most
     delay, most = np.sort(delay[used]), np.sort(most[used])
     moments, events = np.unique(delay, return_counts=True)
-    # could have been seen with this delay, and were seen with one no longer
+    # rows that are old enough to show this delay, and whose delay is no longer
     at_risk = np.searchsorted(delay, moments, "right") - np.searchsorted(most, moments, "left")
     factors = 1 - events / np.maximum(at_risk, events)
     arrived = np.append(np.cumprod(factors[::-1])[::-1][1:], 1.0)[: len(moments)]

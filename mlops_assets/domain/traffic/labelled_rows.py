@@ -59,7 +59,7 @@ def outcomes_of(answers: pa.Table, outcomes: pa.Table) -> pa.Table:
 
 
 def outcomes_of_shadows(answers: pa.Table, outcomes: pa.Table) -> pa.Table:
-    """What was told of the champion's answer, told of the shadow's copy."""
+    """Copy the outcome of the champion's answer to the shadow's copy of it."""
     copies = answers.filter(pc.equal(answers["role"], SHADOW)).select(list(KEYS))
     if not len(copies):
         return outcomes.slice(0, 0)

@@ -29,9 +29,9 @@ class Outcomes:
 
     keys: pa.Array  # request and row
     texts: pa.Array  # JSON
-    rewards: NDArray[np.float64]  # NaN where none was given
+    rewards: NDArray[np.float64]  # NaN where there is none
     repeated: int
-    contradicting: int  # rows for which a later outcome says something else
+    contradicting: int  # rows whose later outcome differs
 
 
 def outcomes_by_tail(feedback: pa.Table, tails: Iterable[str]) -> Outcomes:

@@ -19,14 +19,13 @@ from mlops_assets.resources.plots.style import (
 )
 
 _BINS, _BARS, _LINES, _DATES = 40, 14, 40, 6
-_EDGE = 0.005  # share of the training rows on either side that may lie outside the picture
+_EDGE = 0.005  # share of the training rows on either side that may be outside the picture
 _MOST = 3.0  # strength that has the darkest colour
 
 
 def draw_number_change(name: str, reference: NumberReference, live: NumberSketch) -> bytes:
-    """Shares of training rows and of live rows by value; what lies beyond the picture counts to its outer bins."""
-
-    figure, axes = canvas(short(name), "value; the outer bins hold what lies beyond", "share of rows", height=3.4)
+    """Shares of training rows and of live rows by value; the outer bins count the rows beyond the picture."""
+    figure, axes = canvas(short(name), "value; the outer bins count what is beyond", "share of rows", height=3.4)
     edges = _places(reference)
     for place, (label, side) in enumerate((("training", reference), ("live", live))):
         below = _below(reference.edges, side.cells, edges)
@@ -38,7 +37,6 @@ def draw_number_change(name: str, reference: NumberReference, live: NumberSketch
 
 def draw_category_change(name: str, reference: CategoryReference, live: CategorySketch) -> bytes:
     """Shares of the values whose share changed most, and of all values that training did not keep."""
-
     then, now = (
         np.append(counts, other) / max(counts.sum() + other, 1)
         for counts, other in ((reference.counts, reference.other), (live.counts, live.other))
@@ -57,7 +55,6 @@ def draw_category_change(name: str, reference: CategoryReference, live: Category
 
 def draw_drift_by_day(strengths: Mapping[str, Mapping[str, float]], drifted: Mapping[str, Sequence[str]]) -> bytes:
     """Day → column → how strong the change was, 1 being the least that is material; a dot where it drifted."""
-
     days = list(strengths)
     peaks: dict[str, float] = {}
     for found in strengths.values():
@@ -85,7 +82,6 @@ def _rows(label: str, side: NumberReference | NumberSketch | CategoryReference |
 
 def _places(reference: NumberReference) -> np.ndarray:
     """[_BINS + 1] edges of equal width over nearly all training rows."""
-
     edges = reference.edges
     share = np.cumsum(reference.cells)[1::2] / max(reference.cells.sum(), 1)  # up to each edge
     low, high = edges[np.searchsorted(share, _EDGE)], edges[min(np.searchsorted(share, 1 - _EDGE), len(edges) - 1)]
@@ -96,7 +92,6 @@ def _places(reference: NumberReference) -> np.ndarray:
 
 def _below(edges: np.ndarray, cells: np.ndarray, places: np.ndarray) -> np.ndarray:
     """The share of rows up to each place: exact at an edge, even between two."""
-
     whole = np.cumsum(cells) / max(cells.sum(), 1)
     just_below, up_to = whole[0:-1:2], whole[1::2]
     at = np.searchsorted(edges, places, "right")  # edges at or below the place

@@ -1,6 +1,6 @@
 """The page to browse: Evidently on a sample of training rows and of live rows. Decides nothing.
 
-What was decided stands on top of it, with the rows that it stands on; Evidently's own marks use the declared
+The decision is printed on top of it, with the number of rows behind it; Evidently's own marks use the declared
 stability index, so that page and decision mean the same by "drift".
 """
 
@@ -39,7 +39,7 @@ def build_drift_page(
     shown = [name for name in (*numbers, *categories) if all(frame[name].notna().any() for frame in frames)]
     if not shown:
         return None
-    told = DataDefinition(
+    definition = DataDefinition(
         numerical_columns=[name for name in numbers if name in shown],
         categorical_columns=[name for name in categories if name in shown],
     )
@@ -51,16 +51,15 @@ def build_drift_page(
         num_threshold=policy.psi,
         cat_threshold=policy.psi,
     )
-    now, then = (Dataset.from_pandas(frame.filter(items=shown), told) for frame in frames)
+    now, then = (Dataset.from_pandas(frame.filter(items=shown), definition) for frame in frames)
     drawn = Report([preset], include_tests=False).run(now, then)
     left_out = ", ".join(name for name in (*numbers, *categories) if name not in shown)
-    said = [*lines, *([f"Not shown, as one side has no values: {left_out}."] if left_out else [])]
-    return _headed(drawn.get_html_str(as_iframe=False), heading, said)
+    notes = [*lines, *([f"Not shown, as one side has no values: {left_out}."] if left_out else [])]
+    return _headed(drawn.get_html_str(as_iframe=False), heading, notes)
 
 
 def _frame(rows: pa.Table, numbers: Sequence[str], categories: Sequence[str]) -> pd.DataFrame:
     """At most ROWS, evenly taken; what is infinite or the empty text is missing."""
-
     places = np.unique(np.linspace(0, max(len(rows) - 1, 0), min(len(rows), ROWS)).astype(np.int64))
     taken = rows.take(places)
     columns: dict[str, Any] = {}
@@ -75,6 +74,6 @@ def _frame(rows: pa.Table, numbers: Sequence[str], categories: Sequence[str]) ->
 def _headed(page: str, heading: str, lines: Sequence[str]) -> bytes:
     if page.count(_BODY) != 1:
         raise RuntimeError(f"Evidently's page has {page.count(_BODY)} {_BODY}, so there is no place for the heading")
-    told = "".join(f"<p style='margin:.2em 0'>{html.escape(line)}</p>" for line in lines)
-    top = f"<div style='font:15px sans-serif;padding:1em 2em'><h2>{html.escape(heading)}</h2>{told}</div>"
+    body = "".join(f"<p style='margin:.2em 0'>{html.escape(line)}</p>" for line in lines)
+    top = f"<div style='font:15px sans-serif;padding:1em 2em'><h2>{html.escape(heading)}</h2>{body}</div>"
     return page.replace(_BODY, f"{_BODY}{top}").encode()

@@ -62,35 +62,32 @@ def draw(
 
 
 def roc(labels: np.ndarray, scores: Scores) -> bytes:
-
     figure, axes = canvas("ROC", "false positive rate", "true positive rate")
     axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.8)
-    for k, (name, given) in enumerate(scores.items()):
-        hits, taken = _swept(labels, given)
+    for k, (name, values) in enumerate(scores.items()):
+        hits, taken = _swept(labels, values)
         misses = taken - hits
-        label = f"{name}  AUC {METRICS['auc'](labels, given):.3f}"
-        line(axes, np.r_[0, misses / misses[-1]], np.r_[0, hits / hits[-1]], k, label)
+        label = f"{name}  AUC {METRICS['auc'](labels, values):.3f}"
+        line(axes, np.r_[0, misses / misses[-1]], np.r_[0, hits / hits[-1]], k=k, label=label)
     legend(axes, "lower right")
     return png(figure)
 
 
 def precision_recall(labels: np.ndarray, scores: Scores) -> bytes:
-
     figure, axes = canvas("Precision and recall", "recall", "precision")
     axes.axhline(labels.mean(), color=GREY, linewidth=0.8)
     axes.set_ylim(0, 1.02)
-    for k, (name, given) in enumerate(scores.items()):
-        hits, taken = _swept(labels, given)
-        label = f"{name}  AP {METRICS['average_precision'](labels, given):.3f}"
+    for k, (name, values) in enumerate(scores.items()):
+        hits, taken = _swept(labels, values)
+        label = f"{name}  AP {METRICS['average_precision'](labels, values):.3f}"
         steady = taken >= len(labels) / 200  # the first few rows only jump up and down
-        line(axes, (hits / hits[-1])[steady], (hits / taken)[steady], k, label)
+        line(axes, (hits / hits[-1])[steady], (hits / taken)[steady], k=k, label=label)
     legend(axes, "upper right")
     return png(figure)
 
 
 def _swept(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Positive rows, and rows, at or above each distinct score, from the highest; ties are one step."""
-
     order = np.argsort(-scores, kind="stable")
     ends = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
     hits = np.cumsum(labels[order] == 1)[ends]
@@ -147,7 +144,6 @@ def importance(found: Sequence[Importance], metric: str) -> bytes:
 
 def residuals(labels: np.ndarray, scores: np.ndarray) -> bytes:
     """Truth against prediction, and how the errors are spread."""
-
     figure = new_figure(4.6)
     cloud, spread = figure.subplots(1, 2)
     dress(cloud, "Truth against prediction", "predicted", "truth")
@@ -164,7 +160,6 @@ def residuals(labels: np.ndarray, scores: np.ndarray) -> bytes:
 
 def confusion(labels: np.ndarray, scores: np.ndarray, classes: Sequence[str] = ()) -> bytes:
     """Shares of each true class; counts would hide the rare ones."""
-
     size = scores.shape[1]
     names = [short(name) for name in classes] or [str(k) for k in range(size)]
     counts = np.zeros((size, size))
@@ -191,7 +186,7 @@ def learning_curve(history: Sequence[Mapping[str, float]]) -> bytes:
         axes = figure.add_subplot(1, len(panels), k + 1)
         dress(axes, "loss" if panel is losses else panel[0], "epoch", "")
         for n, name in enumerate(panel):
-            line(axes, range(1, len(history) + 1), [epoch[name] for epoch in history], n, name)
+            line(axes, range(1, len(history) + 1), [epoch[name] for epoch in history], k=n, label=name)
         if len(panel) > 1:
             legend(axes, "best")
     return png(figure)

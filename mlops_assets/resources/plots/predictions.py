@@ -11,7 +11,6 @@ _BINS = 40
 
 def draw_answers_by_hour(hours: Mapping[str, np.ndarray]) -> bytes:
     """Rows in each hour of the day (UTC), the versions on top of each other."""
-
     figure, axes = canvas("Answers by hour of the day", "hour (UTC)", "rows", height=3.6)
     base = np.zeros(24)
     for place, (version, counts) in enumerate(sorted(hours.items())):
@@ -24,7 +23,6 @@ def draw_answers_by_hour(hours: Mapping[str, np.ndarray]) -> bytes:
 
 def draw_score_spread(scores: Mapping[str, np.ndarray]) -> bytes:
     """How the answers of each version are spread: probabilities, or values."""
-
     figure, axes = canvas("Spread of the answers", "answer", "share of rows", height=3.6)
     whole = np.concatenate(list(scores.values()))
     probable = whole.min() >= 0 and whole.max() <= 1

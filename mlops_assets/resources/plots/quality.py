@@ -17,7 +17,9 @@ def draw_quality_by_day(days: Sequence[PerformanceDay], fall: float) -> bytes:
     """Each day's realised score, the recent days' with their interval, the score at evaluation, and the limit."""
     metric = days[-1].metric if days else ""
     figure, axes = canvas("Quality on ripe labels", "day", metric)
-    _band(axes, days, [each.recent.realised if each.recent else None for each in days], 0, "recent days together")
+    _band(
+        axes, days, [each.recent.realised if each.recent else None for each in days], k=0, label="recent days together"
+    )
     own = [(place, each.realised.value) for place, each in enumerate(days) if each.realised]
     axes.plot([p for p, _ in own], [v for _, v in own], ".", color=GREY, markersize=6, label="the day alone")
     at = [(place, each.baseline) for place, each in enumerate(days) if each.baseline is not None]
@@ -32,8 +34,8 @@ def draw_quality_by_day(days: Sequence[PerformanceDay], fall: float) -> bytes:
 def draw_estimate_and_realised(days: Sequence[PerformanceDay]) -> bytes:
     """What was estimated before labels, and what came out, of the same days."""
     figure, axes = canvas("Estimated before labels, and realised", "day", days[-1].metric if days else "")
-    _band(axes, days, [each.recent.estimated if each.recent else None for each in days], 1, "estimated")
-    _band(axes, days, [each.recent.realised if each.recent else None for each in days], 0, "realised")
+    _band(axes, days, [each.recent.estimated if each.recent else None for each in days], k=1, label="estimated")
+    _band(axes, days, [each.recent.realised if each.recent else None for each in days], k=0, label="realised")
     _dates(axes, days)
     legend(axes, "best")
     return png(figure)
@@ -41,11 +43,16 @@ def draw_estimate_and_realised(days: Sequence[PerformanceDay]) -> bytes:
 
 def draw_label_delay(curve: DelayCurve, maturity: float) -> bytes:
     """The share of all answers that have a label after so many hours, and the age from which labels count."""
-
     figure, axes = canvas("How long labels take", "hours after the answer", "share of answers with a label", height=4)
     if len(curve.seconds):
         hours = np.concatenate([[0.0], curve.seconds / 3600])
-        line(axes, hours, np.concatenate([[0.0], curve.arrived]), 0, f"{curve.labelled:,} of {curve.rows:,} answers")
+        line(
+            axes,
+            hours,
+            np.concatenate([[0.0], curve.arrived]),
+            k=0,
+            label=f"{curve.labelled:,} of {curve.rows:,} answers",
+        )
     if (age := curve.after(maturity)) is not None:
         axes.axvline(
             age.total_seconds() / 3600, color=COLOURS[1], linewidth=1.2, label=f"ripe: {maturity:.0%} are there"
@@ -55,7 +62,9 @@ def draw_label_delay(curve: DelayCurve, maturity: float) -> bytes:
     return png(figure)
 
 
-def _band(axes: Axes, days: Sequence[PerformanceDay], values: Sequence[Estimated | None], k: int, label: str) -> None:
+def _band(
+    axes: Axes, days: Sequence[PerformanceDay], values: Sequence[Estimated | None], *, k: int, label: str
+) -> None:
     there = [(place, each) for place, each in enumerate(values) if each is not None]
     x = [place for place, _ in there]
     axes.fill_between(
@@ -72,5 +81,4 @@ def _dates(axes: Axes, days: Sequence[PerformanceDay]) -> None:
 
 
 def _sign(metric: str) -> float:
-
     return METRICS[metric].sign

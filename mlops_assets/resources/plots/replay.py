@@ -10,7 +10,6 @@ DOTS = 3_000
 
 def draw_agreement(report: ReplayReport) -> bytes:
     """The champion's answers against the candidate's, a dot a row; on the line they agree."""
-
     figure, axes = canvas("Replay: the same requests, two versions", "champion answered", "candidate answers")
     taken = np.unique(np.linspace(0, len(report.champion) - 1, min(DOTS, len(report.champion))).astype(int))
     if len(taken):

@@ -1,6 +1,6 @@
 """One look for every picture: 900 pixels wide, few lines, small files.
 
-The colours are Okabe and Ito's, which people with colour blindness tell apart; line styles differ as well.
+The colours are Okabe and Ito's, which people with colour blindness can distinguish; line styles differ as well.
 No global state: figures are made directly, on the Agg canvas.
 """
 
@@ -21,9 +21,8 @@ POINTS = 400  # of a curve; more cannot be seen
 DPI = 100
 
 
-def line(axes: Axes, x: Any, y: Any, k: int, label: str) -> None:
-    """A curve in the k-th style, thinned to what can be seen; the first stands out."""
-
+def line(axes: Axes, x: Any, y: Any, *, k: int, label: str) -> None:
+    """A curve in the k-th style, thinned to the resolution of the picture; the first is drawn boldest."""
     taken = np.unique(np.linspace(0, len(x) - 1, min(POINTS, len(x))).astype(int))
     colour, dashes = COLOURS[k % len(COLOURS)], DASHES[k % len(DASHES)]
     width, order = (2.2, 10) if k == 0 else (1.3, 5)
@@ -46,7 +45,6 @@ def canvas(title: str, x: str, y: str, height: float = 5.2) -> tuple[Figure, Axe
 
 
 def new_figure(height: float) -> Figure:
-
     figure = Figure(figsize=(9, height), dpi=DPI, facecolor="white")
     figure.set_layout_engine("constrained", w_pad=0.12, h_pad=0.1)
     return figure
@@ -85,7 +83,6 @@ def short(name: str) -> str:
 
 def png(figure: Figure) -> bytes:
     """At most 96 colours: a third of the size, and no eye sees it."""
-
     drawn = FigureCanvasAgg(figure)
     drawn.draw()
     buffer = BytesIO()

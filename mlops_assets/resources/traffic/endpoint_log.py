@@ -68,7 +68,7 @@ class Traffic(dg.ConfigurableResource["Traffic"]):
         since: datetime | None = None,
         until: datetime | None = None,
     ) -> "Replayable":
-        """The latest rows that this bundle answered in the window, as a version with these fields can be asked."""
+        """The latest rows that this bundle answered in the window, as requests for a version with these fields."""
         import pyarrow as pa
 
         from mlops_assets.domain.release.replay_rows import replayable

@@ -1,7 +1,7 @@
-"""The segments of one log: which days they hold, and which of them may go.
+"""The segments of one log: which days they hold, and which of them may be removed.
 
-A closed segment never changes, so what was found in it is noted down. One goes only when it is old and every row of
-it lies in a day that is written and sound.
+A closed segment never changes, so what it holds is noted down. One is removed only when it is old and every
+row of it is in a day that is written and sound.
 """
 
 import json
@@ -38,7 +38,7 @@ class RemovedSegments:
 
 @dataclass
 class LogSegments:
-    """The files of one log of one model. What is known of closed ones is noted down, for they never change."""
+    """The files of one log of one model, with notes on the closed ones."""
 
     folder: Path
     notes: Path
@@ -47,15 +47,15 @@ class LogSegments:
     _files: dict[str, Path] = field(default_factory=dict)
 
     def look(self) -> Self:
-        """Take in what is there now."""
-        known = {name: SegmentNote(**held) for name, held in _read_notes(self.notes).items()}
+        """List the files, and note what newly closed ones hold."""
+        known = {name: SegmentNote(**note) for name, note in _read_notes(self.notes).items()}
         self._files = {_name(path): path for path in segments_in(self.folder)}
         self.closed = {}
         for name, path in self._files.items():
             if is_closed(path):
-                held = known.get(name)
-                fresh = held is not None and held.size == path.stat().st_size
-                if found := held if fresh else self._examined(path):
+                note = known.get(name)
+                fresh = note is not None and note.size == path.stat().st_size
+                if found := note if fresh else self._examined(path):
                     self.closed[name] = found
         self.notes.parent.mkdir(parents=True, exist_ok=True)
         put_bytes(str(self.notes), json.dumps({n: vars(h) for n, h in self.closed.items()}).encode())
@@ -70,35 +70,33 @@ class LogSegments:
     @property
     def cut(self) -> int:
         """Files that a killed process left with not one whole batch."""
-
         return len(list(self.folder.glob(f"*{CUT}")))
 
     def days(self) -> dict[str, int]:
         """Day → rows in closed segments."""
         found: dict[str, int] = {}
-        for held in self.closed.values():
-            for day, rows in held.days.items():
+        for note in self.closed.values():
+            for day, rows in note.days.items():
                 found[day] = found.get(day, 0) + rows
         return found
 
     def remove(self, table: Table, before: datetime) -> RemovedSegments:
-        """Drop closed segments of before a moment whose every row is in a day that is written and sound."""
+        """Remove closed segments from before a moment whose every row is in a day that is written and sound."""
         sound: dict[str, Mapping[str, str]] = {}
         gone = RemovedSegments(0, 0, 0)
-        for name, held in sorted(self.closed.items()):
-            if datetime.fromisoformat(held.latest) >= before:
+        for name, note in sorted(self.closed.items()):
+            if datetime.fromisoformat(note.latest) >= before:
                 continue
-            for day in held.days.keys() - sound.keys():
+            for day in note.days.keys() - sound.keys():
                 snapshot = table.snapshot(day)
                 sound[day] = snapshot.inputs if snapshot is not None and table.is_sound(snapshot) else {}
-            if all(sound[day].get(f"{IN_LOG}{name}") == str(rows) for day, rows in held.days.items()):
+            if all(sound[day].get(f"{IN_LOG}{name}") == str(rows) for day, rows in note.days.items()):
                 self._files[name].unlink(missing_ok=True)
-                gone = RemovedSegments(gone.files + 1, gone.rows + sum(held.days.values()), gone.size + held.size)
+                gone = RemovedSegments(gone.files + 1, gone.rows + sum(note.days.values()), gone.size + note.size)
         return gone
 
     def _examined(self, path: Path) -> SegmentNote | None:
         """None where part of it cannot be read: it counts as open, and is never removed."""
-
         found: list[str] = []
         size = path.stat().st_size
         days: dict[str, int] = {}
@@ -122,5 +120,4 @@ def _read_notes(file: Path) -> dict[str, Any]:
 
 
 def _name(path: Path) -> str:
-
     return path.name.removesuffix(OPEN).removesuffix(CLOSED)

@@ -1,7 +1,7 @@
 """Reads segments while the endpoint appends to them, closes them or is killed. Knows files and times, no model.
 
-A closed segment never changes, so what is known of its times and generations is remembered by path and size; those
-that cannot hold a wanted row are not opened again.
+A closed segment never changes, so its times and generations are remembered by path and size; a
+segment that cannot hold a requested row is not opened again.
 """
 
 from collections.abc import Callable, Iterator
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _END = b"\xff\xff\xff\xff\x00\x00\x00\x00"  # how a closed segment ends
 _MOST_REMEMBERED = 100_000  # closed segments
-_CLOCKS = timedelta(days=1)  # how far the clocks of two machines may lie apart
+_CLOCKS = timedelta(days=1)  # how far the clocks of two machines may differ
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class SegmentExtent:
 
 @dataclass(frozen=True)
 class RowFilter:
-    """Which rows are asked for: `since` <= time < `until`, of one generation."""
+    """Which rows to read: `since` <= time < `until`, of one generation."""
 
     since: datetime | None
     until: datetime | None
@@ -43,7 +43,7 @@ class RowFilter:
         return not (late or early or other)
 
     def covers(self, extent: SegmentExtent) -> bool:
-        """Is every row of it wanted?"""
+        """Does every row of it pass the filter?"""
         late = self.since is None or extent.first >= self.since
         early = self.until is None or extent.last < self.until
         return late and early and (self.generation is None or extent.generations == (self.generation,) * 2)
@@ -68,7 +68,7 @@ _extents: dict[tuple[str, int], SegmentExtent] = {}  # (path, size) of closed se
 
 
 def read_matching(path: Path, wanted: RowFilter, problems: list[str]) -> "Iterator[pa.RecordBatch]":
-    """The rows of a segment that are asked for."""
+    """Read the rows of a segment that pass the filter."""
     if cannot_hold(path, wanted):
         return
     extent = _extents.get(_identity(path))
@@ -80,7 +80,7 @@ def read_matching(path: Path, wanted: RowFilter, problems: list[str]) -> "Iterat
 
 
 def cannot_hold(path: Path, wanted: RowFilter) -> bool:
-    """By what is remembered of the segment, or because it was last written before: no model's time is ahead of ours."""
+    """Decide by the remembered extent, or by the time of the last write: no model's time is ahead of the machine's."""
     extent = _extents.get(_identity(path))
     if extent is not None:
         return not wanted.may_lie_in(extent)
@@ -92,7 +92,7 @@ def cannot_hold(path: Path, wanted: RowFilter) -> bool:
 
 
 def segments_in(folder: Path) -> list[Path]:
-    """Every segment once, though it be closed while one looks: open ones are listed first, closed ones win."""
+    """List every segment once, even one that is closed meanwhile: open ones are listed first, closed ones win."""
     from serving.contract.segments import CLOSED, OPEN
 
     named = {path.name.removesuffix(OPEN): path for path in folder.glob(f"[!.]*{OPEN}")}
@@ -124,7 +124,7 @@ def batches_of(path: Path, problems: list[str]) -> "Iterator[pa.RecordBatch]":
 
 
 def _closed(path: Path, problems: list[str]) -> "Iterator[pa.RecordBatch]":
-    """Mapped into memory: columns that nobody asks for are not even read from disk."""
+    """Mapped into memory: columns that nobody uses are not read from disk."""
     import pyarrow as pa
 
     from serving.contract.segments import decode_dictionaries
@@ -132,7 +132,7 @@ def _closed(path: Path, problems: list[str]) -> "Iterator[pa.RecordBatch]":
     identity = _identity(path)
     ranges = None if identity in _extents else _Ranges()
     if not _ends_well(path):
-        problems.append(f"{path}: does not end as a closed segment does; what stands before the cut was read")
+        problems.append(f"{path}: does not end as a closed segment does; the batches before the cut were read")
     with pa.memory_map(str(path)) as source:
         try:
             for batch in map(decode_dictionaries, pa.ipc.open_stream(source)):

@@ -61,18 +61,17 @@ def drift_report(spec: ModelSpec) -> dg.AssetsDefinition:
         for day in days:
             with retried_on_infrastructure():
                 judged = judge.judge_drift_day(collector, day)
-                # the verdict stands, whatever becomes of the feature store and of the page
-                monitoring.write(
-                    spec.model, Stage.DRIFT_REPORT, publish.build_record(judged, publish.NO_REACH, "", now)
-                )
-                reach = publish.find_reach(spec, judged, deployment, bundles, features)
+                # written first: the verdict remains if the feature store or the page fails
+                record = publish.build_record(judged, publish.NO_REACH, "", now)
+                monitoring.write(spec.model, Stage.DRIFT_REPORT, record)
+                reach = publish.find_reach(spec, judged, deployment=deployment, bundles=bundles, features=features)
                 shown = day is days[-1] or judged.drifted
                 page = publish.publish_page(spec, judged, registry, context.run.run_id) if shown else ""
                 monitoring.write(spec.model, Stage.DRIFT_REPORT, publish.build_record(judged, reach, page, now))
             each[day.partition] = publish.build_day_metadata(judged.report, page)
             if day is days[-1]:
                 reports = judge.read_reports(collector, day.partition)
-                whole = publish.build_metadata(spec, judged, reach, page, reports, lake.root)
+                whole = publish.build_metadata(spec, judged, reach=reach, page=page, reports=reports, lake=lake.root)
                 verdicts = [judged.report.alarm, judged.report.quality]
             context.log.info("%s: %s", day.partition, judged.report.window.reason)
         return dg.MaterializeResult(

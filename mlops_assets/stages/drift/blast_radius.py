@@ -1,6 +1,6 @@
-"""What stands on a feature: the views that bring it, and every released model that takes it, with its endpoint.
+"""Reads what uses a feature: the views that provide it, and every released model that takes it, with its endpoint.
 
-Reads the releases in force, the contracts of their bundles and the feature store; `domain/drift/blast_radius` says
+Reads the releases in force, the contracts of their bundles and the feature store; `domain/drift/blast_radius` traces
 what a change of a column reaches.
 """
 
@@ -40,7 +40,6 @@ def find_views(features: FeatureStore, model: str, service: str, names: Iterable
 
 def read_released_lineage(deployment: Deployment, bundles: Bundles, features: FeatureStore) -> ReleasedLineage:
     """Of every model that has a release."""
-
     views: dict[str, str] = {}
     models: dict[str, set[str]] = {}
     problems = []

@@ -49,7 +49,7 @@ _FORMAT = 1  # of the counts
 
 
 class UnjudgeableDayError(Exception):
-    """Why nothing can be said about a day."""
+    """Why a day cannot be judged."""
 
     def __init__(self, why: str, outcome: Outcome = Outcome.INCONCLUSIVE, *, is_open: bool = False) -> None:
         super().__init__(why)

@@ -67,7 +67,7 @@ class _About:
 
 
 def judge_drift_day(collector: DriftCollector, day: Window) -> JudgedDrift:
-    """Judge one day and keep its report. A day that cannot be judged has a report that says why."""
+    """Judge one day and keep its report. A day that cannot be judged has a report with the reason."""
     before = _before(collector, day.partition)
     try:
         known = collector.day(day)
@@ -98,7 +98,7 @@ def _before(collector: DriftCollector, day: str) -> _Before:
 def _judged(collector: DriftCollector, day: str, known: CollectedDay, before: _Before) -> JudgedDrift:
     version, bundle, opened = _first(known)
     policy = collector.spec.monitoring.drift
-    added, live, sample = _together(collector, day, bundle, known, before.reports)
+    added, live, sample = _together(collector, day, bundle, known, earlier=before.reports)
     compared = _compared(opened, bundle, live, policy.minimum_rows)
     enough = compared[Aspect.FEATURE][1].rows >= policy.minimum_rows
     training = collector.training_sample(opened) if enough else None
@@ -110,7 +110,7 @@ def _judged(collector: DriftCollector, day: str, known: CollectedDay, before: _B
     if enough and training is None:
         notes.append("the rows that the version was trained on are gone: columns were judged, not all together")
     report = replace(
-        _report(window, about, before, policy, notes),
+        _report(window, about, before, policy=policy, notes=notes),
         sample=len(sample),
         training_sample=0 if training is None else len(training),
         labels=compared[Aspect.LABEL][1].rows if Aspect.LABEL in compared else 0,
@@ -121,8 +121,8 @@ def _judged(collector: DriftCollector, day: str, known: CollectedDay, before: _B
 def _first(known: CollectedDay) -> tuple[str, str, OpenedVersion]:
     """The version that answered most rows."""
     if not known.answered.bundles:
-        said = f"all {known.answered.default:,} answers were the declared default" * bool(known.answered.default)
-        raise UnjudgeableDayError(said or "no traffic: nobody asked", is_open=True)
+        reason = f"all {known.answered.default:,} answers were the declared default" * bool(known.answered.default)
+        raise UnjudgeableDayError(reason or "no traffic: nobody asked", is_open=True)
     bundle, (version, rows) = next(iter(known.answered.bundles.items()))
     if bundle in known.problems:
         raise known.problems[bundle].about(version, bundle, rows)
@@ -130,7 +130,7 @@ def _first(known: CollectedDay) -> tuple[str, str, OpenedVersion]:
 
 
 def _together(
-    collector: DriftCollector, day: str, bundle: str, known: CollectedDay, earlier: Sequence[DriftReport]
+    collector: DriftCollector, day: str, bundle: str, known: CollectedDay, *, earlier: Sequence[DriftReport]
 ) -> tuple[list[str], LiveDay, pa.Table]:
     """The day with those before it that had too few rows."""
     added, live, samples = [], known.live, [known.sample]
@@ -178,12 +178,12 @@ def _unjudged(collector: DriftCollector, day: str, reason: UnjudgeableDayError, 
         window = replace(window, outcome=Outcome.ERROR, reason=f"{reason.why}.")
     about = _About(day, day, reason.version, reason.bundle, reason.is_open, ())
     return JudgedDrift(
-        _report(window, about, before, collector.spec.monitoring.drift, []), {}, pa.table({}), None, None
+        _report(window, about, before, policy=collector.spec.monitoring.drift, notes=[]), {}, pa.table({}), None, None
     )
 
 
 def _report(
-    window: WindowDrift, about: _About, before: _Before, policy: DriftPolicy, notes: Sequence[str]
+    window: WindowDrift, about: _About, before: _Before, *, policy: DriftPolicy, notes: Sequence[str]
 ) -> DriftReport:
     when = {"day": about.day, "since": about.since, "bundle": about.bundle}
     return DriftReport(
@@ -210,5 +210,5 @@ def _notes(known: CollectedDay, bundle: str) -> list[str]:
             why = f" ({known.problems[other].why})" if other in known.problems else ""
             notes.append(f"{rows:,} rows of version {version} are not judged: another answered more{why}")
     if known.labels:
-        notes.append(f"{known.labels:,} outcomes became known on the day, told by {known.labels_from}")
+        notes.append(f"{known.labels:,} outcomes became known on the day, reported by {known.labels_from}")
     return notes

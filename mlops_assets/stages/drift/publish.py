@@ -33,7 +33,7 @@ _LINES = 60  # findings in the table; all are in the JSON
 
 @dataclass(frozen=True)
 class DriftReach:
-    """What stands on the columns that drifted, and what of it could not be read."""
+    """What uses the columns that drifted, and which lineage could not be read."""
 
     radius: BlastRadius
     problems: tuple[str, ...]
@@ -47,21 +47,21 @@ NO_REACH = DriftReach(BlastRadius((), (), (), (), ()), ())
 
 
 def find_reach(
-    spec: ModelSpec, judged: JudgedDrift, deployment: Deployment, bundles: Bundles, features: FeatureStore
+    spec: ModelSpec, judged: JudgedDrift, *, deployment: Deployment, bundles: Bundles, features: FeatureStore
 ) -> DriftReach:
-    """Of the day's drifted columns. Nothing is read where none drifted."""
+    """Find what uses the day's drifted columns. Nothing is read where none drifted."""
     columns = drifted_features(judged)
     if not columns or judged.opened is None:
         return NO_REACH
     service = judged.opened.bundle.contract.feature_service
     views = find_views(features, spec.model, service, columns)
-    standing = read_released_lineage(deployment, bundles, features)
-    asked = [feature_name(view, name) for name, view in views.items()]
-    return DriftReach(trace_blast_radius(asked, standing.lineage), standing.problems)
+    released = read_released_lineage(deployment, bundles, features)
+    used = [feature_name(view, name) for name, view in views.items()]
+    return DriftReach(trace_blast_radius(used, released.lineage), released.problems)
 
 
 def drifted_features(judged: JudgedDrift) -> tuple[str, ...]:
-    """The features that drifted; a vector stands for its numbered columns, which are what a view provides."""
+    """The features that drifted; a vector is replaced by its numbered columns, which are what a view provides."""
     if judged.opened is None:
         return ()
     known = judged.opened.features
@@ -137,7 +137,7 @@ def describe_sample(judged: JudgedDrift) -> str:
 
 
 def build_metadata(
-    spec: ModelSpec, judged: JudgedDrift, reach: DriftReach, page: str, reports: list[DriftReport], lake: str
+    spec: ModelSpec, judged: JudgedDrift, *, reach: DriftReach, page: str, reports: list[DriftReport], lake: str
 ) -> dict[str, Any]:
     """What the UI shows of the latest day."""
     report, window = judged.report, judged.report.window

@@ -53,7 +53,7 @@ def judge_quality(spec: ModelSpec, collected: CollectedQuality) -> JudgedQuality
     level = central(spec.monitoring.quality.confidence)
     metric = metric_named(spec.gates.metric, spec.target.kind)
     after = day.curve.after(spec.monitoring.quality.maturity)
-    arms = tuple(summarise_arms(day.rows, metric, level, after, day.now))
+    arms = tuple(summarise_arms(day.rows, metric, level, after=after, now=day.now))
     notes = _list_notes(spec, day, version)
     if found.ripe is None or version is None:
         return JudgedQuality(found, day.curve, arms, (), None, FairnessReport((), (), ()), notes)
@@ -74,13 +74,12 @@ def _list_notes(spec: ModelSpec, day: DayInputs, version: ServedVersion | None) 
     parts = missing_columns(day.rows, slicing_columns(spec)) if len(day.rows) else ()
     return (
         *(version.problems if version else ()),
-        *(f"monitoring.costs: {each} is no answer and outcome; there are {', '.join(classes)}" for each in strange),
-        *(f"the log has no {each}, so that parts of the rows cannot be told apart by it" for each in parts),
+        *(f"monitoring.costs: {each} is no answer and outcome of the classes {', '.join(classes)}" for each in strange),
+        *(f"the log has no column {each}, so rows cannot be divided by it" for each in parts),
     )
 
 
 def _assess_fairness(spec: ModelSpec, ripe: RipeRows, version: ServedVersion, level: float) -> FairnessReport:
-
     rng = np.random.default_rng(spec.training.seed)
     columns = protected_columns(ripe, spec.fairness.attributes)
     return assess(

@@ -1,7 +1,4 @@
-"""What is known of the version that answered: its score at evaluation, an estimator learnt from its test rows.
-
-Imported inside bodies only.
-"""
+"""Looks up the version that answered: its score at evaluation, and an estimator fitted on its test rows."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -24,7 +21,7 @@ from mlops_assets.resources.registry.bundles import Bundles
 from serving.contract.bundle import Bundle, CorruptBundleError
 from serving.contract.encoding import pack_table
 
-_TESTED = 100_000  # rows of the evaluation that an estimator is learnt from
+_TESTED = 100_000  # rows of the evaluation that an estimator is fitted on
 _SHORT = 12  # characters of a digest
 
 
@@ -38,19 +35,17 @@ class VersionReferences:
     workspace: Workspace
 
     def opened(self, digest: str) -> Bundle | None:
-        """The bundle; None where it is not here, or not what its name says."""
+        """The bundle; None where it is missing or does not match its digest."""
         try:
             return self.bundles.open(digest)
         except (FileNotFoundError, CorruptBundleError):
             return None
 
     def version(self, name: str, digest: str) -> ServedVersion:
-        """All that is known, and why the rest is not."""
+        """Read what is known of the version; `problems` names the reason for every gap."""
         bundle = self.opened(digest)
         if bundle is None:
-            why = (
-                f"bundle {digest[:_SHORT]} is not at hand, so its answers cannot be judged: fetch it from the registry"
-            )
+            why = f"bundle {digest[:_SHORT]} is missing, so its answers cannot be judged: fetch it from the registry"
             return ServedVersion(name, digest, None, None, {}, (), None, None, (why,))
         problems: list[str] = []
         baseline = self._baseline(digest, problems)
@@ -69,7 +64,7 @@ class VersionReferences:
         )
 
     def _baseline(self, digest: str, problems: list[str]) -> Interval | None:
-        """The primary metric as the evaluation's report has it."""
+        """Read the primary metric from the report of the evaluation."""
         metric = self.spec.gates.metric
         found = [each for each in self.lake.names(self.spec.model, Layer.EVALUATIONS) if each.startswith(digest)]
         if not found:
@@ -78,7 +73,7 @@ class VersionReferences:
         folder = f"{self.lake.root.rstrip('/')}/{self.spec.model}/{Layer.EVALUATIONS}/{found[-1]}"
         report = read_json(f"{folder}/report.json")
         if report["metric"] == metric:
-            return Interval(**report["evidence"]["score"])  # what the gates weighed
+            return Interval(**report["evidence"]["score"])  # what the gates judged
         for each in report["scores"]:
             if each["contender"] == "candidate" and each["metric"] == metric:
                 return Interval(**each["interval"])
@@ -93,7 +88,7 @@ class VersionReferences:
             return None
 
     def _held(self, bundle: Bundle) -> HeldOutRows:
-        """Test rows of the version's own training set, as it answers them."""
+        """Score the test rows of the version's own training set."""
         contract = bundle.contract
         where = f"{self.spec.model}/{Layer.TRAINING_SETS}/{contract.training_set}"
         test = thin_rows(pq.read_table(self.lake.fetch(where, self.workspace.cache) / "test.parquet"), _TESTED)

@@ -1,7 +1,6 @@
 """Keeps, for each day, its answers with the labels that are known by now: `monitoring/labelled` in the lake.
 
-An outcome of a day's answer lies in the partition of the day on which it came, so later days are read too. Nothing is
-judged here.
+An outcome is in the partition of the day on which it came, so days after the answer's are read too. Judges nothing.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,7 +22,7 @@ from mlops_assets.resources.lake.table import Table
 from mlops_assets.resources.lake.tables import Lake
 from mlops_assets.stages.traffic.source_labels import label_columns, source_labels
 
-REACH = timedelta(days=30)  # how long after its answer an outcome is waited for
+REACH = timedelta(days=30)  # how long after its answer an outcome may come
 _DAY = timedelta(days=1)
 _TABLE, _ENTITIES, _FEATURES = "labelled", "entities", "features"
 _PLAIN = ("request_id", "row", "time", "version", "arm", "role", "bundle", "answer")
@@ -48,8 +47,7 @@ class LabelledDays:
     now: datetime
 
     def answered(self, day: str) -> AnsweredDay:
-        """The answers that the lake holds of the day; no rows where there was no traffic."""
-
+        """Read the day's answers from the lake; there are no rows where there was no traffic."""
         pieces, samples, keys = [], [], ()
         for batch, share in self._batches(day):
             keys = label_columns(self.spec, [field.name for field in batch[_ENTITIES].type])
@@ -60,15 +58,13 @@ class LabelledDays:
         return AnsweredDay(rows, keys, pa.Table.from_batches(kept) if kept else None)
 
     def outcomes(self, days: Sequence[str]) -> pa.Table:
-        """Feedback that came on these days."""
-
+        """Read the feedback that came on these days."""
         table = self.lake.table(self.spec.model, Layer.PREDICTIONS, "outcomes")
         found = table.read(days, OUTCOMES.names)
         return found.select(OUTCOMES.names).cast(OUTCOMES) if found.num_columns else OUTCOMES.empty_table()
 
     def requests(self, day: str) -> pa.Table:
-        """Which requests and rows were answered on the day."""
-
+        """Read the identities of the requests and rows that were answered on the day."""
         found = self.lake.table(self.spec.model, Layer.PREDICTIONS, "answers").read([day], _PLAIN[:2])
         return (
             found
@@ -77,9 +73,8 @@ class LabelledDays:
         )
 
     def bring(self, day: str, answers: AnsweredDay, judged: Mapping[str, LabelSpace]) -> LabelledAnswers:
-        """Put the outcomes that are known by now beside the day's answers, and keep that."""
-
-        found = label_answers(answers.rows, self._told(day, answers), judged, now=self.now)
+        """Join the outcomes that are known by now to the day's answers, and write the result."""
+        found = label_answers(answers.rows, self._read_outcomes(day, answers), judged, now=self.now)
         rows = found.rows.drop_columns([name for name in answers.keys if name in found.rows.column_names])
         self._table.write(day, rows, now=self.now, time_column="time")
         return found
@@ -93,28 +88,26 @@ class LabelledDays:
     def _table(self) -> Table:
         return self.lake.table(self.spec.model, Layer.MONITORING, _TABLE)
 
-    def _told(self, day: str, answers: AnsweredDay) -> pa.Table:
-
+    def _read_outcomes(self, day: str, answers: AnsweredDay) -> pa.Table:
         start = start_of(day)
-        told = [self.outcomes(days_between(start - _DAY, min(self.now, start + REACH)))]
+        outcomes = [self.outcomes(days_between(start - _DAY, min(self.now, start + REACH)))]
         if answers.keys:
             labels = source_labels(self.spec, self.lake, since=start, now=self.now)
             found = (
                 source_outcomes(answers.rows, labels, answers.keys, self.spec.target.column) if len(labels) else None
             )
-            told += [] if found is None else [found.select(OUTCOMES.names).cast(OUTCOMES)]
-        return pa.concat_tables(told)
+            outcomes += [] if found is None else [found.select(OUTCOMES.names).cast(OUTCOMES)]
+        return pa.concat_tables(outcomes)
 
     def _batches(self, day: str) -> Iterator[tuple[pa.RecordBatch, float]]:
         """The day's rows, and the share of them that a sample takes."""
-
         table = self.lake.table(self.spec.model, Layer.PREDICTIONS, "answers")
         snapshot = table.snapshot(day)
         if snapshot is None:
             return
         share = min(1.0, _SAMPLE / max(snapshot.rows, 1))
-        wanted = [*_PLAIN, "key", _ENTITIES, *([_FEATURES] if self._needs_features else [])]
-        for piece in table.read_pieces(snapshot, wanted):
+        columns = [*_PLAIN, "key", _ENTITIES, *([_FEATURES] if self._needs_features else [])]
+        for piece in table.read_pieces(snapshot, columns):
             for name in (_ENTITIES, _FEATURES):
                 if name not in piece.column_names:  # the lake has no empty structs
                     piece = piece.append_column(name, pa.nulls(len(piece), pa.struct([])))
@@ -125,7 +118,6 @@ class LabelledDays:
         return bool(slicing_columns(self.spec)) or self.spec.target.kind is Kind.REGRESSION
 
     def _flat(self, batch: pa.RecordBatch, keys: Sequence[str]) -> pa.RecordBatch:
-
         return flatten_batch(batch, slicing_columns(self.spec), keys, _PLAIN)
 
 
@@ -149,14 +141,12 @@ def days_between(first: datetime, last: datetime) -> list[str]:
 
 
 def _thinned(batch: pa.RecordBatch, share: float) -> pa.RecordBatch:
-
     count = int(np.ceil(len(batch) * share))
     places = np.linspace(0, len(batch) - 1, count).astype(np.int64)
     return batch.select(["bundle", "answer", _FEATURES]).take(pa.array(places))
 
 
 def _no_rows() -> pa.RecordBatch:
-
     texts = dict.fromkeys(("request_id", "version", "arm", "role", "bundle", "key"), pa.string())
     kinds = {"row": pa.int32(), "time": pa.timestamp("us", "UTC"), "answer": pa.list_(pa.float64())}
     structs = dict.fromkeys((_ENTITIES, _FEATURES), pa.struct([]))

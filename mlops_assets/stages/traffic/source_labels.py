@@ -1,7 +1,7 @@
-"""Labels that the source brought, for answers whose example the log names. Reads; joins and judges nothing.
+"""Reads the labels of the source, for answers whose example the log names. Joins and judges nothing.
 
 The log names an example by its entity keys, where they hold the whole key of the labels' feed, or by the `key` that
-the caller sent with the request, where that feed's key is one column. Else labels come as feedback only.
+the caller sent with the request, where that feed's key is one column. Otherwise labels come as feedback only.
 """
 
 from collections.abc import Sequence
@@ -17,11 +17,10 @@ from mlops_assets.resources.lake.tables import Lake
 
 
 def label_columns(spec: ModelSpec, entity: Sequence[str]) -> tuple[str, ...]:
-    """The columns of the log, as `step_slices.flat` makes them, that hold the key of the labels' feed, in its order.
+    """The columns of the log, as `flatten_batch` names them, that hold the key of the labels' feed, in its order.
 
     None: labels come as feedback only.
     """
-
     key = spec.source.feeds[spec.target.feed].key
     if key and set(key) <= set(entity):
         return tuple(ENTITY + name for name in key)
@@ -33,7 +32,6 @@ def source_labels(spec: ModelSpec, lake: Lake, *, since: datetime, now: datetime
 
     Partitions that end before `since` are not read.
     """
-
     feed, column = spec.source.feeds[spec.target.feed], spec.target.column
     table = lake.table(spec.model, Layer.VALIDATED, feed.name)
     late = [each for each in table.snapshots().values() if each.watermark is None or each.watermark >= since]
@@ -42,14 +40,13 @@ def source_labels(spec: ModelSpec, lake: Lake, *, since: datetime, now: datetime
         no_rows = pa.table(dict.fromkeys((*feed.key, column), pa.array([], pa.string())))
         return no_rows.append_column(CREATED_TIME, pa.array([], pa.timestamp("us", "UTC")))
     known = _known_at(spec, rows)
-    told = rows.select([*feed.key, column]).append_column(CREATED_TIME, known)
-    there = pc.and_(pc.is_valid(told[column]), pc.less_equal(known, pa.scalar(now, known.type)))
-    return told.filter(there).sort_by(CREATED_TIME)
+    labels = rows.select([*feed.key, column]).append_column(CREATED_TIME, known)
+    there = pc.and_(pc.is_valid(labels[column]), pc.less_equal(known, pa.scalar(now, known.type)))
+    return labels.filter(there).sort_by(CREATED_TIME)
 
 
 def _known_at(spec: ModelSpec, rows: pa.Table) -> pa.ChunkedArray:
-    """A feed without an arrival time tells the event's; its label is known a declared time after that."""
-
+    """When each label became known: without an arrival time in the feed, a declared time after the event."""
     created = rows[CREATED_TIME]
     if spec.source.feeds[spec.target.feed].arrived or EVENT_TIME not in rows.column_names:
         return created

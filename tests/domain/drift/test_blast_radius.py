@@ -31,7 +31,7 @@ def test_an_unknown_name_is_told_and_hits_nothing():
     hit = trace_blast_radius(["weather.fog", "nothing"], LINEAGE)
     assert hit.unknown == ("weather.fog", "nothing")
     assert (hit.features, hit.models, hit.endpoints) == ((), (), ())
-    assert "no feature stands on it" in str(hit)
+    assert "no feature uses it" in str(hit)
 
 
 def test_gaps_in_the_lineage_are_all_told():

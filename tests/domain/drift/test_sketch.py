@@ -10,8 +10,7 @@ from scipy.stats import ks_2samp
 
 from mlops_assets.domain.drift.distances import Aspect, compare_numbers
 from mlops_assets.domain.drift.reference import NumberReference, ProfileError, read_profile
-from mlops_assets.domain.drift.sketch import CategorySketch, NumberSketch, Sketch
-from mlops_assets.domain.drift.sketch_store import sketch_from_plain, sketch_to_plain
+from mlops_assets.domain.drift.sketch import CategorySketch, NumberSketch, Sketch, sketch_from_plain, sketch_to_plain
 from mlops_assets.domain.drift.window import judge_window
 from mlops_assets.domain.verdict import Outcome
 from tests.kit.watching import DRIFT, profile_of, reference_of, table_of
@@ -33,7 +32,7 @@ def test_ks_lies_below_the_exact_one_by_no_more_than_stated(shape, shift):
     live = live + (shift if shift > 2 else 0)
     reference = reference_of({"x": train}).features["x"]
     assert isinstance(reference, NumberReference)
-    found = compare_numbers(Aspect.FEATURE, "x", reference, NumberSketch.of(live, reference), DRIFT)
+    found = compare_numbers(Aspect.FEATURE, "x", ref=reference, live=NumberSketch.of(live, reference), policy=DRIFT)
     distance, chance = np.array(ks_2samp(train, live, method="asymp"), dtype=float)
     assert reference.resolution <= 0.0011
     assert -1e-12 <= distance - found.numbers["ks"] <= reference.resolution
@@ -49,7 +48,7 @@ def test_psi_is_that_of_the_rows():
     edges = [-np.inf, *described["edges"], np.inf]
     shares = [np.histogram(values, edges)[0] / len(values) for values in (train, live)]
     by_hand = ((shares[1] - shares[0]) * np.log(shares[1] / shares[0])).sum()
-    found = compare_numbers(Aspect.FEATURE, "x", reference, NumberSketch.of(live, reference), DRIFT)
+    found = compare_numbers(Aspect.FEATURE, "x", ref=reference, live=NumberSketch.of(live, reference), policy=DRIFT)
     assert found.numbers["psi"] == pytest.approx(by_hand, rel=1e-9)
     assert found.numbers["mean"] == pytest.approx(live.mean())
     assert found.numbers["std"] == pytest.approx(live.std())

@@ -276,12 +276,12 @@ def test_outcomes_that_became_known_on_the_day_are_judged(ran):
     assert "outcome: label" in shown(result)["columns"]
     assert record(ran, LAST).verdict.outcome is Outcome.FAIL
     assert record(ran, LAST).columns == ()
-    assert "700 outcomes became known on the day, told by feedback" in shown(result)["notes"]
+    assert "700 outcomes became known on the day, reported by feedback" in shown(result)["notes"]
 
 
 def test_outcomes_of_the_source_stand_in_for_feedback(ran):
     result = report(ran, LAST)
-    assert "outcomes became known on the day, told by the source" in shown(result)["notes"]
+    assert "outcomes became known on the day, reported by the source" in shown(result)["notes"]
 
 
 def test_answers_that_moved_are_told_apart_from_features(made):

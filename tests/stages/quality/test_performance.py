@@ -187,7 +187,7 @@ def test_slices_fairness_and_worth_are_told(made):
     write_rows(made, 8, "answers", answer_table(made, 8))
     monitoring = made.spec.monitoring.with_changes(costs={**made.spec.monitoring.costs, "1/maybe": 1.0})
     (found,) = judge(made, 8, now=moment(10), fairness=fairness, monitoring=monitoring)
-    assert "monitoring.costs: 1/maybe is no answer and outcome; there are 0, 1" in found.notes
+    assert "monitoring.costs: 1/maybe is no answer and outcome of the classes 0, 1" in found.notes
     assert {each.value for each in found.slices} == {"north", "south", "west"}
     assert [each.attribute for each in found.fairness.disparities] == ["device"]
     scores = np.array(answer_table(made, 8)["answer"].to_pylist())[:, 0]
@@ -277,14 +277,14 @@ def test_labels_that_stop_fail_the_check_and_are_no_fall(made):
     assert late[partition_name(8)].record.labelled == 150
 
 
-def test_answers_of_a_bundle_that_is_not_at_hand_are_not_judged(made):
+def test_answers_of_a_missing_bundle_are_not_judged(made):
     rows = answer_table(made, 8)
     write_rows(
         made, 8, "answers", rows.set_column(rows.column_names.index("bundle"), "bundle", pa.array(["f" * 64] * 150))
     )
     (found,) = judge(made, 8, now=moment(10))
     assert found.record.fall.outcome is Outcome.INCONCLUSIVE
-    assert "not at hand" in found.record.fall.reason
+    assert "is missing" in found.record.fall.reason
     assert (found.record.rows, found.record.estimated) == (150, None)
 
 

@@ -104,8 +104,7 @@ def _days_beside(day: Window) -> dict[str, list[str]]:
 def compact(
     kind: str, day: str, segments: LogSegments, table: Table, beside: Sequence[str], *, now: datetime
 ) -> Compacted:
-    """Make the day's partition of what it held and what the log holds. `beside`: days that may hold the same rows."""
-
+    """Write the day's partition from its former rows and the log. `beside`: days that may hold the same rows."""
     before = table.snapshot(day)
     reading = _Reading(kind, day, segments, table, before)
     keys = reading.keys()
@@ -131,7 +130,7 @@ def compact(
 
 
 class _Reading:
-    """The rows of one day, read twice: first who they are, then what they say."""
+    """The rows of one day, read twice: first their identities, then their content."""
 
     def __init__(self, kind: str, day: str, segments: LogSegments, table: Table, before: Snapshot | None) -> None:
         self._kind, self._day, self._table, self._before = kind, day, table, before
@@ -146,7 +145,6 @@ class _Reading:
 
     def keys(self) -> pa.Table:
         """The identity of every row, in order."""
-
         names = list(IDENTITY[self._kind])
         found = [_keys(self._table, self._before, self._kind)]
         if self._before is not None and (schema := self._table.schema(self._before)) is not None:
@@ -161,7 +159,6 @@ class _Reading:
 
     def rows(self, mask: Any) -> Iterator[pa.Table]:
         """The rows that the mask keeps, in the common schema."""
-
         place = 0
         for piece in self._again():
             keep = pa.array(mask[place : place + len(piece)])
@@ -170,7 +167,6 @@ class _Reading:
 
     @property
     def schema(self) -> pa.Schema:
-
         time = pa.field("time", pa.timestamp("us", "UTC"))
         return common_schema([pa.schema([*_key_schema(self._kind), time]), *self._schemas])
 
@@ -190,13 +186,11 @@ class _Reading:
                 left -= min(left, len(piece))
 
     def _pieces(self, name: str) -> Iterator[pa.Table]:
-
         found: list[str] = []
         yield from gather_batches(batches_of(self._files[name], found))
         self.problems += [each for each in found if each not in self.problems]
 
     def _of_day(self, piece: pa.Table) -> pa.Table:
-
         return rows_of_day(piece, self._start)
 
 
@@ -208,5 +202,4 @@ def _keys(table: Table, snapshot: Snapshot | None, kind: str) -> pa.Table:
 
 
 def _key_schema(kind: str) -> pa.Schema:
-
     return pa.schema([(name, pa.int32() if name == "row" else pa.string()) for name in IDENTITY[kind]])
