@@ -25,7 +25,7 @@ _METHODS = ("occlusion", "shapley")
 _TELLS = frozenset({"rows", "method", "samples", "seed", "version"})
 
 
-class _Asked(NamedTuple):
+class _ExplainOptions(NamedTuple):
     method: str
     samples: int
     seed: int
@@ -33,7 +33,7 @@ class _Asked(NamedTuple):
 
 async def explain(context: Any, served: ServedModel, content: Mapping[str, Any]) -> dict[str, Any]:
     """The explanation of each row by the version that would answer without a key: the champion, or the one asked."""
-    asked, rows = _asked(content), content["rows"]
+    asked, rows = _read_options(content), content["rows"]
     version = content.get("version")
     standing = served.champion if version is None else served.by_version(version)
     if standing is None:
@@ -54,7 +54,7 @@ async def explain(context: Any, served: ServedModel, content: Mapping[str, Any])
     }
 
 
-def _asked(content: Mapping[str, Any]) -> _Asked:
+def _read_options(content: Mapping[str, Any]) -> _ExplainOptions:
     problems = [Problem(n[:100], None, "is not known here") for n in sorted(content.keys() - _TELLS)]
     method, samples, seed = (
         content.get("method", "occlusion"),
@@ -72,7 +72,7 @@ def _asked(content: Mapping[str, Any]) -> _Asked:
         problems.append(Problem("version", None, "is a text"))
     if problems:
         raise RequestRefused(problems, status=422)
-    return _Asked(method, samples, seed)
+    return _ExplainOptions(method, samples, seed)
 
 
 def _explains(loaded: LoadedModel) -> str:
@@ -81,7 +81,7 @@ def _explains(loaded: LoadedModel) -> str:
     ]
 
 
-def _explained(loaded: LoadedModel, packed: Packed, asked: _Asked) -> list[dict[str, Any]]:
+def _explained(loaded: LoadedModel, packed: Packed, asked: _ExplainOptions) -> list[dict[str, Any]]:
     typical = typical_row(loaded)
     return [_one(loaded, _row(packed, i), typical, asked) for i in range(len(packed.numbers))]
 
@@ -100,7 +100,7 @@ def _median(described: Mapping[str, Any] | None) -> float:
     return float(quantiles[len(quantiles) // 2]) if quantiles else float("nan")
 
 
-def _one(loaded: LoadedModel, row: Packed, typical: Packed, asked: _Asked) -> dict[str, Any]:
+def _one(loaded: LoadedModel, row: Packed, typical: Packed, asked: _ExplainOptions) -> dict[str, Any]:
     score = _scalar(loaded, row)
     answer, base = score(row)[0], score(typical)[0]
     parts = _occluded(score, row, typical) if asked.method == "occlusion" else _shapley(score, row, typical, asked)
@@ -128,7 +128,7 @@ def _occluded(score: Any, row: Packed, typical: Packed) -> np.ndarray:
     return score(row)[0] - score(mixed)
 
 
-def _shapley(score: Any, row: Packed, typical: Packed, asked: _Asked) -> np.ndarray:
+def _shapley(score: Any, row: Packed, typical: Packed, asked: _ExplainOptions) -> np.ndarray:
     """Permutation sampling, each order also backwards."""
     fields = row.numbers.shape[1] + row.categories.shape[1]
     draw, parts = Random(asked.seed), np.zeros(fields)

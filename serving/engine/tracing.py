@@ -70,7 +70,7 @@ class TracedEngine(Engine):
         with self._tracer.start_as_current_span("request", _parent.get(), SpanKind.SERVER) as span:
             span.set_attribute("model.name", model)
             answer = await super().infer(model, rows, **asked)
-            span.set_attributes(_told(answer))
+            span.set_attributes(_span_attributes(answer))
         return answer
 
     async def _looked_up(
@@ -112,7 +112,7 @@ def _by(standing: ServedArm) -> dict[str, Any]:
     return {"model.version": standing.version, "model.arm": standing.name, "provider": standing.loaded.provider}
 
 
-def _told(answer: Answer) -> dict[str, Any]:
+def _span_attributes(answer: Answer) -> dict[str, Any]:
     return {
         "request.id": answer.request_id,
         "model.version": answer.version,

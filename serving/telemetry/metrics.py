@@ -97,7 +97,7 @@ class SharedMetrics:
                 {
                     "labels": meter.labels,
                     "counts": [[*key, n] for key, n in sorted(meter.counts.items())],
-                    "histograms": {name: _told(h) for name, h in meter.histograms.items() if h.counts.any()},
+                    "histograms": {name: _plain_histogram(h) for name, h in meter.histograms.items() if h.counts.any()},
                 }
                 for meter in self._meters
             ],
@@ -126,7 +126,7 @@ def _alive(pid: int) -> bool:
     return True
 
 
-def _told(histogram: Histogram) -> dict[str, Any]:
+def _plain_histogram(histogram: Histogram) -> dict[str, Any]:
     return {"bounds": histogram.bounds, "counts": histogram.counts.tolist(), "total": histogram.total}
 
 

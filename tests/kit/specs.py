@@ -14,7 +14,6 @@ from mlops_assets.declaration.validation import ExpectationSpec, ValidationSpec
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 ROLLOUT = RolloutPolicy()  # what a declaration without `rollout` gets
-STANDARD = ROLLOUT
 MONITORING = MonitoringSpec()
 RETRAINING = RetrainPolicy()
 

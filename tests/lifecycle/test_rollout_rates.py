@@ -16,10 +16,10 @@ from mlops_assets.domain.release import sequential
 from mlops_assets.domain.release.rollout import RolloutAction, StepEvidence, judge_step
 from mlops_assets.domain.release.rollout_signals import Watched
 from mlops_assets.domain.release.sequential import Sample
-from tests.kit.specs import STANDARD
+from tests.kit.specs import ROLLOUT
 
 pytestmark = pytest.mark.simulation
-ALPHA = STANDARD.alpha
+ALPHA = ROLLOUT.alpha
 PROOF = np.log(1 / ALPHA)
 
 
@@ -52,8 +52,8 @@ def test_a_metric_of_equal_arms(loss, rival):
     ours, theirs = (rng.binomial(size, loss, (runs, looks)).cumsum(1) for size in (batch, rival * batch))
     count = batch * np.arange(1, looks + 1)
     a, b = Sample(count, ours, ours), Sample(rival * count, theirs, theirs)
-    evidence = sequential.mean_gap_evidence(a, b, scale=STANDARD.metric_margin)
-    alarmed = ((evidence >= PROOF) & (count >= STANDARD.minimum_labels)).any(1).mean()
+    evidence = sequential.mean_gap_evidence(a, b, scale=ROLLOUT.metric_margin)
+    alarmed = ((evidence >= PROOF) & (count >= ROLLOUT.minimum_labels)).any(1).mean()
     told(f"metric with mean {loss:g}, arms 1:{rival}, A/A, {looks} looks: false alarms", alarmed, "limit 5 %")
     assert alarmed <= ALPHA
 
@@ -62,14 +62,14 @@ def test_a_metric_of_equal_arms(loss, rival):
 @pytest.mark.parametrize("rival", [1, 19])
 def test_a_metric_worse_by_the_margin_is_not_harmless(loss, rival):
     rng, runs, looks, batch = np.random.default_rng(3), 1000, 1500, 5
-    margin = STANDARD.metric_margin
+    margin = ROLLOUT.metric_margin
     ours = rng.binomial(batch, loss + margin, (runs, looks)).cumsum(1)
     theirs = rng.binomial(rival * batch, loss, (runs, looks)).cumsum(1)
     count = batch * np.arange(1, looks + 1)
     bounds = sequential.mean_gap(
         Sample(count, ours, ours), Sample(rival * count, theirs, theirs), alpha=ALPHA, scale=margin
     )
-    passed = ((bounds.high <= margin) & (count >= STANDARD.minimum_labels)).any(1).mean()
+    passed = ((bounds.high <= margin) & (count >= ROLLOUT.minimum_labels)).any(1).mean()
     told(
         f"metric {loss:g} -> {loss + margin:g}, arms 1:{rival}, {looks} looks: called harmless",
         passed,
@@ -85,7 +85,7 @@ def test_a_heavy_tailed_metric_of_equal_arms():
     count = batch * np.arange(1, looks + 1)
     a, b = (Sample(count, totals[arm], squares[arm]) for arm in (0, 1))
     evidence = sequential.mean_gap_evidence(a, b, scale=0.1)
-    alarmed = ((evidence >= PROOF) & (count >= STANDARD.minimum_labels)).any(1).mean()
+    alarmed = ((evidence >= PROOF) & (count >= ROLLOUT.minimum_labels)).any(1).mean()
     told(f"log-normal metric, A/A, {looks} looks: false alarms", alarmed, "limit 5 %")
     assert alarmed <= ALPHA
 
@@ -97,7 +97,7 @@ def test_a_split_that_is_the_one_asked_for():
     evidence = sequential.imbalance(counts, [0.05, 0.95])
     alarmed = (evidence >= PROOF).any(1).mean()
     told(f"split, A/A, {looks} looks: false alarms at alpha 5 %", alarmed, "limit 5 %")
-    told("  at the standard 0.1 %", (evidence >= -np.log(STANDARD.split_alpha)).any(1).mean(), "limit 0.1 %")
+    told("  at the standard 0.1 %", (evidence >= -np.log(ROLLOUT.split_alpha)).any(1).mean(), "limit 0.1 %")
     assert alarmed <= ALPHA
 
 
@@ -144,7 +144,7 @@ class Course:
     requests: int  # of both arms
 
 
-def rollout(seed: int, truth: Truth, *, first: float = STANDARD.steps[0], tick: int = 100) -> Course:
+def rollout(seed: int, truth: Truth, *, first: float = ROLLOUT.steps[0], tick: int = 100) -> Course:
     """One rollout to its end; the canary answers about `tick` requests between two looks."""
     rng, share, champion = np.random.default_rng(seed), first, Truth(feedback=truth.feedback)
     canary = requests = 0
@@ -157,14 +157,14 @@ def rollout(seed: int, truth: Truth, *, first: float = STANDARD.steps[0], tick: 
                 half = rng.binomial(part, 0.5)
                 counts[row] += [watched(rng, half, truth_of), watched(rng, part - half, truth_of)]
             canary, requests, elapsed = canary + taken, requests + total, elapsed + timedelta(minutes=5)
-            decision = judge_step(STANDARD, as_evidence(share, elapsed, counts))
+            decision = judge_step(ROLLOUT, as_evidence(share, elapsed, counts))
         if decision.action is RolloutAction.FREEZE:
             break
         share = decision.share
     return Course(share, decision.action, canary, requests)
 
 
-@pytest.mark.parametrize("first", STANDARD.steps[:-1])
+@pytest.mark.parametrize("first", ROLLOUT.steps[:-1])
 def test_a_canary_with_more_errors_is_rolled_back_in_time(first):
     courses = [rollout(seed, Truth(errors=0.03), first=first) for seed in range(200)]
     caught = [course for course in courses if course.share == 0 and course.canary <= 5000]

@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.simulation, pytest.mark.timeout(600)]
 COOLDOWN = 7  # days, of the policy in force
 ROLLED_BACK_WITHIN = 5_000  # requests that the worse version answered
 STEPS = ROLLOUT.with_changes(steps=(0.25, 0.5, 1.0), patience=timedelta(days=14))
-DECLARED = model_spec(model=MODEL, replay=START, rollout=ROLLOUT.with_changes(policy=STEPS))
+DECLARED = model_spec(model=MODEL, replay=START, rollout=STEPS)
 WATCHING = with_policies(DECLARED, causes=(Cause.QUALITY, Cause.DRIFT))  # causes that may be false
 
 Begin = Callable[..., Life]

@@ -134,7 +134,9 @@ def _verdict(
     limits: Limits,
     outside: Mapping[str, Sequence[int]],
 ) -> Verdict:
-    problems = [_told(frame.iloc[row], name, limits[name]) for name in columns for row in outside.get(name, ())]
+    problems = [
+        _describe_excess(frame.iloc[row], name, limits[name]) for name in columns for row in outside.get(name, ())
+    ]
     judged = float(sum(frame[name].notna().sum() for name in columns))
     numbers = {"judged": judged, "outside": float(len(problems))}
     if problems:
@@ -154,7 +156,7 @@ _REMEDIES = {
 }
 
 
-def _told(row: pd.Series, name: str, limit: tuple[float | None, float | None]) -> str:
+def _describe_excess(row: pd.Series, name: str, limit: tuple[float | None, float | None]) -> str:
     place = f"{row['feed']} {row['partition']}"
     value = float(row[name])
     low, high = limit

@@ -166,7 +166,7 @@ def _ending(
     winners = [c for c in decided if c.better and c.variant not in harmed]
     if winners and smallest >= policy.minimum:
         best = max(winners, key=lambda c: abs(c.difference))
-        return Ending.WINNER, best.variant, _told(best)
+        return Ending.WINNER, best.variant, _describe_comparison(best)
     if all(-first.worth <= c.low and c.high <= first.worth for c in decided):
         return (
             Ending.NO_DIFFERENCE,
@@ -175,7 +175,7 @@ def _ending(
         )
     if people >= policy.longest:
         return Ending.OUT_OF_PEOPLE, None, f"{people} people and no difference proven: keep the control."
-    return Ending.RUNNING, None, "; ".join(_told(c) for c in decided)
+    return Ending.RUNNING, None, "; ".join(_describe_comparison(c) for c in decided)
 
 
 def _measured(policy: ExperimentPolicy, arms: Mapping[str, ArmEvidence]) -> Iterator[int]:
@@ -183,7 +183,7 @@ def _measured(policy: ExperimentPolicy, arms: Mapping[str, ArmEvidence]) -> Iter
         yield from (int(arm.metrics[metric.name].count) for metric in policy.metrics)  # type: ignore[arg-type]
 
 
-def _told(found: Comparison) -> str:
+def _describe_comparison(found: Comparison) -> str:
     lift = "" if found.lift is None else f" ({found.lift:+.1%})"
     bounds = f"{found.low:+.4g} to {found.high:+.4g}"
     return f"{found.variant}: {found.metric} {found.difference:+.4g}{lift}, {bounds}, p {found.adjusted_p:.2g}"

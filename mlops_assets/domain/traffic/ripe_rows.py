@@ -42,14 +42,14 @@ class RipeRows:
 
 def find_leading_version(rows: pa.Table) -> tuple[str, str] | None:
     """Version and bundle that gave most of the answers that callers got; None: no version answered."""
-    counts = _given(rows).group_by(["version", "bundle"]).aggregate([([], "count_all")]).to_pylist()
+    counts = _caller_answers(rows).group_by(["version", "bundle"]).aggregate([([], "count_all")]).to_pylist()
     best = max(counts, key=lambda each: (each["count_all"], each["version"]), default=None)
     return (best["version"], best["bundle"]) if best else None
 
 
 def rows_of_bundle(rows: pa.Table, bundle: str) -> pa.Table:
     """What callers got from one bundle."""
-    given = _given(rows)
+    given = _caller_answers(rows)
     return given.filter(pc.equal(given["bundle"], bundle))
 
 
@@ -70,6 +70,6 @@ def to_datetime64(moment: datetime) -> np.datetime64:
     return np.datetime64(moment.astimezone(UTC).replace(tzinfo=None), "us")
 
 
-def _given(rows: pa.Table) -> pa.Table:
+def _caller_answers(rows: pa.Table) -> pa.Table:
     """Answers of versions that callers got: no shadow's copies, no declared defaults."""
     return rows.filter(pc.and_(pc.is_valid(rows["answer"]), pc.not_equal(rows["role"], SHADOW)))

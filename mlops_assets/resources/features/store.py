@@ -103,7 +103,7 @@ class FeatureStore(dg.ConfigurableResource["FeatureStore"]):
         features = (field.name for view in found.feature_view_projections for field in view.features)
         return (*inputs_as_they_stand(found), *features)
 
-    def asked(self, service: str) -> tuple[str, ...]:
+    def lookup_fields(self, service: str) -> tuple[str, ...]:
         """What an online lookup has to be given: join keys, and what on-demand views compute from."""
         found = self._service(service)
         views = [self._view(projection.name) for projection in found.feature_view_projections]

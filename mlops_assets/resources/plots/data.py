@@ -1,5 +1,6 @@
 """Draws what came into the lake: rows, and how many of them wait in quarantine."""
 
+import base64
 from collections.abc import Mapping, Sequence
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -34,6 +35,11 @@ def draw_rows_by_partition(
     step = max(1, len(partitions) // _LABELS)
     axes[-1].set_xticks(list(places)[::step], list(partitions)[::step])
     return png(figure)
+
+
+def inline(picture: bytes, title: str) -> str:
+    """A picture as Markdown that needs no file beside it."""
+    return f"![{title}](data:image/png;base64,{base64.b64encode(picture).decode()})"
 
 
 def _steps(counts: Sequence[int]) -> tuple[list[float], list[int]]:

@@ -71,7 +71,7 @@ def compare(spec: ModelSpec, derived: Derived, lake: Lake, store: FeatureStore, 
         return Verdict(name, Outcome.PASS, "The model's rows bring their own features; none are looked up online.", {})
     rows = lake.table(spec.model, Layer.VALIDATED, spec.source.examples).read()
     rows = rows.filter(pc.less_equal(rows[EVENT_TIME], pa.scalar(now, rows[EVENT_TIME].type)))
-    wanted = [column for column in store.asked(derived.service) if column in rows.column_names]
+    wanted = [column for column in store.lookup_fields(derived.service) if column in rows.column_names]
     latest = rows.take(pc.sort_indices(rows[EVENT_TIME])[-_SAMPLE:]).select(wanted).drop_null()
     return store.compare_online(derived.service, latest.to_pylist(), now)
 

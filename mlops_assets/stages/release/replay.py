@@ -58,7 +58,7 @@ def replay_requests(
     from mlops_assets.domain.release.replay import judge_replay
     from mlops_assets.domain.traffic.row_loss import LabelSpace, decode_labels
 
-    answers, failures = _asked(spec.model, asked.rows, client, asked.answers.shape[1:])
+    answers, failures = _answer_rows(spec.model, asked.rows, client, asked.answers.shape[1:])
     report = judge_replay(
         spec.rollout.replay,
         spec.target.kind,
@@ -70,10 +70,10 @@ def replay_requests(
         failures,
         asked.rows,
     )
-    return _verdict(report), _told(report)
+    return _verdict(report), _report_metadata(report)
 
 
-def _asked(model: str, rows: "pa.Table", client: Client, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+def _answer_rows(model: str, rows: "pa.Table", client: Client, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
     """Answers in bulk, and which rows have none. A bulk that is refused is halved until the rows are found."""
     try:
         return client.scores(model, rows), np.zeros(len(rows), dtype=bool)
@@ -81,7 +81,7 @@ def _asked(model: str, rows: "pa.Table", client: Client, shape: tuple[int, ...])
         if len(rows) == 1:
             return np.zeros((1, *shape)), np.ones(1, dtype=bool)
     middle = len(rows) // 2
-    parts = [_asked(model, part, client, shape) for part in (rows.slice(0, middle), rows.slice(middle))]
+    parts = [_answer_rows(model, part, client, shape) for part in (rows.slice(0, middle), rows.slice(middle))]
     answers, failures = zip(*parts, strict=True)
     return np.concatenate(answers), np.concatenate(failures)
 
@@ -100,7 +100,7 @@ def _verdict(report: "ReplayReport") -> Verdict:
     return Verdict(ServingCheck.REPLAY, outcome, told, numbers_of(report.verdicts) | {"rows": float(report.rows)})
 
 
-def _told(report: "ReplayReport") -> Mapping[str, Any]:
+def _report_metadata(report: "ReplayReport") -> Mapping[str, Any]:
     import dagster as dg
 
     from mlops_assets.domain.release.replay import markdown

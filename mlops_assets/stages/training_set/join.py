@@ -141,13 +141,13 @@ def with_features(spec: ModelSpec, lake: Lake, service: str) -> tuple[list[str],
     views = [name for name, how in hows.items() if not how.static] if hows else [service]
     made = [lake.table(spec.model, Layer.FEATURES, view).snapshots() for view in views]
 
-    def stands(name: str, digest: str) -> bool:
+    def is_joinable(name: str, digest: str) -> bool:
         if spec.features.service:
             return all(name in snapshots for snapshots in made)
         source = f"{Layer.VALIDATED}/{spec.source.examples}/{name}"
         return all(name in snapshots and snapshots[name].inputs.get(source) == digest for snapshots in made)
 
-    ready = [name for name, snapshot in examples.items() if stands(name, snapshot.digest)]
+    ready = [name for name, snapshot in examples.items() if is_joinable(name, snapshot.digest)]
     return ready, sum(snapshot.rows for name, snapshot in examples.items() if name not in ready)
 
 

@@ -12,7 +12,7 @@ from mlops_assets.domain.release.rollout import RolloutAction, StepEvidence, jud
 from mlops_assets.domain.release.rollout_signals import Signal, Watched
 from mlops_assets.domain.release.sequential import Sample
 from mlops_assets.domain.verdict import Outcome
-from tests.kit.specs import STANDARD
+from tests.kit.specs import ROLLOUT
 
 NOTHING = Sample(0, 0.0, 0.0)
 
@@ -34,11 +34,11 @@ GOOD = StepEvidence(
     slices={},
     problems=(),
 )
-LONG, BLIND = STANDARD.patience, STANDARD.blind_patience
-DEMANDING = STANDARD.with_changes(needs_feedback=True)
+LONG, BLIND = ROLLOUT.patience, ROLLOUT.blind_patience
+DEMANDING = ROLLOUT.with_changes(needs_feedback=True)
 
 
-def case(policy: RolloutPolicy = STANDARD, **changes: Any) -> tuple[RolloutPolicy, StepEvidence]:
+def case(policy: RolloutPolicy = ROLLOUT, **changes: Any) -> tuple[RolloutPolicy, StepEvidence]:
     return policy, replace(GOOD, **changes)
 
 
@@ -226,23 +226,23 @@ def test_truth_table(name):
 @pytest.mark.parametrize(("share", "after"), [(0.05, 0.1), (0.1, 0.25), (0.25, 0.5), (0.5, 1.0)])
 def test_the_steps_in_turn(share, after):
     champion = arm(round(10_000 * (1 - share) / share))
-    assert judge_step(STANDARD, replace(GOOD, share=share, champion=champion)).share == after
+    assert judge_step(ROLLOUT, replace(GOOD, share=share, champion=champion)).share == after
 
 
 @pytest.mark.parametrize("share", [0.0, 0.07, 1.0])
 def test_a_share_that_is_no_step_is_refused(share):
     with pytest.raises(ValueError, match="no judged step"):
-        judge_step(STANDARD, replace(GOOD, share=share))
+        judge_step(ROLLOUT, replace(GOOD, share=share))
 
 
 def test_every_signal_is_told_with_its_numbers():
-    decision = judge_step(STANDARD, GOOD)
+    decision = judge_step(ROLLOUT, GOOD)
     assert sorted(v.name for v in decision.verdicts) == sorted(Signal)
     assert all(np.isfinite(value) for v in decision.verdicts for value in v.numbers.values())
 
 
 def test_alpha_is_shared_by_all_tests_of_all_steps():
     for slices in (0, 2):
-        of_errors, of_others = levels(STANDARD, slices)
+        of_errors, of_others = levels(ROLLOUT, slices)
         assert of_errors == pytest.approx(0.05 / 8)
         assert 4 * (of_errors + (3 + 3 * slices) * of_others) == pytest.approx(0.05)

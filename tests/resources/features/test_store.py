@@ -1,7 +1,6 @@
 """The feature store of a real Feast in a folder of its own: a hand-written service and declared ones."""
 
 import shutil
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -133,7 +132,7 @@ def test_a_service_lists_its_inputs_outputs_and_request_fields(features, service
     inputs = features.inputs(service)
     assert inputs[:5] == ("origin", "carrier", "dest", "distance", "scheduled_minutes")
     assert inputs[-2:] == ("departure_hour", "weekday")
-    assert set(features.asked(service)) == {"origin", "carrier", "tailnum", "scheduled_at"}
+    assert set(features.lookup_fields(service)) == {"origin", "carrier", "tailnum", "scheduled_at"}
 
 
 def test_the_training_frame_has_what_was_known_at_each_row(features, service) -> None:
@@ -203,7 +202,7 @@ def test_applying_again_changes_nothing(features, service) -> None:
 
 
 def test_a_service_that_no_module_has_is_told_with_those_it_has(features) -> None:
-    spec = replace(flights(), features=feature_spec(service="flight_delay", version=7))
+    spec = flights().with_changes(features=feature_spec(service="flight_delay", version=7))
     with pytest.raises(ValueError, match="no feature service 'flight_delay_v7'; it has flight_delay_v1"):
         features.apply(spec, {}, {})
 

@@ -37,7 +37,7 @@ def test_a_wrong_result_is_an_error_with_the_expected_type():
         opened("ListSource").read("events", None, None, NOW)
 
 
-@pytest.mark.parametrize("dotted", ["tests.nowhere.Source", f"{HERE}.Missing", "Source"])
+@pytest.mark.parametrize("dotted", ["tests.nowhere.Source", f"{HERE}.Missing"])
 def test_a_name_that_leads_nowhere_is_an_error(dotted):
     spec = model_spec(source=source_spec(feed_spec(path=None), python=dotted))
     with pytest.raises(SourceError, match=f"source '{dotted}' cannot be loaded"):

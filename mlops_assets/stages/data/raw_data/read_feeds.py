@@ -20,10 +20,10 @@ from mlops_assets.domain.records import Snapshot
 from mlops_assets.domain.verdict import Verdict
 from mlops_assets.resources.lake.table import Table
 from mlops_assets.resources.lake.tables import Lake
-from mlops_assets.resources.plots.data import draw_rows_by_partition
+from mlops_assets.resources.plots.data import draw_rows_by_partition, inline
 from mlops_assets.resources.sources.declared import Source
 from mlops_assets.stages.common import feed_windows
-from mlops_assets.stages.metadata import data_version, picture
+from mlops_assets.stages.metadata import data_version
 
 _HEAD = (
     "| feed | rows | partitions | changed | without time | latest event | digest |\n|---|---:|---:|---:|---:|---|---|\n"
@@ -102,4 +102,4 @@ def _plot(arrivals: Sequence[Arrival], windows: Sequence[Window]) -> dg.Metadata
     rows = {
         arrival.feed: [arrival.after[name].rows for name in names] for arrival in arrivals if names[0] in arrival.after
     }
-    return picture(draw_rows_by_partition(rows, names), "rows by partition") if rows else dg.MetadataValue.md("")
+    return dg.MetadataValue.md(inline(draw_rows_by_partition(rows, names), "rows by partition") if rows else "")

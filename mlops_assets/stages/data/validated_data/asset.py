@@ -23,7 +23,7 @@ from mlops_assets.stages.common import (
     partitions_of,
     stage_asset,
 )
-from mlops_assets.stages.metadata import counts, data_version, picture, report_partitions
+from mlops_assets.stages.metadata import counts, data_version, report_partitions
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -121,7 +121,7 @@ def _whole(outcomes: "Sequence[ValidatedFeed]", frame: "pd.DataFrame", asked: Se
         "rows valid": rows - wrong,
         "rows quarantined": wrong + untimed,
         "expectations": dg.MetadataValue.md(_HEAD + "\n".join(_line(line) for each in outcomes for line in each.lines)),
-        "quarantine": _picture(outcomes, [each.partition for each in asked]),
+        "quarantine": dg.MetadataValue.md(_picture(outcomes, [each.partition for each in asked])),
     }
 
 
@@ -131,14 +131,16 @@ def _line(line: "Line") -> str:
     return f"| {line.feed} | {line.column} | {text} | {line.severity} | {line.failing:,} | {share:.3%} |"
 
 
-def _picture(outcomes: "Sequence[ValidatedFeed]", partitions: Sequence[str]) -> dg.MarkdownMetadataValue:
-    from mlops_assets.resources.plots.data import draw_rows_by_partition
+def _picture(outcomes: "Sequence[ValidatedFeed]", partitions: Sequence[str]) -> str:
+    from mlops_assets.resources.plots.data import draw_rows_by_partition, inline
 
     shown = [each.vitals for each in outcomes if [window.partition for window in each.vitals.windows] == partitions]
     rows, wrong = ({each.feed: getattr(each, part) for each in shown} for part in ("rows", "quarantined"))
-    if not shown:
-        return dg.MetadataValue.md("")
-    return picture(draw_rows_by_partition(rows, partitions, wrong), "rows and quarantined rows by partition")
+    return (
+        inline(draw_rows_by_partition(rows, partitions, wrong), "rows and quarantined rows by partition")
+        if shown
+        else ""
+    )
 
 
 def _counts(outcomes: "Sequence[ValidatedFeed]", partition: str) -> dict[str, Any]:

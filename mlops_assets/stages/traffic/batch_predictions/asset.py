@@ -66,7 +66,8 @@ def batch_predictions(spec: ModelSpec) -> dg.AssetsDefinition:
         after = {TABLE: batch.written}
         each = {name: counts(after, name) for name in names}
         return dg.MaterializeResult(
-            metadata=report_partitions(context, asked, batch.told(), each), data_version=data_version(after.values())
+            metadata=report_partitions(context, asked, batch.metadata(), each),
+            data_version=data_version(after.values()),
         )
 
     return asset
@@ -137,7 +138,7 @@ class _Batch:
         )
         self._seconds += time.perf_counter() - began
 
-    def told(self) -> dict[str, Any]:
+    def metadata(self) -> dict[str, Any]:
         rows = sum(snapshot.rows for snapshot in self.written.values())
         return {
             "version": self.champion.semantic,
