@@ -82,13 +82,13 @@ def _tests(aspect: Aspect, reference: Reference, live: Sketch, policy: DriftPoli
             continue
         found = live.columns.get(name)
         if isinstance(known, NumberReference) and isinstance(found, NumberSketch):
-            yield from _compare_number(aspect, name, known, found, policy)
+            yield from _compare_number(aspect, name, ref=known, live=found, policy=policy)
         elif isinstance(known, CategoryReference) and isinstance(found, CategorySketch):
-            yield from _compare_category(aspect, name, known, found, policy)
+            yield from _compare_category(aspect, name, ref=known, live=found, policy=policy)
 
 
 def _compare_number(
-    aspect: Aspect, name: str, ref: NumberReference, live: NumberSketch, policy: DriftPolicy
+    aspect: Aspect, name: str, *, ref: NumberReference, live: NumberSketch, policy: DriftPolicy
 ) -> Iterator[DriftTest]:
     if live.finite >= policy.minimum_rows and len(ref.edges):
         yield compare_numbers(aspect, name, ref=ref, live=live, policy=policy)
@@ -100,7 +100,7 @@ def _compare_number(
 
 
 def _compare_category(
-    aspect: Aspect, name: str, ref: CategoryReference, live: CategorySketch, policy: DriftPolicy
+    aspect: Aspect, name: str, *, ref: CategoryReference, live: CategorySketch, policy: DriftPolicy
 ) -> Iterator[DriftTest]:
     known, present = ref.rows - ref.nulls, live.rows - live.nulls
     if present >= policy.minimum_rows and known:

@@ -52,12 +52,11 @@ class DayQuality:
 
 
 def judge_day(spec: ModelSpec, day: DayInputs, version: ServedVersion | None) -> DayQuality:
-    """The day's record. What cannot be judged is inconclusive, with the reason."""
+    """Judge the day; what cannot be judged is inconclusive, with the reason."""
     if version is None:
         return DayQuality(_unanswered(spec, day), (), None)
     judging = _Judging(spec, day, version)
-    found = judging.ripe if judging.ripe is not None and len(judging.ripe) else None
-    return DayQuality(judging.record(), judging.scores(), found)
+    return DayQuality(judging.record(), judging.scores(), judging.ripe if judging.ripe else None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,8 +81,8 @@ class _Judging:
             realised=_plain(self._realised(self.own)[0]),
             estimated=_plain(self.guess[0]),
             recent=Recent(len(self.window), len(self.ripe or ()), _plain(realised), _plain(broad)),
-            fall=self._fall(REALISED, realised, len(self.ripe or ()), self.maturity, why),
-            estimated_fall=self._fall(ESTIMATED, broad, sum(map(len, self.window.values())), 1.0, unknown),
+            fall=self._fall(REALISED, realised, len(self.ripe or ()), grown=self.maturity, why=why),
+            estimated_fall=self._fall(ESTIMATED, broad, sum(map(len, self.window.values())), grown=1.0, why=unknown),
             trust=self.trust.verdict,
             odd=self.day.odd,
             business=self._worth(),
@@ -187,13 +186,13 @@ class _Judging:
 
     @cached_property
     def trust(self) -> Trust:
-        """By the days of this version that have both."""
+        """Compare estimate and realised score on the days of this version that have both."""
         known = [each.recent for each in self.day.before if each.bundle == self.version.bundle and each.recent]
         both = [(r.estimated, r.realised) for r in known if r.estimated and r.realised][-_TRACKED:]
         pairs = [(self._interval(guess), self._interval(real)) for guess, real in both]
         return judge_trust([guess for guess, _ in pairs], [real for _, real in pairs], self.spec.monitoring.quality)
 
-    def _fall(self, name: str, current: Interval | None, rows: int, grown: float, why: str) -> Verdict:
+    def _fall(self, name: str, current: Interval | None, rows: int, *, grown: float, why: str) -> Verdict:
         if self.baseline is None:
             reason = "; ".join(self.version.problems) or f"its {self.metric.name} at evaluation is not known"
             return _inconclusive(name, f"{self.version.name}: {reason}.")
@@ -205,19 +204,17 @@ class _Judging:
         return replace(verdict, reason=f"{reason} {why}" if why and wide is None else reason)
 
     def _expected(self) -> int:
-        known = [each for each in self.day.before if each.maturity >= self.spec.monitoring.quality.maturity][
-            -_COMPARED:
-        ]
+        ripe = self.spec.monitoring.quality.maturity
+        known = [each for each in self.day.before if each.maturity >= ripe][-_COMPARED:]
         rows = sum(each.rows for each in known)
         if not rows:
             return _labelled(self.mine)
         return round(sum(each.labelled for each in known) / rows * len(self.mine) * self.maturity)
 
     def _worth(self) -> float | None:
-        judged, own = self.version.judged, self.own
+        judged, own, costs = self.version.judged, self.own, self.spec.monitoring.costs
         if judged is None or own is None:
             return None
-        costs = self.spec.monitoring.costs
         return mean_business_value(costs, judged.classes, own.labels, own.scores, self.version.threshold)
 
     def _interval(self, each: Estimated) -> Interval:
