@@ -206,7 +206,7 @@ def test_a_resolution_is_sent_without_a_next_step():
     assert message.severity is None
 
 
-def test_many_notifications_in_one_message_are_listed_up_to_a_bound():
+def test_a_message_lists_notifications_up_to_a_bound():
     message = AlertMessage(tuple(notification() for _ in range(60)))
     assert format_title(message) == "60 alerts, too many to send one by one"
     assert len(format_body(message).splitlines()) == 51
