@@ -1,7 +1,7 @@
-"""`make demo`: a scenario against a running `make run`, told line by line.
+"""`make demo`: a scenario against a running `make run`, reported line by line.
 
 year     the days that follow the model's clock, as they were in 2013. Nothing is scripted.
-faults   the same days with faults planted one after the other; ends with what caught them, and when.
+faults   the same days with faults list_faults one after the other; ends with what caught them, and when.
 """
 
 import argparse
@@ -12,10 +12,10 @@ from datetime import UTC, datetime
 from functools import partial
 
 from infra.demo.callers import Callers
-from infra.demo.faults import faults
+from infra.demo.faults import run_faults
 from infra.demo.replay import Pace, Replay
-from infra.demo.story import Story, in_force
-from infra.demo.system import NotUp, System
+from infra.demo.story import Story, format_release
+from infra.demo.system import System, SystemNotReady
 from infra.demo.world import Airport
 from infra.run.dagster_client import DagsterRefused
 from infra.run.first_start import MODEL, RunFailed
@@ -24,33 +24,33 @@ _END = datetime(2014, 1, 1, tzinfo=UTC)  # the last flights of the example left 
 
 
 def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
-    asked = _parser().parse_args(arguments)
+    options = _parser().parse_args(arguments)
     say = partial(print, flush=True)
     try:
-        pace = Pace(asked.step, asked.trial_step, asked.pace, asked.share, asked.by_keys)
+        pace = Pace(options.step, options.trial_step, options.pace, options.share, options.by_keys)
         system = System(environment)
-        version = system.demand_up()
-        say(f"{MODEL} {version} is live. The model's clock stands at {system.now():%Y-%m-%d %H:%M} UTC.")
-        return _play(asked, system, pace, say)
-    except (NotUp, RunFailed, DagsterRefused, ConnectionError, TimeoutError, ValueError) as err:
+        version = system.require_live()
+        say(f"{MODEL} {version} is live. The model's clock is at {system.now():%Y-%m-%d %H:%M} UTC.")
+        return _play(options, system, pace, say)
+    except (SystemNotReady, RunFailed, DagsterRefused, ConnectionError, TimeoutError, ValueError) as err:
         say(f"{err}")
         return 1
 
 
-def _play(asked: argparse.Namespace, system: System, pace: Pace, say: "partial[None]") -> int:
+def _play(options: argparse.Namespace, system: System, pace: Pace, say: "partial[None]") -> int:
     callers = Callers(system.endpoint.url, MODEL)
     story = Story(system, say)
     try:
         replay = Replay(system, callers, Airport(), pace, say)
-        story.begin()
-        if asked.scenario == "faults":
-            say(faults(replay, story))
+        story.skip_past()
+        if options.scenario == "faults":
+            say(run_faults(replay, story))
         else:
-            year(replay, story, min(asked.until, _END))
-        say(f"\n{story.summary(replay.asked)}")
+            year(replay, story, min(options.until, _END))
+        say(f"\n{story.summary(replay.requests)}")
     except KeyboardInterrupt:
-        say(f"\nStopped; the model's clock stands at {system.now():%Y-%m-%d %H:%M}. `make demo` goes on from there.")
-        say(f"In force: {in_force(system.state())}")
+        say(f"\nStopped; the model's clock is at {system.now():%Y-%m-%d %H:%M}. `make demo` goes on from there.")
+        say(f"In force: {format_release(system.read_release())}")
     finally:
         callers.close()
     return 0
@@ -59,15 +59,15 @@ def _play(asked: argparse.Namespace, system: System, pace: Pace, say: "partial[N
 def year(replay: Replay, story: Story, until: datetime) -> None:
     """Days as they were. More looks while a version is on trial; data and watching at the end of each step."""
     if not replay.days_left(until):
-        replay.say(f"Nothing is left to replay before {until:%Y-%m-%d}: start anew with another MLOPS_HOME.")
+        replay.say(f"No day is left to replay before {until:%Y-%m-%d}: start anew with another MLOPS_HOME.")
     while left := replay.days_left(until):
         waiting = replay.pace.step - len(replay.unwatched)
         replay.play(min(replay.pace.trial if replay.on_trial else replay.pace.step, waiting, left))
         if replay.on_trial:
-            replay.judged()
+            replay.wait_for_trial_step()
         if len(replay.unwatched) >= replay.pace.step or not replay.days_left(until):
-            replay.night()
-        story.tell()
+            replay.run_night()
+        story.report_news()
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -77,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--pace", type=float, default=0.0, metavar="SECONDS", help="the least that a day takes (default: no wait)")
     add("--step", type=int, default=7, metavar="DAYS", help="days until data comes in and is watched (default: 7)")
     add("--trial-step", type=int, default=2, metavar="DAYS", help="days between looks at a trial (default: 2)")
-    add("--share", type=float, default=1.0, help="part of the flights that is asked about (default: 1)")
+    add("--share", type=float, default=1.0, help="part of the flights that callers request (default: 1)")
     add("--by-keys", type=float, default=0.02, help="part of the requests that bring keys only (default: 0.02)")
     add("--until", type=_day, default=_END, metavar="DAY", help="the day to stop before, e.g. 2013-11-15")
     return parser

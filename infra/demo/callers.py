@@ -1,4 +1,7 @@
-"""Those who ask the endpoint over HTTP and tell it later what came of it. Knows no Dagster and no clock."""
+"""The callers of the endpoint: they request predictions over HTTP and report outcomes later.
+
+Knows no Dagster and no clock.
+"""
 
 import json
 import threading
@@ -20,8 +23,8 @@ _JSON = {"content-type": "application/json"}
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What one flight's caller heard. `refusal` instead of a score where there was none."""
+class FlightAnswer:
+    """The endpoint's answer about one flight. `refusal` instead of a score where there was none."""
 
     flight: Flight
     request_id: str
@@ -32,18 +35,18 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Landed:
+class LandedFlight:
     """An answer and what came of it."""
 
-    answer: Answer
+    answer: FlightAnswer
     late: bool
 
 
 @dataclass(order=True, frozen=True)
-class _Waiting:
+class _PendingOutcome:
     until: datetime
     request_id: str
-    landed: Landed = field(compare=False)
+    landed: LandedFlight = field(compare=False)
 
 
 class Callers:
@@ -53,29 +56,31 @@ class Callers:
         self._address, self._model = urlsplit(endpoint), model
         self._own, self._all = threading.local(), list[HTTPConnection]()
         self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="caller")
-        self._waiting: list[_Waiting] = []
+        self._waiting: list[_PendingOutcome] = []
 
-    def ask(self, flights: Sequence[Flight], rows: Sequence[Mapping[str, Any]]) -> list[Answer]:
+    def predict(self, flights: Sequence[Flight], rows: Sequence[Mapping[str, Any]]) -> list[FlightAnswer]:
         """One request for each flight, under its id."""
-        answers = list(self._pool.map(self._ask, flights, rows))
+        answers = list(self._pool.map(self._predict, flights, rows))
         for answer in answers:
             landed_at, late = answer.flight.landed_at, answer.flight.late
             if answer.score is not None and landed_at is not None and late is not None:
-                heappush(self._waiting, _Waiting(landed_at, answer.request_id, Landed(answer, late)))
+                heappush(self._waiting, _PendingOutcome(landed_at, answer.request_id, LandedFlight(answer, late)))
         return answers
 
-    def report(self, now: datetime) -> list[Landed]:
-        """Tell the endpoint of every flight that has landed by `now`; returns them."""
-        landed = self.landed(now)
+    def report_outcomes(self, now: datetime) -> list[LandedFlight]:
+        """Report every flight that has landed by `now` to the endpoint; return these flights."""
+        landed = self.pop_landed(now)
         for start in range(0, len(landed), _TOGETHER):
-            told = [{"request_id": each.answer.request_id, "outcome": each.late} for each in landed[start:][:_TOGETHER]]
-            status, body = self._post("feedback", told)
+            outcomes = [
+                {"request_id": each.answer.request_id, "outcome": each.late} for each in landed[start:][:_TOGETHER]
+            ]
+            status, body = self._post("feedback", outcomes)
             if status != 202:
                 raise ConnectionError(f"the endpoint did not take outcomes ({status}): {body}")
         return landed
 
-    def landed(self, now: datetime) -> list[Landed]:
-        """Those that have landed by `now`, once each, without telling anybody."""
+    def pop_landed(self, now: datetime) -> list[LandedFlight]:
+        """Return the flights that have landed by `now`, once each, without reporting them."""
         found = []
         while self._waiting and self._waiting[0].until <= now:
             found.append(heappop(self._waiting).landed)
@@ -86,26 +91,26 @@ class Callers:
         for connection in self._all:
             connection.close()
 
-    def _ask(self, flight: Flight, row: Mapping[str, Any]) -> Answer:
+    def _predict(self, flight: Flight, row: Mapping[str, Any]) -> FlightAnswer:
         try:
             status, body = self._post("predict", {"rows": [row], "key": flight.id})
         except (OSError, HTTPException) as err:
-            return Answer(flight, "", "", False, None, f"{type(err).__name__}: {err}")
+            return FlightAnswer(flight, "", "", False, None, f"{type(err).__name__}: {err}")
         if status != 200:
-            return Answer(flight, "", "", False, None, f"{status}: {json.dumps(body)[:200]}")
+            return FlightAnswer(flight, "", "", False, None, f"{status}: {json.dumps(body)[:200]}")
         score = body["predictions"][0].get("probability")
-        return Answer(flight, body["request_id"], body["version"], body["degraded"], score, "")
+        return FlightAnswer(flight, body["request_id"], body["version"], body["degraded"], score, "")
 
-    def _post(self, door: str, content: Any) -> tuple[int, Any]:
+    def _post(self, route: str, content: Any) -> tuple[int, Any]:
         try:
-            return self._sent(door, content)
+            return self._send_once(route, content)
         except (OSError, HTTPException):
-            return self._sent(door, content)  # the endpoint closes connections that were idle for a while
+            return self._send_once(route, content)  # the endpoint closes connections that were idle for a while
 
-    def _sent(self, door: str, content: Any) -> tuple[int, Any]:
+    def _send_once(self, route: str, content: Any) -> tuple[int, Any]:
         connection = self._connection()
         try:
-            connection.request("POST", f"/v1/models/{self._model}/{door}", json.dumps(content), _JSON)
+            connection.request("POST", f"/v1/models/{self._model}/{route}", json.dumps(content), _JSON)
             answer = connection.getresponse()
             return answer.status, json.loads(answer.read() or b"null")
         except (OSError, HTTPException):

@@ -34,7 +34,7 @@ _NAMES = """query ($selector: RepositorySelector!) { repositoryOrError(repositor
   ... on Repository { sensors { name sensorState { status } } } ... on Error { message } } }"""
 _TICKS = """query ($selector: SensorSelector!) { sensorOrError(sensorSelector: $selector) {
   ... on Sensor { sensorState { ticks(limit: 1) { timestamp status } } } ... on Error { message } } }"""
-_DECIDED = """query ($key: AssetKeyInput!, $after: String) { assetOrError(assetKey: $key) { __typename
+_DECISIONS = """query ($key: AssetKeyInput!, $after: String) { assetOrError(assetKey: $key) { __typename
   ... on Asset { assetMaterializations(afterTimestampMillis: $after, limit: 100) { timestamp runId metadataEntries {
     label ... on TextMetadataEntry { text } ... on BoolMetadataEntry { boolValue } } } } } }"""
 _LAUNCH = """mutation ($params: ExecutionParams!) { launchRun(executionParams: $params) { __typename
@@ -42,13 +42,13 @@ _LAUNCH = """mutation ($params: ExecutionParams!) { launchRun(executionParams: $
   ... on Error { message } } }"""
 
 
-class NotUp(Exception):
-    """`make run` is not there, or not ready."""
+class SystemNotReady(Exception):
+    """`make run` is not running, or the model is not live yet."""
 
 
 @dataclass(frozen=True)
-class Ran:
-    """A run, as a line tells it."""
+class RunSummary:
+    """A run, as a line of the report shows it."""
 
     id: str
     job: str
@@ -57,60 +57,63 @@ class Ran:
 
 
 @dataclass(frozen=True)
-class Decided:
-    """One decision on training, as its materialisation tells it."""
+class TrainingDecision:
+    """One decision on training, as its materialisation records it."""
 
     run: str
     yes: bool
     reason: str
 
 
-class Control(Dagster):
-    """A Dagster that is also asked what goes on for a model."""
+class ModelDagster(Dagster):
+    """A Dagster whose runs, decisions and sensors of one model can be listed."""
 
-    def active(self, model: str) -> list[Ran]:
+    def list_active_runs(self, model: str) -> list[RunSummary]:
         """Runs of the model that wait or work."""
         return self._runs({"tags": [{"key": MODEL_TAG, "value": model}], "statuses": _ACTIVE}, 20)
 
-    def since(self, model: str, moment: float) -> list[Ran]:
+    def list_runs_since(self, model: str, moment: float) -> list[RunSummary]:
         """Runs of the model that were created after a moment of wall time, oldest first."""
-        told = {"tags": [{"key": MODEL_TAG, "value": model}], "createdAfter": moment}
-        return sorted(self._runs(told, 100), key=lambda run: run.began)
+        created = {"tags": [{"key": MODEL_TAG, "value": model}], "createdAfter": moment}
+        return sorted(self._runs(created, 100), key=lambda run: run.began)
 
-    def decisions(self, model: str, since: float) -> list[Decided]:
+    def list_decisions(self, model: str, since: float) -> list[TrainingDecision]:
         """Decisions on training that were made after a moment of wall time, oldest first."""
-        asked = {"key": {"path": [model, Stage.RETRAIN_DECISION.value]}, "after": str(int(since * 1000))}
-        found = self._ask(_DECIDED, asked)["assetOrError"].get("assetMaterializations", [])
-        told = [(each["runId"], {entry["label"]: entry for entry in each["metadataEntries"]}) for each in found]
-        return [Decided(run, entries["yes"]["boolValue"], entries["reason"]["text"]) for run, entries in reversed(told)]
+        variables = {"key": {"path": [model, Stage.RETRAIN_DECISION.value]}, "after": str(int(since * 1000))}
+        found = self._query(_DECISIONS, variables)["assetOrError"].get("assetMaterializations", [])
+        decisions = []
+        for each in reversed(found):
+            entries = {entry["label"]: entry for entry in each["metadataEntries"]}
+            decisions.append(TrainingDecision(each["runId"], entries["yes"]["boolValue"], entries["reason"]["text"]))
+        return decisions
 
-    def running_sensors(self, model: str) -> list[str]:
+    def list_running_sensors(self, model: str) -> list[str]:
         """Sensors of the model that are switched on."""
         named = [each for each in self._repository()["sensors"] if each["name"].startswith(f"{model}_")]
         return [each["name"] for each in named if each["sensorState"]["status"] == "RUNNING"]
 
-    def last_tick(self, sensor: str) -> float:
+    def read_last_tick(self, sensor: str) -> float:
         """Wall time of the latest look that ended; 0: none did."""
         selector = {"repositoryLocationName": LOCATION, "repositoryName": REPOSITORY, "sensorName": sensor}
-        ticks = self._ask(_TICKS, {"selector": selector})["sensorOrError"]["sensorState"]["ticks"]
+        ticks = self._query(_TICKS, {"selector": selector})["sensorOrError"]["sensorState"]["ticks"]
         return max((tick["timestamp"] for tick in ticks if tick["status"] != "STARTED"), default=0.0)
 
-    def launch_with(self, job: str, config: Mapping[str, Any]) -> str:
+    def launch_with_config(self, job: str, config: Mapping[str, Any]) -> str:
         """Launch a job as a person does who fills in its configuration; returns the run's id."""
         selector = {"repositoryLocationName": LOCATION, "repositoryName": REPOSITORY, "pipelineName": job}
         params = {"selector": selector, "runConfigData": config, "executionMetadata": {"tags": []}}
-        answer = self._ask(_LAUNCH, {"params": params})["launchRun"]
+        answer = self._query(_LAUNCH, {"params": params})["launchRun"]
         if "run" not in answer:
             raise RunFailed(f"{job} was not launched: {answer}")
         return answer["run"]["runId"]
 
     def _repository(self) -> Mapping[str, Any]:
         selector = {"repositoryLocationName": LOCATION, "repositoryName": REPOSITORY}
-        return self._ask(_NAMES, {"selector": selector})["repositoryOrError"]
+        return self._query(_NAMES, {"selector": selector})["repositoryOrError"]
 
-    def _runs(self, asked: Mapping[str, Any], limit: int) -> list[Ran]:
-        found = self._ask(_RUNS, {"filter": asked, "limit": limit})["runsOrError"]["results"]
-        return [Ran(run["runId"], run["jobName"], run["status"], run["creationTime"]) for run in found]
+    def _runs(self, asked: Mapping[str, Any], limit: int) -> list[RunSummary]:
+        found = self._query(_RUNS, {"filter": asked, "limit": limit})["runsOrError"]["results"]
+        return [RunSummary(run["runId"], run["jobName"], run["status"], run["creationTime"]) for run in found]
 
 
 @dataclass(frozen=True)
@@ -120,8 +123,8 @@ class System:
     environment: Mapping[str, str]
 
     @cached_property
-    def dagster(self) -> Control:
-        return Control(f"http://127.0.0.1:{self.environment['UI_PORT']}")
+    def dagster(self) -> ModelDagster:
+        return ModelDagster(f"http://127.0.0.1:{self.environment['UI_PORT']}")
 
     @cached_property
     def endpoint(self) -> Endpoint:
@@ -138,8 +141,8 @@ class System:
     def resources(self) -> dict[str, Any]:
         return resources(self.environment)
 
-    def demand_up(self) -> str:
-        """The version that is live; NotUp where there is none."""
+    def require_live(self) -> str:
+        """The version that is live; SystemNotReady where there is none."""
         started = "start it with `make run` in another terminal, with the same variables, and wait until it is live"
         mlflow = Server(f"http://127.0.0.1:{self.environment['MLFLOW_PORT']}", "/health", "MLflow")
         missing = []
@@ -153,55 +156,55 @@ class System:
         except TimeoutError as err:
             missing.append(str(err))
         if missing:
-            raise NotUp("\n".join([*missing, f"The demonstration needs the running system: {started}."]))
+            raise SystemNotReady("\n".join([*missing, f"The demonstration needs the running system: {started}."]))
         version = self.endpoint.version(MODEL)
         home = self.environment.get("MLOPS_HOME", "")
-        if version is None or self.state() is None:
-            raise NotUp(f"{MODEL} is not live yet at {self.endpoint.url} with the state in {home}: {started}.")
+        if version is None or self.read_release() is None:
+            raise SystemNotReady(f"{MODEL} is not live yet at {self.endpoint.url} with the state in {home}: {started}.")
         return version
 
     def now(self) -> datetime:
         return self.resources["clock"].now(self.spec)
 
-    def move(self, moment: datetime) -> None:
+    def move_clock(self, moment: datetime) -> None:
         self.resources["clock"].move(self.spec, moment)
 
-    def entries(self) -> list[Entry]:
+    def read_ledger(self) -> list[Entry]:
         return self.resources["ledger"].entries(MODEL)
 
-    def state(self) -> ReleaseState | None:
-        return find_release_in_force(self.entries())
+    def read_release(self) -> ReleaseState | None:
+        return find_release_in_force(self.read_ledger())
 
-    def last_decision(self) -> DecisionRecord | None:
+    def read_last_decision(self) -> DecisionRecord | None:
         """The latest decision on training."""
         return self.resources["records"].latest(MODEL, Stage.RETRAIN_DECISION, DecisionRecord)
 
-    def watched(self) -> frozenset[str]:
+    def list_watched_days(self) -> frozenset[str]:
         """Days that have a drift report already."""
         return frozenset(self.resources["monitoring"].read(MODEL, Stage.DRIFT_REPORT, DriftDay))
 
-    def quiet(self, *, but: str = "") -> None:
+    def wait_until_idle(self, *, but: str = "") -> None:
         """Wait until no run of the model goes on, other than those of the job `but`."""
         deadline = time.monotonic() + _PATIENCE
-        while busy := [run for run in self.dagster.active(MODEL) if run.job != but]:
+        while busy := [run for run in self.dagster.list_active_runs(MODEL) if run.job != but]:
             if time.monotonic() > deadline:
-                told = ", ".join(f"{run.job} {self.dagster.run_url(run.id)}" for run in busy)
-                raise RunFailed(f"still not done after {_PATIENCE:.0f} s: {told}")
+                names = ", ".join(f"{run.job} {self.dagster.run_url(run.id)}" for run in busy)
+                raise RunFailed(f"these runs did not end within {_PATIENCE:.0f} s: {names}")
             time.sleep(_LOOK_EVERY)
 
-    def heard(self, sensor: str) -> None:
-        """Wait until a sensor has looked at what is there now, and until the runs that it asked for are over."""
+    def wait_for_tick(self, sensor: str) -> None:
+        """Wait until a sensor has ticked once more and the runs that it requested have ended."""
         since, deadline = time.time(), time.monotonic() + _TICK_PATIENCE
-        if sensor not in self.dagster.running_sensors(MODEL):
+        if sensor not in self.dagster.list_running_sensors(MODEL):
             return  # a person switched it off: it decides nothing
-        while self.dagster.last_tick(sensor) < since:
+        while self.dagster.read_last_tick(sensor) < since:
             if time.monotonic() > deadline:
-                raise RunFailed(f"{sensor} has not looked for {_TICK_PATIENCE:.0f} s: is the daemon of `make run` up?")
+                raise RunFailed(f"{sensor} has not ticked for {_TICK_PATIENCE:.0f} s: is the daemon of `make run` up?")
             time.sleep(_LOOK_EVERY)
-        self.quiet()
+        self.wait_until_idle()
 
-    def wait_for(self, run_id: str) -> str:
-        """Until the run has ended; how it did."""
+    def wait_for_run(self, run_id: str) -> str:
+        """Wait until the run has ended; return its status."""
         while not (run := self.dagster.run(run_id)).finished:
             time.sleep(_LOOK_EVERY)
         return run.status

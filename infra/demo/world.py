@@ -33,7 +33,7 @@ class Flight:
     """One flight as a caller asks about it, and what came of it."""
 
     id: str
-    asked_at: datetime  # its scheduled departure
+    requested_at: datetime  # its scheduled departure
     features: Mapping[str, Any]  # complete: the model's fields
     keys: Mapping[str, Any]  # as somebody asks who has only the schedule
     landed_at: datetime | None  # None: cancelled or diverted
@@ -47,7 +47,7 @@ class Airport:
         """The flights that are scheduled within the day that begins at `start`, in order of time."""
         end = start + timedelta(days=1)
         flights = self.scheduled(start, end)
-        rows = complete(flights, self.feeds(start - _REACH, end)).to_pylist()
+        rows = complete_rows(flights, self.feeds(start - _REACH, end)).to_pylist()
         outcomes = self._outcomes
         return [_flight(row, asked, outcomes) for row, asked in zip(rows, flights.to_pylist(), strict=True)]
 
@@ -68,17 +68,17 @@ class Airport:
         return NewYorkFlights().read(feed, start, end, end or _END)
 
 
-def complete(flights: pa.Table, feeds: Mapping[str, pd.DataFrame]) -> pa.Table:
+def complete_rows(flights: pa.Table, feeds: Mapping[str, pd.DataFrame]) -> pa.Table:
     """The model's fields of each flight, with what was known at its scheduled departure and no later."""
     moments = flights[_TIME].to_pylist()
     start, end = moments[0] - _REACH, moments[-1] + timedelta(microseconds=1)
     joined = asof_join(flights, _TIME, [_beside(name, feeds, start, end) for name in VIEWS])
     for name, values in departure_time(moments).items():
         joined = joined.append_column(name, pa.array(values))
-    return joined.select(fields())
+    return joined.select(list_fields())
 
 
-def fields() -> Sequence[str]:
+def list_fields() -> Sequence[str]:
     """What the service gives the model."""
     served = [feature.name for projection in SERVICE.feature_view_projections for feature in projection.features]
     return list(dict.fromkeys([*INPUTS, *served]))
@@ -97,6 +97,6 @@ def _flight(row: dict[str, Any], asked: dict[str, Any], outcomes: Mapping[str, t
     return Flight(asked["flight_id"], asked[_TIME], row, keys, landed_at, late)
 
 
-def share(flights: Sequence[Flight], part: float) -> list[Flight]:
+def take_share(flights: Sequence[Flight], part: float) -> list[Flight]:
     """A part of the flights, spread over the day; the same ones each time."""
     return [flight for place, flight in enumerate(flights) if int((place + 1) * part) > int(place * part)]

@@ -25,7 +25,7 @@ _WIDTH, _DEPTH = 256, 3
 _CARD = "# Pushed by hand\n\nLearnt by heart from {rows} flights of {days} days. It passed no gate.\n"
 
 
-def pushed(system: System, airport: Airport, now: datetime) -> str:
+def push_worse_model(system: System, airport: Airport, now: datetime) -> str:
     """Train, bundle and register it; its number in the registry."""
     from mlops_assets.domain.registry.lineage import build_provenance
     from mlops_assets.resources.registry.promotion import enter_registration
@@ -35,11 +35,11 @@ def pushed(system: System, airport: Airport, now: datetime) -> str:
 
     spec, at = system.spec, system.resources
     given: TrainingSet = at["records"].latest(MODEL, Stage.TRAINING_SET, TrainingSet)
-    table = by_heart(airport, given, now)
+    table = collect_recent_flights(airport, given, now)
     tables = dict.fromkeys(map(str, PARTS), table)
     made = replace(given, digest=f"by-hand-{now:%Y%m%d}", rows={name: len(table) for name in tables}, partitions={})
     with at["registry"].run(MODEL, f"by hand {now:%Y-%m-%d}", key=f"{MODEL}:by hand:{now:%Y-%m-%d}") as run:
-        trained, serving = _trained(system, made, tables, run.run_id)
+        trained, serving = _train_by_heart(system, made, tables, run.run_id)
         score = Evaluation(
             MODEL, serving.bundle, made.digest, run.run_id, None, None, "", trained.metric, trained.validation_score,
             (0.0, 1.0), (),
@@ -56,13 +56,13 @@ def pushed(system: System, airport: Airport, now: datetime) -> str:
     return version.number
 
 
-def by_heart(airport: Airport, like: TrainingSet, now: datetime) -> pa.Table:
+def collect_recent_flights(airport: Airport, like: TrainingSet, now: datetime) -> pa.Table:
     """The flights of the last days that have landed, as a training set has them."""
     start = now.replace(hour=0, minute=0, second=0, microsecond=0)
     days = [airport.day(start - timedelta(days=back)) for back in range(_WINDOW, 0, -1)]
     flights = [flight for day in days for flight in day if flight.landed_at is not None and flight.landed_at <= now]
     rows: list[Mapping[str, Any]] = [
-        {**flight.features, EVENT_TIME: flight.asked_at, LABEL: int(bool(flight.late))} for flight in flights
+        {**flight.features, EVENT_TIME: flight.requested_at, LABEL: int(bool(flight.late))} for flight in flights
     ]
     table = pa.Table.from_pylist(rows)
     numbers = {name: pa.float64() for name in like.inputs.numbers}
@@ -70,7 +70,7 @@ def by_heart(airport: Airport, like: TrainingSet, now: datetime) -> pa.Table:
     return table.cast(pa.schema(fields))
 
 
-def _trained(
+def _train_by_heart(
     system: System, made: TrainingSet, tables: Mapping[str, pa.Table], run_id: str
 ) -> tuple[TrainedModel, ServingModel]:
     from mlops_assets.domain.evaluation.metrics import metric_named

@@ -67,7 +67,7 @@ def only_one(home: Path) -> Iterator[None]:
 
 
 def supervise(services: Path, environment: Mapping[str, str]) -> int:
-    """Run Supervisor in a session of its own until it ends or is told to; nothing outlives that session."""
+    """Run Supervisor in a session of its own until it ends or receives a signal; nothing outlives that session."""
     command = [sys.executable, "-m", "supervisor.supervisord", "-c", str(services)]
     process = subprocess.Popen(
         command,

@@ -1,4 +1,4 @@
-"""The voice of `make run`: an event listener of Supervisor that prints what services say, under their names.
+"""The console of `make run`: a Supervisor event listener that prints the output of each service under its name.
 
 Knows Supervisor's events and nothing of the services.
 """
@@ -32,34 +32,34 @@ class Console:
     _begun: dict[str, str] = field(default_factory=dict)
 
     def lines(self, event: str, payload: str) -> Iterator[str]:
-        head, _, said = payload.partition("\n")
+        head, _, text = payload.partition("\n")
         facts = get_headers(head)
         name = facts.get("processname", "")
         if event.startswith("PROCESS_LOG"):
-            yield from self._said(name, said)
+            yield from self._split_lines(name, text)
         elif event.startswith("PROCESS_STATE") and name != "console":
-            yield from self._changed(name, event.removeprefix("PROCESS_STATE_"), facts)
+            yield from self._report_change(name, event.removeprefix("PROCESS_STATE_"), facts)
 
-    def _said(self, name: str, text: str) -> Iterator[str]:
+    def _split_lines(self, name: str, text: str) -> Iterator[str]:
         *whole, rest = _LINE_END.split(self._begun.pop(name, "") + text)
         if rest:
             self._begun[name] = rest
         yield from (self._line(name, _short(line)) for line in whole if line and _ONLY_IN_THE_FILE not in line)
 
-    def _changed(self, name: str, state: str, facts: Mapping[str, str]) -> Iterator[str]:
+    def _report_change(self, name: str, state: str, facts: Mapping[str, str]) -> Iterator[str]:
         if state in ("EXITED", "BACKOFF", "STOPPED") and name in self._begun:
             yield self._line(name, self._begun.pop(name))
-        news = self._news(name, state, facts)
+        news = self._describe_state(name, state, facts)
         if news:
             yield self._line(name, news)
 
-    def _news(self, name: str, state: str, facts: Mapping[str, str]) -> str:
+    def _describe_state(self, name: str, state: str, facts: Mapping[str, str]) -> str:
         if state == "EXITED":
             return "ended" if facts["expected"] == "1" else "died; starting it again"
         if state == "BACKOFF":
             return f"could not start; try {int(facts['tries']) + 1} in {facts['tries']} s"
         if state == "FATAL":
-            return f"given up. Its log: {self.logs}/{name}.log. Put it right, then stop and `make run` again"
+            return f"given up. Its log: {self.logs}/{name}.log. Correct the cause, then restart `make run`"
         return {"STARTING": "starting", "STOPPING": "stopping", "STOPPED": "stopped"}.get(state, "")
 
     def _line(self, name: str, text: str) -> str:

@@ -28,20 +28,20 @@ _RUN = """query ($run: ID!) { runOrError(runId: $run) { __typename
 
 
 class DagsterRefused(Exception):
-    """Dagster answered, and the answer was no."""
+    """Dagster answered with a refusal."""
 
 
 @dataclass(frozen=True)
-class Step:
+class RunStep:
     name: str
     status: str
     seconds: float | None
 
 
 @dataclass(frozen=True)
-class Run:
+class LaunchedRun:
     status: str
-    steps: tuple[Step, ...]
+    steps: tuple[RunStep, ...]
 
     @property
     def finished(self) -> bool:
@@ -55,7 +55,7 @@ class Dagster:
     url: str
 
     def wait(self, patience: float) -> None:
-        """Until the project's code location is loaded; an error in it is raised as it stands."""
+        """Until the project's code location is loaded; an error in it is raised unchanged."""
         deadline = time.monotonic() + patience
         while not self._loaded():
             if time.monotonic() > deadline:
@@ -63,19 +63,19 @@ class Dagster:
             time.sleep(1)
 
     def partitions(self, job: str) -> Sequence[str]:
-        answer = self._ask(_PARTITIONS, {"job": _selector(job)})["pipelineOrError"]
+        answer = self._query(_PARTITIONS, {"job": _selector(job)})["pipelineOrError"]
         return answer["partitionKeysOrError"].get("partitionKeys", [])
 
     def unfinished(self, job: str) -> str | None:
         """A run of this job that waits or works."""
         states = ["QUEUED", "NOT_STARTED", "STARTING", "STARTED"]
-        answer = self._ask(_RUNS, {"filter": {"pipelineName": job, "statuses": states}})
+        answer = self._query(_RUNS, {"filter": {"pipelineName": job, "statuses": states}})
         return next((run["runId"] for run in answer["runsOrError"]["results"]), None)
 
     def has_succeeded(self, job: str, tags: Mapping[str, str]) -> bool:
         """Whether a run of this job with these tags ended well."""
-        asked = [{"key": key, "value": value} for key, value in tags.items()]
-        answer = self._ask(_RUNS, {"filter": {"pipelineName": job, "statuses": ["SUCCESS"], "tags": asked}})
+        tag_filter = [{"key": key, "value": value} for key, value in tags.items()]
+        answer = self._query(_RUNS, {"filter": {"pipelineName": job, "statuses": ["SUCCESS"], "tags": tag_filter}})
         return bool(answer["runsOrError"]["results"])
 
     def launch(self, job: str, tags: Mapping[str, str]) -> str:
@@ -85,22 +85,22 @@ class Dagster:
             "runConfigData": {},
             "executionMetadata": {"tags": [{"key": key, "value": value} for key, value in tags.items()]},
         }
-        answer = self._ask(_LAUNCH, {"params": params}, _LAUNCH_TIMEOUT)["launchRun"]
+        answer = self._query(_LAUNCH, {"params": params}, _LAUNCH_TIMEOUT)["launchRun"]
         if "run" not in answer:
             causes = "; ".join(error["message"] for error in answer.get("errors", []))
             raise DagsterRefused(f"{job} was not launched: {answer['__typename']}. {causes}")
         return answer["run"]["runId"]
 
-    def run(self, run_id: str) -> Run:
-        answer = self._ask(_RUN, {"run": run_id})["runOrError"]
-        return Run(answer["status"], tuple(_step(s) for s in answer["stepStats"]))
+    def run(self, run_id: str) -> LaunchedRun:
+        answer = self._query(_RUN, {"run": run_id})["runOrError"]
+        return LaunchedRun(answer["status"], tuple(_step(s) for s in answer["stepStats"]))
 
     def run_url(self, run_id: str) -> str:
         return f"{self.url}/runs/{run_id}"
 
     def _loaded(self) -> bool:
         try:
-            entries = self._ask(_LOCATIONS, {})["workspaceOrError"]["locationEntries"]
+            entries = self._query(_LOCATIONS, {})["workspaceOrError"]["locationEntries"]
         except (URLError, ConnectionError, TimeoutError):
             return False
         entry = next((e for e in entries if e["name"] == LOCATION), None)
@@ -109,7 +109,7 @@ class Dagster:
             raise DagsterRefused(loaded["message"])
         return loaded.get("__typename") == "RepositoryLocation"
 
-    def _ask(self, query: str, variables: Mapping[str, Any], patience: float = _TIMEOUT) -> dict[str, Any]:
+    def _query(self, query: str, variables: Mapping[str, Any], patience: float = _TIMEOUT) -> dict[str, Any]:
         body = json.dumps({"query": query, "variables": variables}).encode()
         request = Request(f"{self.url}/graphql", body, {"Content-Type": "application/json"})
         try:
@@ -128,6 +128,6 @@ def _selector(job: str) -> dict[str, str]:
     return {"repositoryLocationName": LOCATION, "repositoryName": REPOSITORY, "pipelineName": job}
 
 
-def _step(stats: Mapping[str, Any]) -> Step:
+def _step(stats: Mapping[str, Any]) -> RunStep:
     start, end = stats["startTime"], stats["endTime"]
-    return Step(stats["stepKey"], stats["status"] or "", end - start if start and end else None)
+    return RunStep(stats["stepKey"], stats["status"] or "", end - start if start and end else None)

@@ -16,7 +16,7 @@ from urllib.request import urlopen
 
 import yaml
 
-from infra.run.dagster_client import LOCATION, Dagster, DagsterRefused, Run
+from infra.run.dagster_client import LOCATION, Dagster, DagsterRefused, LaunchedRun
 
 MODEL = "flight_delay"
 DECLARATION = Path(f"mlops_assets/defs/{MODEL}/defs.yaml")
@@ -40,7 +40,7 @@ _LOOK_EVERY = 2.0
 
 
 class RunFailed(Exception):
-    """A run ended otherwise than well."""
+    """A run did not succeed."""
 
 
 @dataclass(frozen=True)
@@ -103,32 +103,32 @@ def range_tags(keys: Sequence[str]) -> dict[str, str]:
     return {RANGE_START: keys[0], RANGE_END: keys[-1]} if keys else {}
 
 
-def carry_out(dagster: Dagster, job: str, tags: Mapping[str, str]) -> None:
+def run_job(dagster: Dagster, job: str, tags: Mapping[str, str]) -> None:
     """Launch a job, or join the run of it that is under way, and say how it goes until it ends."""
     run_id = dagster.unfinished(job) or dagster.launch(job, tags)
     print(f"{job}: {dagster.run_url(run_id)}")
-    told: set[str] = set()
+    printed: set[str] = set()
     while not (run := dagster.run(run_id)).finished:
-        tell(run, told)
+        print_steps(run, printed)
         time.sleep(_LOOK_EVERY)
-    tell(run, told)
+    print_steps(run, printed)
     if run.status != "SUCCESS":
         broken = [step.name for step in run.steps if step.status == "FAILURE"] or ["no step"]
         raise RunFailed(f"{job} ended as {run.status} ({', '.join(broken)}); what happened: {dagster.run_url(run_id)}")
 
 
-def tell(run: Run, told: set[str]) -> None:
+def print_steps(run: LaunchedRun, printed: set[str]) -> None:
     """Print each step once when it begins and once when it ends."""
     for step in run.steps:
         line = f"  {step.name}: {step.status.lower().replace('_', ' ')}"
         if step.seconds is not None:
             line += f" ({step.seconds:.0f} s)"
-        if line not in told and step.status:
-            told.add(line)
+        if line not in printed and step.status:
+            printed.add(line)
             print(line)
 
 
-def what_next(dagster: Dagster, mlflow: Server, endpoint: Endpoint, version: str) -> str:
+def format_next_steps(dagster: Dagster, mlflow: Server, endpoint: Endpoint, version: str) -> str:
     return f"""
 {MODEL} {version} is live.
 
@@ -143,7 +143,7 @@ Open
   {mlflow.url}/#/models/{MODEL}
       the versions, their runs, metrics and plots
   {endpoint.url}/docs
-      what the endpoint can be asked
+      the routes of the endpoint
 
 Try next
   make shell
@@ -164,8 +164,8 @@ def bring_up(dagster: Dagster, endpoint: Endpoint, now: datetime | None = None) 
     moment = now or replay_moment(DECLARATION)
     keys = partitions_until_now(dagster.partitions(f"{MODEL}_data"), moment)
     if not dagster.has_succeeded(f"{MODEL}_data", range_tags(keys)):
-        carry_out(dagster, f"{MODEL}_data", range_tags(keys))
-    carry_out(dagster, f"{MODEL}_train", {})
+        run_job(dagster, f"{MODEL}_data", range_tags(keys))
+    run_job(dagster, f"{MODEL}_train", {})
     version = endpoint.version(MODEL)
     if version is None:
         raise RunFailed(
@@ -192,9 +192,9 @@ def main() -> int:
         dagster.wait(_PATIENCE)
         clock = Path(os.environ["MLOPS_HOME"]) / "clock" / f"{MODEL}.txt"
         now = clock_moment(clock, os.environ.get("REPLAY", ""))
-        print(what_next(dagster, mlflow, endpoint, bring_up(dagster, endpoint, now)))
+        print(format_next_steps(dagster, mlflow, endpoint, bring_up(dagster, endpoint, now)))
     except (RunFailed, DagsterRefused, TimeoutError) as err:
-        print(f"{err}\nAll else goes on running. Put it right, then `make run` again: it goes on from here.")
+        print(f"{err}\nThe other services go on running. Correct the cause and restart `make run`: it continues.")
         return 1
     return 0
 

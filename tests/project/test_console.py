@@ -10,7 +10,7 @@ import pytest
 from infra.run.console import Console
 
 
-def said(console: Console, text: str, name: str = "mlflow") -> list[str]:
+def print_lines(console: Console, text: str, name: str = "mlflow") -> list[str]:
     head = f"processname:{name} groupname:services pid:7 channel:stdout"
     return list(console.lines("PROCESS_LOG_STDOUT", f"{head}\n{text}"))
 
@@ -18,26 +18,26 @@ def said(console: Console, text: str, name: str = "mlflow") -> list[str]:
 def test_a_line_waits_for_its_end() -> None:
     console = Console("logs", coloured=False)
 
-    assert said(console, "one\ntw") == ["mlflow      | one\n"]
-    assert said(console, "o\n") == ["mlflow      | two\n"]
+    assert print_lines(console, "one\ntw") == ["mlflow      | one\n"]
+    assert print_lines(console, "o\n") == ["mlflow      | two\n"]
 
 
 def test_lines_of_two_services_do_not_run_into_each_other() -> None:
     console = Console("logs", coloured=False)
-    said(console, "half ")
+    print_lines(console, "half ")
 
-    assert said(console, "whole\n", name="ui") == ["ui          | whole\n"]
-    assert said(console, "done\n") == ["mlflow      | half done\n"]
+    assert print_lines(console, "whole\n", name="ui") == ["ui          | whole\n"]
+    assert print_lines(console, "done\n") == ["mlflow      | half done\n"]
 
 
 def test_debug_lines_stay_in_the_file() -> None:
     text = "2026 - dagster - DEBUG - noise\n2026 - dagster - INFO - news\n"
 
-    assert said(Console("logs", coloured=False), text) == ["mlflow      | 2026 - dagster - INFO - news\n"]
+    assert print_lines(Console("logs", coloured=False), text) == ["mlflow      | 2026 - dagster - INFO - news\n"]
 
 
 @pytest.mark.parametrize(
-    ("written", "told"),
+    ("written", "printed"),
     [
         ("2026-03-01 19:52:46 +0000 - dagster.daemon - INFO - Launched 1 runs.", "19:52:46 Launched 1 runs."),
         ("2026-03-01 19:52:46 -0500 - dagster - WARNING - late", "19:52:46 WARNING - late"),
@@ -50,16 +50,16 @@ def test_debug_lines_stay_in_the_file() -> None:
         ("a line of another kind - INFO - stays", "a line of another kind - INFO - stays"),
     ],
 )
-def test_stamps_are_shortened(written: str, told: str) -> None:
-    assert said(Console("logs", coloured=False), written + "\n") == [f"mlflow      | {told}\n"]
+def test_stamps_are_shortened(written: str, printed: str) -> None:
+    assert print_lines(Console("logs", coloured=False), written + "\n") == [f"mlflow      | {printed}\n"]
 
 
 def test_colours_are_for_terminals() -> None:
     coloured, plain = Console("logs", coloured=True), Console("logs", coloured=False)
 
-    assert said(plain, "\x1b[31mred\x1b[0m\n") == ["mlflow      | red\n"]
-    assert said(coloured, "\x1b[31mred\x1b[0m\n")[0].endswith(" \x1b[31mred\x1b[0m\n")
-    assert said(coloured, "x\n")[0].startswith("\x1b[")
+    assert print_lines(plain, "\x1b[31mred\x1b[0m\n") == ["mlflow      | red\n"]
+    assert print_lines(coloured, "\x1b[31mred\x1b[0m\n")[0].endswith(" \x1b[31mred\x1b[0m\n")
+    assert print_lines(coloured, "x\n")[0].startswith("\x1b[")
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_a_change_of_state_is_told_in_words(state: str, facts: str, news: str | 
 
 def test_half_a_line_is_told_when_its_service_ends() -> None:
     console = Console("logs", coloured=False)
-    said(console, "last words", name="ui")
+    print_lines(console, "last words", name="ui")
 
     lines = list(console.lines("PROCESS_STATE_EXITED", "processname:ui groupname:services expected:0 pid:7"))
 

@@ -10,10 +10,10 @@ from typing import ClassVar
 import pytest
 
 from infra.demo.__main__ import main
-from infra.demo.callers import Answer, Callers, Landed
-from infra.demo.faults import celsius, drifted, drifts, planted, without_carrier
+from infra.demo.callers import Callers, FlightAnswer, LandedFlight
+from infra.demo.faults import celsius, detect_drift, list_faults, read_drift_distances, without_carrier
 from infra.demo.replay import Pace
-from infra.demo.tally import Day, Quality, auc, line, table
+from infra.demo.tally import Day, Quality, compute_auc, format_day, format_table
 from infra.demo.world import Flight
 from infra.run.first_start import clock_moment
 
@@ -26,8 +26,8 @@ def flight(name: str, *, hours: float | None = 2, late: bool | None = False, **f
     return Flight(name, AT, features, {"origin": "JFK"}, landed, late if landed else None)
 
 
-def answered(score: float, late: bool, version: str = "1.0.0") -> Landed:
-    return Landed(Answer(flight("f"), "r", version, False, score, ""), late)
+def answered(score: float, late: bool, version: str = "1.0.0") -> LandedFlight:
+    return LandedFlight(FlightAnswer(flight("f"), "r", version, False, score, ""), late)
 
 
 class Endpoint(BaseHTTPRequestHandler):
@@ -75,30 +75,30 @@ def callers():
 
 def test_each_flight_is_one_request_and_one_outcome(callers):
     flights = [flight("early", hours=1), flight("late", hours=3, late=True), flight("cancelled", hours=None)]
-    answers = callers.ask(flights, [{"score": 0.25}] * 3)
+    answers = callers.predict(flights, [{"score": 0.25}] * 3)
     assert [(each.request_id, each.score, each.refusal) for each in answers] == [
         (f"r-{each.id}", 0.25, "") for each in flights
     ]
     assert sorted(Endpoint.asked) == ["cancelled", "early", "late"]
-    assert [each.answer.flight.id for each in callers.report(AT + timedelta(hours=1))] == ["early"]
+    assert [each.answer.flight.id for each in callers.report_outcomes(AT + timedelta(hours=1))] == ["early"]
     assert Endpoint.told == [{"request_id": "r-early", "outcome": False}]
-    callers.report(AT + timedelta(days=1))
+    callers.report_outcomes(AT + timedelta(days=1))
     assert Endpoint.told[1:] == [{"request_id": "r-late", "outcome": True}]
 
 
-def test_a_refusal_is_an_answer_without_score_and_is_never_told(callers):
-    (answer,) = callers.ask([flight("odd")], [{"nothing": 1}])
+def test_a_refusal_is_an_answer_without_score_and_is_never_format_auc(callers):
+    (answer,) = callers.predict([flight("odd")], [{"nothing": 1}])
     assert answer.score is None
     assert "422" in answer.refusal
     assert "score is missing" in answer.refusal
-    assert not callers.report(AT + timedelta(days=1))
+    assert not callers.report_outcomes(AT + timedelta(days=1))
 
 
 def test_outcomes_that_stop_reach_nobody(callers):
-    callers.ask([flight("f")], [{"score": 0.5}])
-    assert len(callers.landed(AT + timedelta(days=1))) == 1
+    callers.predict([flight("f")], [{"score": 0.5}])
+    assert len(callers.pop_landed(AT + timedelta(days=1))) == 1
     assert not Endpoint.told
-    assert not callers.report(AT + timedelta(days=1))
+    assert not callers.report_outcomes(AT + timedelta(days=1))
 
 
 def test_an_endpoint_that_is_gone_is_told_in_the_answer():
@@ -106,7 +106,7 @@ def test_an_endpoint_that_is_gone_is_told_in_the_answer():
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     gone = Callers(f"http://127.0.0.1:{port}", "flight_delay")
-    (answer,) = gone.ask([flight("f")], [{"score": 0.5}])
+    (answer,) = gone.predict([flight("f")], [{"score": 0.5}])
     gone.close()
     assert answer.score is None
     assert "ConnectionRefusedError" in answer.refusal
@@ -124,17 +124,17 @@ def test_an_endpoint_that_is_gone_is_told_in_the_answer():
     ],
 )
 def test_auc_is_the_chance_of_ranking_a_late_flight_higher(pairs, expected):
-    assert auc([answered(score, late) for score, late in pairs]) == (expected and pytest.approx(expected))
+    assert compute_auc([answered(score, late) for score, late in pairs]) == (expected and pytest.approx(expected))
 
 
 def test_a_line_tells_flights_quality_and_who_answered():
     quality = Quality()
     landed = [answered(0.1, late=False), answered(0.9, late=True)]
-    answers = [each.answer for each in landed] + [Answer(flight("x"), "r", "1.0.1", True, 0.4, "")]
-    refused = Answer(flight("y"), "", "", False, None, "422: no")
+    answers = [each.answer for each in landed] + [FlightAnswer(flight("x"), "r", "1.0.1", True, 0.4, "")]
+    refused = FlightAnswer(flight("y"), "", "", False, None, "422: no")
     day = Day(date(2013, 10, 4), [*answers, refused], landed)
     quality.add(landed)
-    told = line(day, quality)
+    told = format_day(day, quality)
     assert told.startswith("Fri 2013-10-04  4 flights, 50% of those landed late, 1 not answered, 1 degraded")
     assert "AUC of the week 1.000" in told
     assert told.endswith("1.0.0 67%, 1.0.1 33%")
@@ -145,12 +145,12 @@ def test_the_week_forgets_and_so_far_does_not():
     quality.add([answered(0.9, late=False), answered(0.1, late=True)])
     for _ in range(7):
         quality.add([answered(0.1, late=False), answered(0.9, late=True)])
-    assert quality.lately == 1.0
+    assert quality.last_week == 1.0
     assert (quality.so_far or 0.0) < 1.0
 
 
 def test_a_table_stands_in_columns():
-    assert table(["a", "long"], [["1", "2"]]).splitlines() == ["a  long", "-----", "1  2"]
+    assert format_table(["a", "long"], [["1", "2"]]).splitlines() == ["a  long", "-----", "1  2"]
 
 
 @pytest.mark.parametrize(
@@ -195,8 +195,8 @@ def report(**distances: float) -> dict:
 
 
 def test_only_features_that_drifted_count():
-    assert drifted(report(temp=0.4, dewp=0.05)) == {"temp": 0.4}
-    assert drifted(None) == {}
+    assert read_drift_distances(report(temp=0.4, dewp=0.05)) == {"temp": 0.4}
+    assert read_drift_distances(None) == {}
 
 
 class Told:
@@ -205,7 +205,7 @@ class Told:
     def __init__(self, found: dict) -> None:
         self.found = found
 
-    def drift_details(self, day: str) -> dict:
+    def read_drift_details(self, day: str) -> dict:
         return self.found
 
 
@@ -221,14 +221,14 @@ class Told:
     ],
 )
 def test_drift_counts_only_above_that_of_days_without_a_fault(now, before, caught):
-    said = drifts(("temp",), before)(Told(report(**now)), "2013-10-04")  # type: ignore[arg-type]
+    said = detect_drift(("temp",), before)(Told(report(**now)), "2013-10-04")  # type: ignore[arg-type]
     assert (said is not None) is caught
 
 
 def test_three_faults_of_the_world_are_planted():
-    found = list(planted({}))
+    found = list(list_faults({}))
     assert [fault.by for fault in found] == ["drift_report", "drift_report", "performance"]
-    assert not found[-1].weather.outcomes
+    assert not found[-1].conditions.outcomes
 
 
 def test_without_a_running_system_it_says_to_start_it(capsys, tmp_path):

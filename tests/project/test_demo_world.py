@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 import yaml
 
-from infra.demo.world import Airport, Flight, complete, fields, share
+from infra.demo.world import Airport, Flight, complete_rows, list_fields, take_share
 from mlops_assets.domain.names import Stage
 from mlops_assets.stages.training_set.join import join
 from tests.kit.declared import Bench, run_errors, specified
@@ -55,19 +55,19 @@ def test_landed_flights_bring_the_outcome_of_training(trained_on, asked):
     landed = [flight for flight in asked if flight.landed_at is not None and flight.landed_at < END]
     assert {flight.id for flight in landed} == {flight.id for flight in asked} & trained_on.keys()
     assert all(flight.late is bool(trained_on[flight.id]["label"]) for flight in landed)
-    assert all(flight.landed_at > flight.asked_at for flight in landed)
+    assert all(flight.landed_at > flight.requested_at for flight in landed)
 
 
 def test_no_row_changes_when_the_future_is_not_known_yet(asked):
     """The morning's rows again, from feeds that end with its last flight."""
-    morning = [flight for flight in asked if flight.asked_at < START + timedelta(days=1, hours=14)]
-    last = morning[-1].asked_at
+    morning = [flight for flight in asked if flight.requested_at < START + timedelta(days=1, hours=14)]
+    last = morning[-1].requested_at
     airport = Airport()
     flights = airport.scheduled(START + timedelta(days=1), last + timedelta(microseconds=1))
     known = airport.feeds(START, last + timedelta(microseconds=1))
     known["departures"] = known["departures"].query("departed_at <= @last")
     known["weather"] = known["weather"].query("published_at <= @last")
-    again = complete(flights, known).to_pylist()
+    again = complete_rows(flights, known).to_pylist()
     assert len(again) == len(morning) > 100
     assert all(
         same(row[name], flight.features[name]) for row, flight in zip(again, morning, strict=True) for name in row
@@ -75,14 +75,14 @@ def test_no_row_changes_when_the_future_is_not_known_yet(asked):
 
 
 def test_a_schedule_suffices_to_look_up_every_field(asked):
-    assert set(asked[0].features) == set(fields())
+    assert set(asked[0].features) == set(list_fields())
     assert {"origin", "carrier", "tailnum", "scheduled_at", "dest", "distance"} <= asked[0].keys.keys()
     assert datetime.fromisoformat(asked[0].keys["scheduled_at"]).tzinfo is not None
 
 
 @pytest.mark.parametrize(("part", "least", "most"), [(1.0, 1.0, 1.0), (0.5, 0.49, 0.51), (0.0, 0.0, 0.0)])
 def test_a_share_of_the_flights_is_spread_over_the_day(asked, part, least, most):
-    assert least <= len(share(asked, part)) / len(asked) <= most
+    assert least <= len(take_share(asked, part)) / len(asked) <= most
 
 
 def same(ours, theirs) -> bool:

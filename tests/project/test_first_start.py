@@ -13,10 +13,10 @@ from infra.run.first_start import (
     RunFailed,
     Server,
     bring_up,
+    format_next_steps,
     partitions_until_now,
     range_tags,
     replay_moment,
-    what_next,
 )
 from tests.project.fake_servers import FakeServers, RunningServers
 
@@ -135,7 +135,7 @@ def test_a_server_that_never_answers_is_not_waited_for_for_ever() -> None:
 
 
 def test_what_to_open_and_to_try_is_printed() -> None:
-    text = what_next(
+    text = format_next_steps(
         Dagster("http://ui"),
         Server("http://mlflow", "/health", "MLflow"),
         Endpoint("http://endpoint", "/livez", "The endpoint"),
