@@ -119,12 +119,12 @@ def test_age_warns_and_then_asks(made, daemon):
     assert daemon.tick(sensor("staleness"))[0] == []
     moved(made, days=30)
     assert daemon.tick(sensor("staleness"))[0] == []
-    (known,) = made.resources["alerts"].open()
+    (known,) = made.resources["alerts"].list_open()
     assert (known.alert.kind, known.alert.severity) == (AlertKind.STALENESS, Severity.WARNING)
     moved(made, days=60)
     (run,), _ = daemon.tick(sensor("staleness"))
     assert run.tags[CAUSE_TAG] == f"staleness:{MODEL}:1:2024-03-12"
-    (known,) = made.resources["alerts"].open()
+    (known,) = made.resources["alerts"].list_open()
     assert known.alert.severity is Severity.CRITICAL
 
 
@@ -165,7 +165,7 @@ def test_a_yes_is_launched_once_whatever_repeats(made, daemon):
     daemon.cursors.clear()  # the daemon's memory is lost
     assert daemon.tick(sensor("retrain"))[0] == []
     assert made.instance.get_runs_count(dg.RunsFilter(job_name=sensor("train"))) == 1
-    kinds = {each.alert.kind for each in made.resources["alerts"].open()}
+    kinds = {each.alert.kind for each in made.resources["alerts"].list_open()}
     assert AlertKind.RETRAIN not in kinds  # the decision after it ended the notice
 
 
@@ -173,7 +173,7 @@ def test_a_start_is_told(made, daemon):
     watched(made, fell=True)
     decide(made)
     daemon.tick(sensor("retrain"))
-    started = [each.alert for each in made.resources["alerts"].open() if each.alert.kind is AlertKind.RETRAIN]
+    started = [each.alert for each in made.resources["alerts"].list_open() if each.alert.kind is AlertKind.RETRAIN]
     assert [(each.severity, each.cause) for each in started] == [(Severity.INFO, "Yes: realised auc 0.8.")]
 
 
@@ -309,7 +309,7 @@ def test_a_worse_champion_is_rolled_back_once(second: Shop, tmp_path):
     assert "auc 0.7000" in entry.reason
     runs, why = daemon.tick(sensor("rollback"))
     assert (runs, "follows no champion" in why) == ([], True)
-    (known,) = made.resources["alerts"].open()
+    (known,) = made.resources["alerts"].list_open()
     assert (known.alert.kind, known.alert.severity) == (AlertKind.ROLLBACK, Severity.CRITICAL)
     assert entry.reason in known.alert.cause
 
@@ -330,10 +330,10 @@ def test_a_later_release_ends_the_alert(second: Shop, tmp_path):
     target = deployment.version(MODEL, "1")
     deployment.change(made.spec, lambda state: go_back(state, target, now), DecidedBy("ada", "by hand", {}), now)
     daemon.tick(sensor("rollback"))
-    assert [each.alert.kind for each in made.resources["alerts"].open()] == [AlertKind.ROLLBACK]
+    assert [each.alert.kind for each in made.resources["alerts"].list_open()] == [AlertKind.ROLLBACK]
     deployment.change(made.spec, _crown(made, "2", now), DecidedBy("ada", "again", {}), now)
     daemon.tick(sensor("rollback"))
-    assert made.resources["alerts"].open() == ()
+    assert made.resources["alerts"].list_open() == ()
 
 
 def _crown(made: Bench, number: str, now: datetime) -> Plan:

@@ -86,7 +86,7 @@ def test_each_flight_is_one_request_and_one_outcome(callers):
     assert Endpoint.told[1:] == [{"request_id": "r-late", "outcome": True}]
 
 
-def test_a_refusal_is_an_answer_without_score_and_is_never_format_auc(callers):
+def test_a_refusal_is_an_answer_without_a_score(callers):
     (answer,) = callers.predict([flight("odd")], [{"nothing": 1}])
     assert answer.score is None
     assert "422" in answer.refusal

@@ -193,13 +193,13 @@ def test_a_model_without_champion_or_days_is_a_no(shop: Shop, tmp_path):
 def test_alerts_open_with_their_cause_and_end_when_it_is_over(made):
     watched(made, fell=True, alarm=True)
     decide(made)
-    opened = {each.alert.kind: each.alert for each in made.resources["alerts"].open()}
+    opened = {each.alert.kind: each.alert for each in made.resources["alerts"].list_open()}
     assert set(opened) == {AlertKind.DRIFT, AlertKind.QUALITY}
     assert opened[AlertKind.DRIFT].cause == f"alarm on {DAY}: True."
     assert "/runs/" in opened[AlertKind.QUALITY].link
     watched(made)
     decide(made)
-    assert made.resources["alerts"].open() == ()
+    assert made.resources["alerts"].list_open() == ()
 
 
 def test_runs_are_told_in_the_models_time(made):
