@@ -102,7 +102,7 @@ class World:
 def world(bundles: tuple[Bundles, tuple[str, str]], seed: int, challenger: Behaviour, **how) -> Iterator[World]:
     store, digests = bundles
     release = release_state(how.pop("strategy", Strategy.CANARY), share=how.pop("share", STEPS[0]), bundles=digests)
-    rollout = ROLLOUT.with_changes(policy=ROLLOUT.with_changes(steps=STEPS))
+    rollout = ROLLOUT.with_changes(steps=STEPS)
     with TemporaryDirectory() as folder:
         logs = EndpointLogs(Path(folder))
         made = World(logs, store, how.pop("rollout", rollout), release, challenger, np.random.default_rng(seed), **how)
@@ -141,7 +141,7 @@ def test_a_worse_model_is_rolled_back_on_late_outcomes(bundles):
     for seed in range(runs):
         shares = {"feedback": 0.3, "delay": 30.0}
         with world(bundles, seed, replace(USUAL, shift=0.35), **shares) as made:
-            needs = made.rollout.with_changes(policy=made.rollout.with_changes(needs_feedback=True))
+            needs = made.rollout.with_changes(needs_feedback=True)
             made.rollout = needs
             found = made.end(2_000, most=60_000)
             caught += found.action is RolloutAction.ROLL_BACK
