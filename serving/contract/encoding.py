@@ -46,19 +46,19 @@ def pack_table(table: pa.Table, numbers: Sequence[str], categories: Sequence[str
         *(
             f"{name}: a number cannot be {table[name].type}"
             for name in numbers
-            if name in table.column_names and not _is_number(_plain_type(table[name].type))
+            if name in table.column_names and not is_number(plain_type(table[name].type))
         ),
         *(
             f"{name}: a category cannot be {table[name].type}"
             for name in categories
-            if name in table.column_names and not _is_category(_plain_type(table[name].type))
+            if name in table.column_names and not is_category(plain_type(table[name].type))
         ),
     ]
     if problems:
         raise ValueError("columns that cannot be packed for the model: " + "; ".join(problems))
     packed = np.empty((table.num_rows, len(numbers)), dtype=np.float64)
     for position, name in enumerate(numbers):
-        packed[:, position] = _number_column(table[name])
+        packed[:, position] = number_column(table[name])
     words = np.empty((table.num_rows, len(categories)), dtype=object)
     for position, name in enumerate(categories):
         words[:, position] = _category_column(table[name])
@@ -116,28 +116,28 @@ def _word(name: str, value: Any) -> str:
         raise TypeError(f"{name}: {err}") from err
 
 
-def _plain_type(kind: pa.DataType) -> pa.DataType:
+def plain_type(kind: pa.DataType) -> pa.DataType:
     return kind.value_type if isinstance(kind, pa.DictionaryType) else kind
 
 
-def _is_number(kind: pa.DataType) -> bool:
+def is_number(kind: pa.DataType) -> bool:
     return any(test(kind) for test in (pt.is_integer, pt.is_floating, pt.is_decimal, pt.is_boolean, pt.is_null))
 
 
-def _is_category(kind: pa.DataType) -> bool:
-    return _is_number(kind) or any(test(kind) for test in (pt.is_string, pt.is_large_string, pt.is_string_view))
+def is_category(kind: pa.DataType) -> bool:
+    return is_number(kind) or any(test(kind) for test in (pt.is_string, pt.is_large_string, pt.is_string_view))
 
 
-def _number_column(column: pa.ChunkedArray) -> np.ndarray:
-    column = column.cast(_plain_type(column.type))
+def number_column(column: pa.Array | pa.ChunkedArray) -> np.ndarray:
+    column = column.cast(plain_type(column.type))
     if pt.is_boolean(column.type):
         column = column.cast(pa.int8())
-    return pc.cast(column, pa.float64(), safe=False).to_numpy()
+    return pc.cast(column, pa.float64(), safe=False).to_numpy(zero_copy_only=False)
 
 
 def _category_column(column: pa.ChunkedArray) -> np.ndarray:
     """Each distinct value is written once and then looked up."""
-    whole = column.cast(_plain_type(column.type)).combine_chunks()
+    whole = column.cast(plain_type(column.type)).combine_chunks()
     if pt.is_null(whole.type):
         return np.full(len(whole), MISSING, dtype=object)
     encoded = whole.dictionary_encode()

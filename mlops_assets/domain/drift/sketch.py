@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.types as pt
 
 from mlops_assets.domain.drift.reference import CategoryReference, NumberReference, Reference, count_cells
-from serving.contract.encoding import MISSING, text_of
+from serving.contract.encoding import MISSING, is_category, is_number, number_column, plain_type, text_of
 
 ABSENT = "absent"
 MOST_STRANGERS = 5  # unseen categories that are named
@@ -123,7 +123,7 @@ class Sketch:
     def of(cls, rows: pa.RecordBatch | pa.Table | pa.StructArray, reference: Reference) -> "Sketch":
         """Of one batch. A column that cannot be read as the reference's kind keeps its type and has no counts."""
         batch = _unpacked(rows) if isinstance(rows, pa.StructArray) else rows
-        types = {each.name: str(_plain(each.type)) for each in batch.schema}
+        types = {each.name: str(plain_type(each.type)) for each in batch.schema}
         read = {name: _sketch(batch[name], known) for name, known in reference.items() if name in types}
         return cls(len(batch), {name: found for name, found in read.items() if found is not None}, types)
 
@@ -149,29 +149,10 @@ def _unpacked(rows: pa.StructArray) -> pa.RecordBatch:
 
 def _sketch(column: pa.Array | pa.ChunkedArray, reference: Any) -> NumberSketch | CategorySketch | None:
     whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    kind = _plain(whole.type)
+    kind = plain_type(whole.type)
     if isinstance(reference, NumberReference):
-        return NumberSketch.of(_floats(whole), reference) if is_number(kind) else None
+        return NumberSketch.of(number_column(whole), reference) if is_number(kind) else None
     return CategorySketch.of(whole, reference) if is_category(kind) else None
-
-
-def is_number(kind: pa.DataType) -> bool:
-    return any(test(kind) for test in (pt.is_integer, pt.is_floating, pt.is_decimal, pt.is_boolean, pt.is_null))
-
-
-def is_category(kind: pa.DataType) -> bool:
-    return is_number(kind) or any(test(kind) for test in (pt.is_string, pt.is_large_string, pt.is_string_view))
-
-
-def _floats(column: pa.Array) -> np.ndarray:
-    plain = column.cast(_plain(column.type))
-    if pt.is_boolean(plain.type):
-        plain = plain.cast(pa.int8())
-    return plain.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
-
-
-def _plain(kind: pa.DataType) -> pa.DataType:
-    return kind.value_type if isinstance(kind, pa.DictionaryType) else kind
 
 
 def _some(names: tuple[str, ...] | list[str]) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from filelock import FileLock
 
 from mlops_assets.domain.registry import ledger as rules
 from mlops_assets.domain.registry.ledger import Draft, Entry, LedgerAction, LedgerProblem
+from serving.contract.atomic import sync
 
 _WAIT = 30.0  # seconds for another process to finish its append
 _TORN_REASON = "a half-written line was cut off: the process that wrote it ended before the append was complete"
@@ -126,13 +127,4 @@ def _append_durably(file: Path, content: bytes) -> None:
     finally:
         os.close(handle)
     if new:
-        _sync_folder(file.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the file's name as durable as its content."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        sync(file.parent)

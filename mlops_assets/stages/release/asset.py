@@ -14,8 +14,8 @@ from mlops_assets.domain.release.serving_checks import ServingCheck
 from mlops_assets.resources.release.tools import ReleaseTools
 from mlops_assets.stages.common import asset_key, check_result, check_spec, retried_on_infrastructure, stage_asset
 from mlops_assets.stages.release.start import (
+    build_metadata,
     demand_passed,
-    describe_release,
     find_reason_to_wait,
     start_release,
     try_version,
@@ -51,7 +51,7 @@ def deployed_endpoint(spec: ModelSpec) -> dg.AssetsDefinition:
             told = DecidedBy(_ACTOR, "it passed every gate, and its Bento serves", proof.numbers)
             done = None if waits else start_release(spec, version, proof, spec.rollout.strategy, told, release_tools)
         yield dg.MaterializeResult(
-            metadata=describe_release(done, proof, waits),
+            metadata=build_metadata(done, proof, waits),
             data_version=dg.DataVersion(f"{version.bundle[:16]}:{done.state.generation if done else 'waits'}"),
             tags={"mlops/version": version.semantic},
         )

@@ -84,7 +84,7 @@ def find_reason_to_wait(spec: ModelSpec, version: "ReleasableVersion", deploymen
     return ""
 
 
-def describe_release(
+def build_metadata(
     done: "ReleaseResult | None", proof: "ReleaseTrial | None" = None, waits: str = ""
 ) -> dict[str, Any]:
     """The whole release, as the materialisation tells it."""
@@ -135,6 +135,6 @@ def materialization(
     return dg.AssetMaterialization(
         asset_key(spec.model, Stage.DEPLOYED_ENDPOINT),
         description=f"{done.entry.action}: {done.entry.reason}",
-        metadata={**describe_release(done, proof), **seen},
+        metadata={**build_metadata(done, proof), **seen},
         tags={"mlops/generation": str(done.state.generation)},
     )
