@@ -22,6 +22,11 @@ class FeatureSpec(DeclaredPart):
     exclude: Items[str] = Field(
         default=(), description="The columns that must not be features, such as those known only afterwards."
     )
+    known: Items[str] = Field(
+        default=(),
+        description="The features that may explain the outcome nearly alone, because they are known when a prediction "
+        "is asked for; the check no_leak does not suspect them.",
+    )
     categories: Items[str] = Field(
         default=(), description="The number columns whose numbers are codes, and not quantities."
     )

@@ -11,7 +11,17 @@ from mlops_assets.domain.check_names import (
     QUALITY_HOLDS,
     WHOLE_LOG,
 )
-from mlops_assets.domain.data.checks import DISTRIBUTION, FRESHNESS, LEAKAGE, NULLS, ONLINE, QUARANTINE, SCHEMA, VOLUME
+from mlops_assets.domain.data.checks import (
+    DISTRIBUTION,
+    FRESHNESS,
+    LEAKAGE,
+    NULLS,
+    ONLINE,
+    QUARANTINE,
+    SCHEMA,
+    TELLING,
+    VOLUME,
+)
 from mlops_assets.domain.evaluation.gates import Gate
 from mlops_assets.domain.release.serving_checks import ServingCheck
 
@@ -30,6 +40,7 @@ ASKS: Mapping[str, str] = {
     KNOWN_VERSIONS: "Does the registry or the ledger know every version that answered?",
     NO_REPEATED_ANSWERS: "Does each answer and each outcome stand once?",
     WHOLE_LOG: "Is every row that the endpoint's log holds of the day in the files?",
+    TELLING: "Does no column explain the outcome nearly alone, as one does that is written after it?",
     LEAKAGE: "Was every feature of an example known at its moment?",
     Gate.ROWS: "Are there enough test rows to judge on?",
     Gate.FLOOR: "Is the score surely above the declared floor?",

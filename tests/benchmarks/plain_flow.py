@@ -85,7 +85,8 @@ class Flow:
 
     def training_set(self) -> TrainingSet:
         from mlops_assets.domain.training_set.training_rows import divide, write_parts
-        from mlops_assets.stages.training_set.join import join, prove_no_leak
+        from mlops_assets.stages.training_set.join import join
+        from mlops_assets.stages.training_set.prove import prove_no_future
 
         store = self.at["features"]
         joined = join(self.spec, self.lake, store, self.now)
@@ -96,7 +97,7 @@ class Flow:
             folder.mkdir()
             write_parts(parts.tables, folder)
             self.lake.publish(self.spec.model, Layer.TRAINING_SETS, record.digest, folder)
-        assert prove_no_leak(self.spec, joined, self.lake, store).passed
+        assert prove_no_future(self.spec, joined, self.lake, store).passed
         return record
 
     def tables(self, training_set: TrainingSet) -> Any:

@@ -7,7 +7,7 @@ from mlops_assets.declaration.validation import ValidationSpec
 RAW_CHECKS = ("kept_rows", "no_repeats", "kept_schema", "every_row_timed")
 SCHEMA, VOLUME, FRESHNESS, QUARANTINE = "schema", "volume", "freshness", "quarantine"
 NULLS, DISTRIBUTION = "nulls", "distribution"
-ONLINE, LEAKAGE = "offline_equals_online", "no_future_in_features"
+ONLINE, LEAKAGE, TELLING = "offline_equals_online", "no_future_in_features", "no_leak"
 ONLY_WARNS = (DISTRIBUTION,)
 
 _SHOWN = 12  # problems told one by one

@@ -57,6 +57,8 @@ def _encode(column: pa.ChunkedArray) -> tuple[pa.Array, np.ndarray]:
 
 def _look_up(column: pa.ChunkedArray, values: pa.Array) -> np.ndarray:
     array = single_array(column)
+    if pa.types.is_null(values.type):  # a table without rows has no type either
+        return np.full(len(array), -1, dtype=np.int64)
     if array.type != values.type:
         array = _cast(array, values.type)
     return _codes(pc.index_in(array, value_set=values, skip_nulls=True))

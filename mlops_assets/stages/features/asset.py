@@ -10,6 +10,7 @@ from mlops_assets.domain.data.checks import ONLINE
 from mlops_assets.domain.names import Stage
 from mlops_assets.domain.partitions import windows
 from mlops_assets.domain.records import Snapshot
+from mlops_assets.domain.verdict import Outcome
 from mlops_assets.resources.clock import Clock
 from mlops_assets.resources.features.store import FeatureStore
 from mlops_assets.resources.lake.tables import Lake
@@ -39,7 +40,7 @@ def features(spec: ModelSpec) -> dg.AssetsDefinition:
         deps=[asset_key(spec.model, Stage.VALIDATED_DATA)],
         partitions_def=partitions_of(spec),
         backfill_policy=dg.BackfillPolicy.single_run(),
-        check_specs=[check_spec(spec, Stage.FEATURES, ONLINE)],
+        check_specs=[check_spec(spec, Stage.FEATURES, name) for name in _checks(spec)],
         description="Feature rows by view, point in time; the online store stands at the same moment.",
     )
     def asset(
@@ -52,7 +53,7 @@ def features(spec: ModelSpec) -> dg.AssetsDefinition:
         with retried_on_infrastructure():
             derived = derive(spec, asked, lake, features, now)
             until = bring_online(derived, features, now)
-            same = compare(spec, derived, lake, features, now)
+            compared = [compare(spec, derived, lake, features, now)] if _checks(spec) else []
         after = {view: dict(snapshots) for view, snapshots in derived.views.items()}
         whole = {"feature_service": derived.service, "views": _table(derived, until)}
         return dg.MaterializeResult(
@@ -60,10 +61,15 @@ def features(spec: ModelSpec) -> dg.AssetsDefinition:
                 context, asked, whole, {each.partition: counts(after, each.partition) for each in asked}
             ),
             data_version=data_version(after.values()),
-            check_results=[check_result(same)],
+            check_results=[check_result(each, blocking=each.outcome is not Outcome.INCONCLUSIVE) for each in compared],
         )
 
     return asset
+
+
+def _checks(spec: ModelSpec) -> Sequence[str]:
+    """Rows that bring their own features have no online values that could differ from the offline ones."""
+    return [ONLINE] if spec.features.service or spec.features.entity else []
 
 
 def _table(derived: "Derived", until: Mapping[str, Any]) -> dg.MarkdownMetadataValue:

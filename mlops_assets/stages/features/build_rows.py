@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from feature_repo.transforms.derivation import Derivation, views_of
 from mlops_assets.declaration.data import Every
 from mlops_assets.declaration.model import ModelSpec
+from mlops_assets.domain.data.checks import ONLINE
 from mlops_assets.domain.data.columns import ColumnKind, kind_of
 from mlops_assets.domain.features.default_features import FeatureError, feature_columns, feature_keys
 from mlops_assets.domain.names import CREATED_TIME, EVENT_TIME, SNAPSHOT, Layer
@@ -66,9 +67,9 @@ def bring_online(derived: Derived, store: FeatureStore, now: datetime) -> dict[s
 
 def compare(spec: ModelSpec, derived: Derived, lake: Lake, store: FeatureStore, now: datetime) -> Verdict:
     """Offline against online for the latest examples, value by value."""
-    name = "offline_equals_online"
-    if not all(view.online for view in store.views(derived.service)):
-        return Verdict(name, Outcome.PASS, "The model's rows bring their own features; none are looked up online.", {})
+    if away := [view.name for view in store.views(derived.service) if not view.online]:
+        reason = f"Not applicable: {', '.join(away)} has no online values (online=False), so nothing can be compared."
+        return Verdict(ONLINE, Outcome.INCONCLUSIVE, reason, {})
     rows = lake.table(spec.model, Layer.VALIDATED, spec.source.examples).read()
     rows = rows.filter(pc.less_equal(rows[EVENT_TIME], pa.scalar(now, rows[EVENT_TIME].type)))
     wanted = [column for column in store.lookup_fields(derived.service) if column in rows.column_names]

@@ -1,7 +1,7 @@
 """training_set: one point-in-time join of labelled examples with the features they could have seen, divided by time."""
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,9 +9,10 @@ import dagster as dg
 from pydantic import TypeAdapter
 
 from mlops_assets.declaration.model import ModelSpec
-from mlops_assets.domain.data.checks import LEAKAGE
+from mlops_assets.domain.data.checks import LEAKAGE, TELLING
 from mlops_assets.domain.names import Layer, Stage
 from mlops_assets.domain.records import TrainingSet
+from mlops_assets.domain.verdict import Outcome
 from mlops_assets.resources.clock import Clock
 from mlops_assets.resources.features.store import FeatureStore
 from mlops_assets.resources.lake.tables import Lake
@@ -20,11 +21,13 @@ from mlops_assets.stages.common import asset_key, check_result, check_spec, retr
 from mlops_assets.stages.metadata import table
 
 if TYPE_CHECKING:
+    from mlops_assets.domain.training_set.suspects import Telling
     from mlops_assets.domain.training_set.training_rows import Parts
     from mlops_assets.stages.training_set.join import Joined
 
 _RECORD = TypeAdapter(TrainingSet)
 _MANIFEST = "manifest.json"
+_SHOWN = 12  # columns in the table of the most telling ones
 
 
 def training_set(spec: ModelSpec) -> dg.AssetsDefinition:
@@ -36,29 +39,38 @@ def training_set(spec: ModelSpec) -> dg.AssetsDefinition:
         "parquet",
         "feast",
         deps=[asset_key(spec.model, Stage.FEATURES)],
-        check_specs=[check_spec(spec, Stage.TRAINING_SET, LEAKAGE)],
+        check_specs=[check_spec(spec, Stage.TRAINING_SET, name) for name in _checks(spec)],
         description="Labelled examples with the features known at their moment; train, validation, test by time.",
     )
     def asset(
         lake: Lake, features: FeatureStore, workspace: Workspace, clock: Clock
     ) -> Iterator[dg.MaterializeResult[TrainingSet]]:
         from mlops_assets.domain.training_set.training_rows import divide
-        from mlops_assets.stages.training_set.join import join, prove_no_leak
+        from mlops_assets.stages.training_set import prove
+        from mlops_assets.stages.training_set.join import join
 
         now = clock.now(spec)
         with retried_on_infrastructure():
             joined = join(spec, lake, features, now)
             parts = divide(spec, joined.rows)
             record = _publish(spec, joined, parts, lake, workspace)
-            proof = prove_no_leak(spec, joined, lake, features)
+            telling, verdict = prove.suspect_columns(spec, joined, parts)
+            proofs = [prove.prove_no_future(spec, joined, lake, features)] if spec.features.service else []
         yield dg.MaterializeResult(
             value=record,
-            metadata=_metadata(record, joined, parts),
-            check_results=[check_result(proof)],
+            metadata={**_metadata(record, joined, parts), **_suspicion(spec, telling)},
+            check_results=[
+                check_result(each, blocking=each.outcome is not Outcome.INCONCLUSIVE) for each in (verdict, *proofs)
+            ],
             data_version=dg.DataVersion(record.digest[:16]),
         )
 
     return asset
+
+
+def _checks(spec: ModelSpec) -> Sequence[str]:
+    """A row that brings its own columns looks nothing up in time, so there is no proof to make of it."""
+    return [TELLING, LEAKAGE] if spec.features.service else [TELLING]
 
 
 def _publish(spec: ModelSpec, joined: "Joined", parts: "Parts", lake: Lake, workspace: Workspace) -> TrainingSet:
@@ -73,6 +85,13 @@ def _publish(spec: ModelSpec, joined: "Joined", parts: "Parts", lake: Lake, work
         (folder / _MANIFEST).write_bytes(_RECORD.dump_json(record, indent=1))
         relative = lake.publish(spec.model, Layer.TRAINING_SETS, record.digest, folder)
     return _RECORD.validate_json((lake.fetch(relative, workspace.cache) / _MANIFEST).read_bytes())
+
+
+def _suspicion(spec: ModelSpec, telling: "Sequence[Telling]") -> dict[str, Any]:
+    """The columns that tell most of the outcome, and what is not proven of a model that looks nothing up."""
+    lines = [(each.named, each.how, f"{each.share:.1%}") for each in telling[:_SHOWN]]
+    proven = {} if spec.features.service else {LEAKAGE: "Not applicable: each row brings its own columns."}
+    return {"most_telling": table(("column", "tells", "of the outcome's uncertainty"), lines), **proven}
 
 
 def _metadata(record: TrainingSet, joined: "Joined", parts: "Parts") -> dict[str, Any]:

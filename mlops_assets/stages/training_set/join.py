@@ -4,27 +4,19 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from feature_repo.transforms.derivation import views_of
 from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.domain.digest import content_digest
-from mlops_assets.domain.names import EVENT_TIME, Layer
+from mlops_assets.domain.names import Layer
 from mlops_assets.domain.records import Inputs, TrainingSet
 from mlops_assets.domain.training_set.labels import Labelled
-from mlops_assets.domain.training_set.leakage import Recipe, prove_no_leakage
 from mlops_assets.domain.training_set.training_rows import Parts, inputs_of, labelled_examples
-from mlops_assets.domain.verdict import Outcome, Verdict
 from mlops_assets.resources.features.store import FeatureStore, service_name
 from mlops_assets.resources.lake.tables import Lake
-from mlops_assets.stages.features.build_rows import feed_frames
-
-_NAME = "no_future_in_features"
-_PROVEN = timedelta(days=7)  # how far before the cut-off rows are rebuilt
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,40 +72,13 @@ def join(spec: ModelSpec, lake: Lake, store: FeatureStore, now: datetime) -> Joi
             f"{spec.model}: slices, fairness or training.group name {', '.join(missing)}: no example or feature has "
             f"it; there are {', '.join(frame.column_names)}"
         )
+    if unknown := sorted(set(spec.features.known) - set(inputs.names)):
+        raise LookupError(
+            f"{spec.model}: features.known names {', '.join(unknown)}, which is no feature; there are "
+            f"{', '.join(inputs.names)}"
+        )
     keys = tuple(dict.fromkeys(key for view in store.views(service) for key in view.keys))
     return Joined(frame, service, inputs, labelled.classes, keys, context, labelled.left_out, _origin(spec, lake), now)
-
-
-def prove_no_leak(spec: ModelSpec, joined: Joined, lake: Lake, store: FeatureStore) -> Verdict:
-    """Rebuild the features of the last week before the middle of the window from only what had arrived by then."""
-    if not spec.features.service:
-        return Verdict(
-            _NAME,
-            Outcome.PASS,
-            "Each row's features are its own columns: there is nothing to look up in time.",
-            {},
-        )
-    cutoff = _middle(joined.rows)
-    start = cutoff - _PROVEN
-    recipes, feeds = _recipes(spec, store, service_name(spec)), spec.source.feeds
-    derivations = views_of(spec.model)
-    needed = sorted({feed for how in derivations.values() for feed in how.feeds})
-    lookback = max((how.lookback for how in derivations.values() if how.lookback), default=timedelta())
-    # a day more than asked, on both sides: what arrived after the cut-off has to be there to be left out
-    frames = feed_frames(spec, needed, lake, start - lookback, cutoff + timedelta(days=1))
-    arrived = {feed: None if feeds[feed].static else "created_timestamp" for feed in needed}
-    week = joined.rows.filter(pc.greater_equal(joined.rows[EVENT_TIME], pa.scalar(start, joined.rows[EVENT_TIME].type)))
-    proof = prove_no_leakage(recipes, frames, arrived, week, start=start, cutoff=cutoff)
-    return Verdict(_NAME, proof.outcome, proof.reason, proof.numbers)
-
-
-def _recipes(spec: ModelSpec, store: FeatureStore, service: str) -> list[Recipe]:
-    views = {view.name: view for view in store.views(service)}
-    return [
-        Recipe(name, how.function, views[name].keys, views[name].ttl)
-        for name, how in views_of(spec.model).items()
-        if name in views
-    ]
 
 
 def _labelled(spec: ModelSpec, lake: Lake, now: datetime) -> Labelled:
@@ -169,9 +134,3 @@ def _origin(spec: ModelSpec, lake: Lake) -> dict[str, str]:
             snapshots = lake.table(spec.model, layer, name).snapshots()
             found |= {f"{layer}/{name}/{partition}": snapshot.digest for partition, snapshot in snapshots.items()}
     return found
-
-
-def _middle(rows: pa.Table) -> datetime:
-    times = np.sort(pc.cast(rows[EVENT_TIME], pa.int64()).to_numpy())
-    moment = pa.scalar(int(times[len(times) // 2]), pa.int64()).cast(rows[EVENT_TIME].type)
-    return moment.as_py()

@@ -170,5 +170,25 @@ def test_a_feature_that_looks_ahead_blocks_training(tmp_path, monkeypatch, model
     assert materialized(result, Stage.TRAINING_SET, model)
     assert materialized(result, Stage.TRAINED_MODEL, model) is clean
     if not clean:
-        (check,) = result.get_asset_check_evaluations()
-        assert "mean_price" in str(check.description)
+        checks = {check.check_name: str(check.description) for check in result.get_asset_check_evaluations()}
+        assert "mean_price" in checks["no_future_in_features"]
+
+
+def with_twin(rows: pa.Table) -> pa.Table:
+    return rows.append_column("refund", pc.multiply(rows["bought"], 12.5))
+
+
+@pytest.mark.parametrize(("known", "clean"), [((), False), (("refund",), True)])
+def test_a_twin_of_the_target_blocks_training_until_named(tmp_path, known, clean):
+    features = {"columns": ["price", "visits", "refund"], "known": list(known)}
+    made = few_days(tmp_path, with_twin, days=6, features=features)
+    result = made.materialize(Stage.TRAINING_SET, Stage.TRAINED_MODEL)
+    assert check_results(result) == {"no_leak": clean}
+    assert materialized(result, Stage.TRAINED_MODEL) is clean
+    (check,) = result.get_asset_check_evaluations()
+    assert ("refund by its value explains" in str(check.description)) is not clean
+
+
+def test_a_known_column_that_is_no_feature_is_refused(shop: Shop, tmp_path):
+    made = shop.copy(shop.with_data, tmp_path, features={"columns": ["price"], "known": ["refund"]})
+    assert "features.known names refund, which is no feature" in run_errors(made.materialize(Stage.TRAINING_SET))
