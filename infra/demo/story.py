@@ -17,6 +17,7 @@ from mlops_assets.domain.quality.records import PerformanceDay
 from mlops_assets.domain.registry.ledger import Entry, LedgerAction
 from mlops_assets.domain.release.release_state import ReleaseState
 from mlops_assets.domain.verdict import Outcome
+from mlops_assets.stages.drift.judge import REPORT
 
 _REPORTED = (
     LedgerAction.REGISTERED,
@@ -66,8 +67,6 @@ class Story:
 
     def read_drift_details(self, day: str) -> dict[str, Any] | None:
         """Every finding of a day, as the report's JSON has it."""
-        from mlops_assets.stages.drift.judge import REPORT
-
         found = self.system.resources["monitoring"].get(MODEL, Stage.DRIFT_REPORT, day, REPORT)
         return json.loads(found) if found else None
 

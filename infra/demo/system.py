@@ -14,6 +14,7 @@ import yaml
 
 from infra.run.dagster_client import LOCATION, REPOSITORY, Dagster
 from infra.run.first_start import DECLARATION, MODEL, Endpoint, RunFailed, Server
+from mlops_assets.declaration.declare import declare
 from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.defs.resources import PROJECT, resources
 from mlops_assets.domain.drift.records import DriftDay
@@ -132,8 +133,6 @@ class System:
 
     @cached_property
     def spec(self) -> ModelSpec:
-        from mlops_assets.declaration.declare import declare
-
         attributes = yaml.safe_load((PROJECT / DECLARATION).read_text())["attributes"]
         return declare(attributes, PROJECT)
 

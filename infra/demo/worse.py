@@ -15,9 +15,18 @@ import pyarrow as pa
 from infra.demo.system import System
 from infra.demo.world import Airport
 from infra.run.first_start import MODEL
+from mlops_assets.domain.evaluation.metrics import metric_named
 from mlops_assets.domain.names import EVENT_TIME, LABEL, Stage
 from mlops_assets.domain.records import Evaluation, ServingModel, TrainedModel, TrainingSet
+from mlops_assets.domain.registry.lineage import build_provenance
+from mlops_assets.domain.registry.versions import CandidateRecords
 from mlops_assets.domain.training_set.split import PARTS
+from mlops_assets.resources.registry.promotion import enter_registration
+from mlops_assets.resources.registry.provenance import read_environment
+from mlops_assets.stages.common import PROJECT
+from mlops_assets.stages.registry.collect import build_candidate
+from mlops_assets.training.assemble import assemble
+from mlops_assets.training.train import Declared, train
 
 _WINDOW = 3  # days
 _EPOCHS, _BATCH, _RATE = 80, 256, 3e-3
@@ -27,12 +36,6 @@ _CARD = "# Pushed by hand\n\nLearnt by heart from {rows} flights of {days} days.
 
 def push_worse_model(system: System, airport: Airport, now: datetime) -> str:
     """Train, bundle and register it; its number in the registry."""
-    from mlops_assets.domain.registry.lineage import build_provenance
-    from mlops_assets.resources.registry.promotion import enter_registration
-    from mlops_assets.resources.registry.provenance import read_environment
-    from mlops_assets.stages.common import PROJECT
-    from mlops_assets.stages.registry.collect import build_candidate
-
     spec, at = system.spec, system.resources
     given: TrainingSet = at["records"].latest(MODEL, Stage.TRAINING_SET, TrainingSet)
     table = collect_recent_flights(airport, given, now)
@@ -44,9 +47,10 @@ def push_worse_model(system: System, airport: Airport, now: datetime) -> str:
             MODEL, serving.bundle, made.digest, run.run_id, None, None, "", trained.metric, trained.validation_score,
             (0.0, 1.0), (),
         )  # fmt: skip
+    records = CandidateRecords(made, trained, serving, score)
     bundle = at["bundles"].open(serving.bundle)
-    candidate = build_candidate(spec, trained, serving, score, bundle.contract, {"pushed": "by hand"})
-    origin = build_provenance(spec, made, trained, serving, read_environment(PROJECT))
+    candidate = build_candidate(spec, records, bundle.contract, {"pushed": "by hand"})
+    origin = build_provenance(spec, records, read_environment(PROJECT))
     card = _CARD.format(rows=len(table), days=_WINDOW)
     version = at["registry"].register(candidate, bundle.path, origin, lambda bump, last: card)
     numbers = {trained.metric: trained.validation_score}
@@ -73,10 +77,6 @@ def collect_recent_flights(airport: Airport, like: TrainingSet, now: datetime) -
 def _train_by_heart(
     system: System, made: TrainingSet, tables: Mapping[str, pa.Table], run_id: str
 ) -> tuple[TrainedModel, ServingModel]:
-    from mlops_assets.domain.evaluation.metrics import metric_named
-    from mlops_assets.training.assemble import assemble
-    from mlops_assets.training.train import Declared, train
-
     spec, at = system.spec, system.resources
     network = spec.network.with_changes(width=_WIDTH, depth=_DEPTH, dropout=0.0)
     training = spec.training.with_changes(

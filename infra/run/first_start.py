@@ -15,8 +15,10 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 import yaml
+from dagster import DagsterInstance
 
 from infra.run.dagster_client import LOCATION, Dagster, DagsterRefused, LaunchedRun
+from infra.run.recover import end_lost_runs
 
 MODEL = "flight_delay"
 DECLARATION = Path(f"mlops_assets/defs/{MODEL}/defs.yaml")
@@ -175,10 +177,6 @@ def bring_up(dagster: Dagster, endpoint: Endpoint, now: datetime | None = None) 
 
 
 def main() -> int:
-    from dagster import DagsterInstance
-
-    from infra.run.recover import end_lost_runs
-
     host = "127.0.0.1"
     dagster = Dagster(f"http://{host}:{os.environ['UI_PORT']}")
     mlflow = Server(f"http://{host}:{os.environ['MLFLOW_PORT']}", "/health", "MLflow")

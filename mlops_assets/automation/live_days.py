@@ -21,7 +21,7 @@ from mlops_assets.automation.run_requests import (
 )
 from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.domain.names import Stage
-from mlops_assets.domain.registry.ledger import holds_release
+from mlops_assets.domain.registry.champions import holds_release
 from mlops_assets.resources.clock import Clock
 from mlops_assets.resources.registry.ledger import Ledger
 from mlops_assets.stages.common import asset_key, days_of

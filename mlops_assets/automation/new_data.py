@@ -11,7 +11,7 @@ from mlops_assets.declaration.data import Every
 from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.domain.names import SNAPSHOT
 from mlops_assets.resources.clock import Clock
-from mlops_assets.resources.sources.declared import Sources
+from mlops_assets.resources.sources.sources import Sources
 from mlops_assets.stages.common import partitions_of
 
 _INTERVAL = 300  # seconds

@@ -12,11 +12,13 @@ from pydantic import Field
 from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.declaration.values import moment
 from mlops_assets.domain.names import MODEL_TAG
+from mlops_assets.domain.release.next_release import ReleaseNotPossible, freeze_release, go_back, withdraw_challenger
+from mlops_assets.domain.release.served_by import describe_release, find_release_at, find_release_of_request
 from mlops_assets.resources.clock import Clock
-from mlops_assets.resources.lake.tables import Lake
+from mlops_assets.resources.lake.lake import Lake
 from mlops_assets.resources.registry.bundles import Bundles
 from mlops_assets.resources.registry.ledger import Ledger
-from mlops_assets.resources.release.deployment import Deployment
+from mlops_assets.resources.release.deployment import DecidedBy, Deployment
 from mlops_assets.resources.release.tools import ReleaseTools
 from mlops_assets.resources.traffic.endpoint_log import Traffic
 from mlops_assets.stages.release.start import demand_passed, materialization, observation, start_release, try_version
@@ -105,8 +107,6 @@ def _begin(
     strategy: Strategy,
     tools: ReleaseTools,
 ) -> None:
-    from mlops_assets.resources.release.deployment import DecidedBy
-
     number = config.version or tools.deployment.challenger(spec.model) or ""
     if not number:
         raise dg.Failure(f"{spec.model} has no challenger: name the version to release.", allow_retries=False)
@@ -123,13 +123,6 @@ def _rollback(spec: ModelSpec) -> dg.JobDefinition:
     def op(
         context: dg.OpExecutionContext, config: RollbackConfig, bundles: Bundles, deployment: Deployment, clock: Clock
     ) -> None:
-        from mlops_assets.domain.release.next_release import (
-            ReleaseNotPossible,
-            go_back,
-            withdraw_challenger,
-        )
-        from mlops_assets.resources.release.deployment import DecidedBy
-
         now = clock.now(spec)
 
         def plan(state: Any) -> Any:
@@ -152,12 +145,6 @@ def _rollback(spec: ModelSpec) -> dg.JobDefinition:
 def _freeze(spec: ModelSpec) -> dg.JobDefinition:
     @dg.op(name=f"{spec.model}_freezing", description="Stops the rollout's automatic steps, or lets them go on.")
     def op(context: dg.OpExecutionContext, config: FreezeConfig, deployment: Deployment, clock: Clock) -> None:
-        from mlops_assets.domain.release.next_release import (
-            ReleaseNotPossible,
-            freeze_release,
-        )
-        from mlops_assets.resources.release.deployment import DecidedBy
-
         def plan(state: Any) -> Any:
             if state is None:
                 raise ReleaseNotPossible(f"{spec.model} was never released: there is nothing to freeze")
@@ -172,8 +159,6 @@ def _freeze(spec: ModelSpec) -> dg.JobDefinition:
 def _who_served(spec: ModelSpec) -> dg.JobDefinition:
     @dg.op(name=f"{spec.model}_asking", description="Reads the ledger; writes the answer to the log and to the asset.")
     def op(context: dg.OpExecutionContext, config: WhoServedConfig, ledger: Ledger, clock: Clock) -> None:
-        from mlops_assets.domain.release.served_by import describe_release, find_release_at, find_release_of_request
-
         entries = ledger.entries(spec.model)
         if config.request:
             state, arm, entry = find_release_of_request(entries, config.request)

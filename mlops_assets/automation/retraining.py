@@ -34,7 +34,7 @@ from mlops_assets.domain.retraining.records import Champion, DecisionRecord, Pau
 from mlops_assets.resources.alerts.outbox import Alerts
 from mlops_assets.resources.clock import Clock
 from mlops_assets.resources.lake.daily_records import Monitoring
-from mlops_assets.resources.lake.tables import Lake
+from mlops_assets.resources.lake.lake import Lake
 from mlops_assets.resources.registry.ledger import Ledger
 from mlops_assets.stages.common import asset_key
 from mlops_assets.stages.retraining.stored_decisions import has_run, read_decisions, read_last_decision, write_pause

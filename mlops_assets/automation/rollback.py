@@ -12,6 +12,7 @@ import dagster as dg
 from mlops_assets.automation.release_jobs import rollback_op_name
 from mlops_assets.automation.run_requests import UNREADABLE, op_config, request_run, retry_failed, skip_unreadable
 from mlops_assets.declaration.model import ModelSpec
+from mlops_assets.domain.registry.champions import stack_champions, was_taken_down
 from mlops_assets.domain.registry.ledger import Entry, LedgerAction
 from mlops_assets.domain.release.release_state import find_release_in_force
 from mlops_assets.domain.retraining.alerts import ledger_alerts
@@ -20,7 +21,6 @@ from mlops_assets.domain.verdict import Outcome
 from mlops_assets.resources.alerts.outbox import Alerts
 from mlops_assets.resources.clock import Clock
 from mlops_assets.resources.lake.daily_records import Monitoring
-from mlops_assets.resources.registry import promotion
 from mlops_assets.resources.registry.ledger import Ledger
 
 APPROVER = "monitoring"
@@ -94,9 +94,9 @@ def read_term(model: str, entries: Sequence[Entry], ledger: Ledger) -> tuple[Ent
     changes = [entry for entry in entries if entry.action in (LedgerAction.PROMOTED, LedgerAction.ROLLBACK)]
     earlier = ["", *(entry.subject for entry in changes)]
     turns = [entry for entry, before in zip(changes, earlier, strict=False) if before != entry.subject]
-    entry, champions = turns[-1], promotion.stack_champions(entries)
+    entry, champions = turns[-1], stack_champions(entries)
     before = champions[-2] if len(champions) > 1 else None
-    gone = before is not None and promotion.was_taken_down(ledger, model=model, number=before)
+    gone = before is not None and was_taken_down(entries, before)
     if entry.action is LedgerAction.ROLLBACK or gone:
         before = None
     number = entry.subject

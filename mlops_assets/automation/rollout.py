@@ -12,7 +12,7 @@ from mlops_assets.automation.release_jobs import step_op_name
 from mlops_assets.automation.run_requests import UNREADABLE, op_config, request_run, retry_failed, skip_unreadable
 from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.resources.clock import Clock
-from mlops_assets.resources.lake.tables import Lake
+from mlops_assets.resources.lake.lake import Lake
 from mlops_assets.resources.registry.bundles import Bundles
 from mlops_assets.resources.release.deployment import Deployment
 from mlops_assets.resources.traffic.endpoint_log import Traffic

@@ -31,8 +31,8 @@ from mlops_assets.resources.alerts.prometheus import Prometheus
 from mlops_assets.resources.clock import Clock
 from mlops_assets.resources.features.store import FeatureStore
 from mlops_assets.resources.lake.daily_records import Monitoring
+from mlops_assets.resources.lake.lake import Lake
 from mlops_assets.resources.lake.records import RecordIO
-from mlops_assets.resources.lake.tables import Lake
 from mlops_assets.resources.lake.workspace import Workspace
 from mlops_assets.resources.registry.bundles import Bundles
 from mlops_assets.resources.registry.ledger import Ledger
@@ -41,7 +41,7 @@ from mlops_assets.resources.release.bento import Bentos
 from mlops_assets.resources.release.deployment import Deployment
 from mlops_assets.resources.release.endpoint import Endpoint
 from mlops_assets.resources.release.tools import ReleaseTools
-from mlops_assets.resources.sources.declared import Sources
+from mlops_assets.resources.sources.sources import Sources
 from mlops_assets.resources.traffic.endpoint_log import Traffic
 
 PROJECT = Path(__file__).parents[2]

@@ -7,6 +7,7 @@ from typing import Any
 
 import dagster as dg
 
+from mlops_assets.domain import markdown
 from mlops_assets.domain.partitions import Window
 from mlops_assets.domain.records import Snapshot
 
@@ -52,6 +53,4 @@ def picture(png: bytes, title: str) -> dg.MarkdownMetadataValue:
 
 def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> dg.MarkdownMetadataValue:
     """A table of values that come from outside: none of them can break it."""
-    from mlops_assets.domain.evaluation.report_text import table as markdown_table
-
-    return dg.MetadataValue.md(markdown_table(head, rows))
+    return dg.MetadataValue.md(markdown.table(head, rows))

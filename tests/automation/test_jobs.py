@@ -7,7 +7,7 @@ import pytest
 
 from mlops_assets.automation.jobs import TRAINING_TAG
 from mlops_assets.domain.names import DATA_STAGES, TRAINING_STAGES, Stage
-from mlops_assets.resources.sources.declared import Sources
+from mlops_assets.resources.sources.sources import Sources
 from mlops_assets.stages import common
 from mlops_assets.stages.common import asset_key, retried_on_infrastructure
 from mlops_assets.stages.data.raw_data.asset import raw_data

@@ -17,7 +17,7 @@ from mlops_assets.domain.names import CAUSE_TAG
 from mlops_assets.domain.registry.ledger import Draft, LedgerAction
 from mlops_assets.domain.release.release_state import ReleaseState, release_details
 from mlops_assets.resources.clock import Clock
-from mlops_assets.resources.lake.tables import Lake
+from mlops_assets.resources.lake.lake import Lake
 from mlops_assets.resources.registry.bundles import Bundles
 from mlops_assets.resources.registry.ledger import Ledger
 from mlops_assets.resources.registry.model_registry import Registry

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mlops_assets.domain.names import Layer
-from mlops_assets.resources.lake.tables import Lake
+from mlops_assets.resources.lake.lake import Lake
 from serving.contract.bundle import FILES, PROFILE, write_bundle
 from tests.benchmarks.bench_drift import columns
 from tests.kit.watching import profile_of
@@ -33,7 +33,7 @@ from pathlib import Path
 from mlops_assets.domain.partitions import windows
 from mlops_assets.declaration.data import Every
 from mlops_assets.resources.registry.bundles import Bundles
-from mlops_assets.resources.lake.tables import Lake
+from mlops_assets.resources.lake.lake import Lake
 from mlops_assets.resources.lake.daily_records import Monitoring
 from mlops_assets.resources.lake.workspace import Workspace
 from mlops_assets.stages.drift.judge import judge_drift_day

@@ -33,7 +33,7 @@ from pathlib import Path
 from mlops_assets.domain.names import Layer
 from mlops_assets.declaration.evaluation import SliceSpec
 from mlops_assets.resources.registry.bundles import Bundles
-from mlops_assets.resources.lake.tables import Lake
+from mlops_assets.resources.lake.lake import Lake
 from mlops_assets.resources.traffic.log_segments import LogSegments
 from mlops_assets.resources.lake.daily_records import Monitoring
 from mlops_assets.stages.traffic.predictions.collect import compact

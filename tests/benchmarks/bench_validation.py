@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from mlops_assets.declaration.data import Every
 from mlops_assets.domain.names import Layer
 from mlops_assets.domain.partitions import windows
-from mlops_assets.resources.lake.tables import Lake
+from mlops_assets.resources.lake.lake import Lake
 from mlops_assets.stages.data.validated_data.partition_inputs import held, observed
 from mlops_assets.stages.data.validated_data.validate_partition import validate
 from tests.kit.specs import START, expectation, feed_spec, model_spec, source_spec, validation_spec

@@ -207,24 +207,13 @@ class Flow:
     def registered_version(
         self, training_set: TrainingSet, trained: TrainedModel, serving: ServingModel, evaluation: Evaluation
     ) -> str:
-        from mlops_assets.domain.registry.lineage import build_provenance
-        from mlops_assets.domain.registry.model_card import Registration, model_card
-        from mlops_assets.resources.lake.files import read_json
+        from mlops_assets.domain.registry.versions import CandidateRecords
         from mlops_assets.resources.registry import promotion
-        from mlops_assets.resources.registry.provenance import read_environment
-        from mlops_assets.stages.registry.collect import build_candidate
+        from mlops_assets.stages.registry.collect import register_version
 
         spec, registry, ledger = self.spec, self.at["registry"], self.at["ledger"]
-        bundle = self.at["bundles"].open(serving.bundle)
-        made = build_provenance(spec, training_set, trained, serving, read_environment(PROJECT))
-        candidate = build_candidate(spec, trained, serving, evaluation, bundle.contract, {})
-        sections = read_json(f"{self.lake.root}/{evaluation.report}/sections.json")
-
-        def card(bump: Any, previous: Any) -> str:
-            registration = Registration(bump, previous, trained.run_id, evaluation, made, sections)
-            return model_card(spec, candidate.facts, training_set, trained, serving, registration)
-
-        version = registry.register(candidate, bundle.path, made, card)
+        made = CandidateRecords(training_set, trained, serving, evaluation)
+        version = register_version(spec, made, registry=registry, bundles=self.at["bundles"], lake=self.lake)
         said = {"model": spec.model, "number": version.number, "actor": "plain script", "now": self.now}
         numbers = {evaluation.metric: evaluation.score}
         promotion.enter_registration(registry, ledger, **said, numbers=numbers)

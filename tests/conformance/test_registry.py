@@ -8,7 +8,7 @@ import pytest
 from mlops_assets.domain.names import Alias
 from mlops_assets.resources.registry.ledger import Ledger
 from mlops_assets.resources.registry.promotion import audit, enter_registration, promote
-from mlops_assets.resources.registry.tracking import Tag
+from mlops_assets.resources.registry.tags import Tag
 from tests.conformance.conftest import card
 from tests.kit.bundles import tiny_bundle
 from tests.kit.samples import MOMENT, candidate, facts, made_of

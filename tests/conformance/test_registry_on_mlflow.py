@@ -4,10 +4,13 @@ import os
 import subprocess
 import sys
 
+import mlflow.pyfunc
+import pandas as pd
 import pytest
+from mlflow.onnx import load_model
 
 from mlops_assets.resources.registry.model_registry import Registry
-from mlops_assets.resources.registry.tracking import Tag
+from mlops_assets.resources.registry.tags import Tag
 from tests.conformance.conftest import card
 from tests.kit.bundles import tiny_bundle
 from tests.kit.samples import candidate, made_of
@@ -96,10 +99,6 @@ def test_a_registration_that_was_cut_off_is_completed(registry, model, tmp_path,
 
 
 def test_mlflow_answers_named_fields(add, registry, model):
-    import mlflow.pyfunc
-    import pandas as pd
-    from mlflow.onnx import load_model
-
     add()
     loaded = mlflow.pyfunc.load_model(f"models:/{model}/1")
     frame = pd.DataFrame({"distance": [3.0, None], "carrier": ["AA", None]})

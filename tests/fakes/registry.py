@@ -14,7 +14,7 @@ from mlops_assets.domain.records import Version
 from mlops_assets.domain.registry.lineage import Provenance
 from mlops_assets.domain.registry.versions import Candidate, VersionInfo, next_version
 from mlops_assets.resources.registry.model_registry import Card
-from mlops_assets.resources.registry.tracking import Tag, redacted
+from mlops_assets.resources.registry.tags import Tag, redacted
 from serving.contract.bundle import open_bundle
 from tests.kit.samples import MOMENT
 

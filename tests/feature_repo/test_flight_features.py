@@ -8,7 +8,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from feast import FeatureView
 
+import feature_repo.flight_delay as repository
 from feature_repo.transforms.derivation import views_of
 from feature_repo.transforms.flight_delay import LATE, REPORTING, VIEWS, WINDOW, departure_time
 from mlops_assets.domain.training_set.asof import AsOfView, Beside, asof_join
@@ -148,10 +150,6 @@ def test_views_without_rows_have_their_columns_all_the_same(feeds, view) -> None
 
 
 def test_rows_have_what_feast_expects(feeds) -> None:
-    from feast import FeatureView
-
-    import feature_repo.flight_delay as repository
-
     for name, how in VIEWS.items():
         view = next(v for v in vars(repository).values() if isinstance(v, FeatureView) and v.name == name)
         expected = {*KEYS[name], *(field.name for field in view.features)}

@@ -11,9 +11,9 @@ import pyarrow as pa
 from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.domain.names import Layer
 from mlops_assets.resources.clock import Clock
+from mlops_assets.resources.lake.lake import Lake
 from mlops_assets.resources.lake.table import Table
-from mlops_assets.resources.lake.tables import Lake
-from mlops_assets.resources.sources.declared import Sources
+from mlops_assets.resources.sources.sources import Sources
 from mlops_assets.stages.data.raw_data.asset import raw_data
 from mlops_assets.stages.data.validated_data.asset import validated_data
 from tests.kit.specs import START, feed_spec, model_spec, source_spec

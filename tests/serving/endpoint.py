@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 
 from serving.http.app import EndpointApplication
 from serving.settings.endpoint import read_settings
@@ -102,8 +103,6 @@ class Process:
         raise TimeoutError((self.home / "serve.log").read_text()[-3_000:])
 
     def workers(self) -> list[int]:
-        import psutil
-
         children = psutil.Process(self.process.pid).children(recursive=True)
         alive = [p for p in children if p.status() != psutil.STATUS_ZOMBIE]
         return [p.pid for p in alive if "_bentoml_impl.worker.service" in " ".join(p.cmdline())]

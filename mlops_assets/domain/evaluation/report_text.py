@@ -1,11 +1,11 @@
 """Tells an evaluation report in Markdown, section by section, for asset metadata and the model card."""
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
 
 from mlops_assets.domain.evaluation.evidence import Interval, Stress
 from mlops_assets.domain.evaluation.metrics import METRICS
 from mlops_assets.domain.evaluation.report import EvaluationReport
+from mlops_assets.domain.markdown import cell, table
 from mlops_assets.domain.verdict import Outcome, Verdict
 
 _MARKS = {
@@ -39,29 +39,6 @@ def sections(report: EvaluationReport) -> dict[str, str]:
 
 def verdict_table(verdicts: Iterable[Verdict]) -> str:
     return table(("gate", "outcome", "reason"), ((v.name, _MARKS[v.outcome], v.reason) for v in verdicts))
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A Markdown table; text in it cannot break it."""
-    lines = [_line(head), _line(["---"] * len(head))] + [_line([cell(value) for value in row]) for row in rows]
-    return "\n".join(lines)
-
-
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
-def cell(value: object) -> str:
-    if value is None:
-        return "-"
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    if isinstance(value, datetime):
-        return f"{value:%Y-%m-%d %H:%M}"  # all of them are UTC
-    text = " ".join(str(value).split())
-    for plain, safe in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("|", "\\|"), ("`", "'")):
-        text = text.replace(plain, safe)
-    return text
 
 
 def _interval(interval: Interval | None) -> str | None:

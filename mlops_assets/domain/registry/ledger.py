@@ -1,7 +1,7 @@
 """The ledger's rules: what an entry is, how entries are chained, what the chain proves. Touches no files.
 
 Each entry carries the hash of the one before, so a change to any of them shows in all that follow. Cutting
-whole entries off the end leaves a valid chain: `check` finds it only against heads that were noted elsewhere.
+whole entries off the end leaves a valid chain: `check_chain` finds it only against heads that were noted elsewhere.
 """
 
 import hashlib
@@ -104,7 +104,7 @@ def from_line(line: str) -> Entry:
         raise ValueError(f"not a ledger entry: {err!r}") from err
 
 
-def check(lines: Sequence[str], *, heads: Mapping[int, str] | None = None) -> list[LedgerProblem]:
+def check_chain(lines: Sequence[str], *, heads: Mapping[int, str] | None = None) -> list[LedgerProblem]:
     """Every break of the chain, and every head (sequence → hash) noted elsewhere that it lacks."""
     problems = list(_chain_problems(lines))
     hashes = {entry.sequence: entry.hash for entry in _readable(lines)}
@@ -115,31 +115,6 @@ def check(lines: Sequence[str], *, heads: Mapping[int, str] | None = None) -> li
                 LedgerProblem(sequence, f"entry {sequence} with hash {digest[:12]} was noted elsewhere and {found}")
             )
     return problems
-
-
-def champion_at(entries: Iterable[Entry], moment: datetime) -> Entry | None:
-    """The entry that made the champion of that moment; None before the first promotion."""
-    return _latest(entries, moment, (LedgerAction.PROMOTED, LedgerAction.ROLLBACK, LedgerAction.OVERRIDE))
-
-
-def holds_release(entry: Entry) -> bool:
-    """True where the entry's details tell which versions answer from then on."""
-    return "generation" in entry.details
-
-
-def who_served(entries: Sequence[Entry], moment: datetime) -> Entry | None:
-    """The entry that says which versions answered at that moment: the latest that holds a release.
-
-    Before the first release, the champion answered. What has no generation, such as a new champion that is not yet
-    released, changes nothing for users.
-    """
-    released = [entry for entry in entries if holds_release(entry) and entry.time <= moment]
-    return max(released, key=lambda entry: entry.sequence) if released else champion_at(entries, moment)
-
-
-def _latest(entries: Iterable[Entry], moment: datetime, actions: tuple[LedgerAction, ...]) -> Entry | None:
-    found = [entry for entry in entries if entry.action in actions and entry.time <= moment]
-    return max(found, key=lambda entry: entry.sequence, default=None)
 
 
 def _chain_problems(lines: Sequence[str]) -> Iterator[LedgerProblem]:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from mlops_assets.declaration.model import ModelSpec
-from mlops_assets.domain.records import ServingModel, TrainedModel, TrainingSet
+from mlops_assets.domain.registry.versions import CandidateRecords
 
 
 @dataclass(frozen=True)
@@ -44,25 +44,19 @@ class Mismatch:
     remedy: str
 
 
-def build_provenance(
-    spec: ModelSpec,
-    training_set: TrainingSet,
-    trained: TrainedModel,
-    serving: ServingModel,
-    around: ProcessEnvironment,
-) -> Provenance:
+def build_provenance(spec: ModelSpec, made: CandidateRecords, environment: ProcessEnvironment) -> Provenance:
     """The record of one version, made where it is registered."""
     return Provenance(
         model=spec.model,
         declared=spec.declared,
-        service=training_set.service,
-        training_set=training_set.digest,
-        partitions=dict(training_set.partitions),
-        parameters=dict(trained.parameters),
+        service=made.training_set.service,
+        training_set=made.training_set.digest,
+        partitions=dict(made.training_set.partitions),
+        parameters=dict(made.trained.parameters),
         seed=spec.training.seed,
-        weights=trained.digest,
-        bundle=serving.bundle,
-        surroundings=around,
+        weights=made.trained.digest,
+        bundle=made.serving.bundle,
+        surroundings=environment,
     )
 
 

@@ -7,13 +7,14 @@ their tables.
 
 import html
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from mlops_assets.declaration.model import ModelSpec
+from mlops_assets.domain.markdown import escaped_table
 from mlops_assets.domain.records import Evaluation, ServingModel, TrainedModel, TrainingSet
 from mlops_assets.domain.registry.lineage import Provenance, rebuild_steps
-from mlops_assets.domain.registry.versions import Bump, VersionFacts, VersionInfo
+from mlops_assets.domain.registry.versions import Bump, CandidateRecords, VersionFacts, VersionInfo
 
 _SPECIAL = re.compile(r"([\\`*_\[\]|~!#])")
 _LINE_START = re.compile(r"^(\s*)([-+>=]|\d+(?=[.)]\s))")
@@ -27,32 +28,24 @@ class Registration:
 
     bump: Bump
     previous: VersionInfo | None
-    run_id: str
-    evaluation: Evaluation
     provenance: Provenance
     sections: Mapping[str, str]  # title → Markdown of the evaluation report: slices, fairness, calibration …
 
 
-def model_card(
-    spec: ModelSpec,
-    facts: VersionFacts,
-    training_set: TrainingSet,
-    trained: TrainedModel,
-    serving: ServingModel,
-    registration: Registration,
-) -> str:
+def model_card(spec: ModelSpec, facts: VersionFacts, made: CandidateRecords, registration: Registration) -> str:
     """The card of a registered version."""
+    training_set = made.training_set
     known = f"Rows known on {training_set.as_of:%Y-%m-%d %H:%M} UTC."
     return _page(
         _head(spec, f" {registration.bump.semantic}"),
         _data(spec, training_set, known),
         _features(training_set),
-        _training(spec, trained),
-        _evaluation(registration),
-        _contract(spec, facts, serving),
-        _words(spec),
-        _changes(registration, training_set),
-        _reproduction(registration),
+        _training(spec, made.trained),
+        _evaluation(made.evaluation, registration.sections),
+        _contract(spec, facts, made.serving),
+        _limits(spec),
+        _changes(registration, made),
+        _reproduction(registration.provenance, made.trained.run_id),
     )
 
 
@@ -64,7 +57,7 @@ def bundle_card(spec: ModelSpec, training_set: TrainingSet, trained: TrainedMode
         _features(training_set),
         _training(spec, trained),
         ["## Evaluation", "Measured on the finished bundle: see the card of the registered version."],
-        _words(spec),
+        _limits(spec),
     )
 
 
@@ -84,12 +77,6 @@ def code(value: object) -> str:
     """A name or digest in a code span that it cannot leave."""
     flat = " ".join(_CONTROL.sub(" ", str(value)).split()).replace("`", "'").replace("|", "\\|")
     return f"`{flat}`" if flat else "none"
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table of cells that are escaped already."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _page(*sections: Iterable[str]) -> str:
@@ -115,7 +102,7 @@ def _data(spec: ModelSpec, training_set: TrainingSet, known: str) -> Iterator[st
         window = training_set.boundaries.get(part)
         ends = [f"{moment:%Y-%m-%d %H:%M}" for moment in window] if window else ["none", "none"]
         rows.append([text(part), f"{count:,}", *ends])
-    yield table(["part", "rows", "first event", "last event"], rows)
+    yield escaped_table(["part", "rows", "first event", "last event"], rows)
     yield f"Training set {code(training_set.digest)}, made from {len(training_set.partitions):,} partitions."
 
 
@@ -136,11 +123,10 @@ def _training(spec: ModelSpec, trained: TrainedModel) -> Iterator[str]:
     )
     rows = [[code(name), text(value)] for name, value in sorted(trained.parameters.items())]
     if rows:
-        yield table(["parameter", "value"], rows)
+        yield escaped_table(["parameter", "value"], rows)
 
 
-def _evaluation(registration: Registration) -> Iterator[str]:
-    evaluation = registration.evaluation
+def _evaluation(evaluation: Evaluation, sections: Mapping[str, str]) -> Iterator[str]:
     low, high = evaluation.interval
     yield "## Evaluation"
     yield (
@@ -149,8 +135,8 @@ def _evaluation(registration: Registration) -> Iterator[str]:
         f"and anchor {text(evaluation.anchor or 'none')}."
     )
     rows = [[text(v.name), v.outcome.value, text(v.reason)] for v in evaluation.verdicts]
-    yield table(["gate", "outcome", "why"], rows)
-    for title, markdown in registration.sections.items():
+    yield escaped_table(["gate", "outcome", "why"], rows)
+    for title, markdown in sections.items():
         yield f"### {text(title)}"
         yield _embedded(markdown)
 
@@ -159,7 +145,7 @@ def _contract(spec: ModelSpec, facts: VersionFacts, serving: ServingModel) -> It
     yield "## Serving contract"
     fields = [[code(name), text(kind), "in"] for name, kind in facts.inputs.items()]
     fields += [[code(name), text(kind), "out"] for name, kind in facts.outputs.items()]
-    yield table(["field", "type", "direction"], fields)
+    yield escaped_table(["field", "type", "direction"], fields)
     if facts.classes:
         yield f"Classes, in order: {', '.join(map(code, facts.classes))}."
     yield (
@@ -167,7 +153,9 @@ def _contract(spec: ModelSpec, facts: VersionFacts, serving: ServingModel) -> It
         f"Budget for one row: {spec.serving.latency_ms:g} ms."
     )
     yield f"Bundle {code(serving.bundle)}, precision {serving.precision}."
-    yield table(["precision", "taken", "bytes", "one row, ms", "largest difference", "why"], _precisions(serving))
+    yield escaped_table(
+        ["precision", "taken", "bytes", "one row, ms", "largest difference", "why"], _precisions(serving)
+    )
 
 
 def _precisions(serving: ServingModel) -> Iterator[list[str]]:
@@ -177,7 +165,7 @@ def _precisions(serving: ServingModel) -> Iterator[list[str]]:
         yield [one.precision.value, taken, *numbers, text(one.reason)]
 
 
-def _words(spec: ModelSpec) -> Iterator[str]:
+def _limits(spec: ModelSpec) -> Iterator[str]:
     yield "## Limits"
     yield prose(spec.limits) or "None were declared."
     yield "## Ethical notes"
@@ -186,15 +174,15 @@ def _words(spec: ModelSpec) -> Iterator[str]:
         yield f"Compared between groups of {', '.join(map(code, spec.fairness.attributes))}."
 
 
-def _changes(registration: Registration, training_set: TrainingSet) -> Iterator[str]:
-    bump, previous, evaluation = registration.bump, registration.previous, registration.evaluation
+def _changes(registration: Registration, made: CandidateRecords) -> Iterator[str]:
+    bump, previous, evaluation = registration.bump, registration.previous, made.evaluation
     yield "## Changes"
     yield f"Since {bump.previous} ({bump.change}):" if bump.previous else "The first version."
     if previous is None:
         return
     lines = [f"- {text(reason)}" for reason in bump.reasons]
-    if previous.training_set != training_set.digest:
-        lines.append(f"- training set {code(previous.training_set)} → {code(training_set.digest)}")
+    if previous.training_set != made.training_set.digest:
+        lines.append(f"- training set {code(previous.training_set)} → {code(made.training_set.digest)}")
     lines.append(
         f"- {text(previous.metric)} {previous.score:.4f} → {text(evaluation.metric)} {evaluation.score:.4f}, "
         "each on the test rows of its own time"
@@ -202,21 +190,20 @@ def _changes(registration: Registration, training_set: TrainingSet) -> Iterator[
     yield "\n".join(lines)
 
 
-def _reproduction(registration: Registration) -> Iterator[str]:
-    record = registration.provenance
+def _reproduction(record: Provenance, run_id: str) -> Iterator[str]:
     yield "## How to make it again"
-    around = record.surroundings
-    yield table(
+    environment = record.surroundings
+    yield escaped_table(
         ["what", "value"],
         [
-            ["MLflow run", code(registration.run_id)],
-            ["git commit", code(around.commit or "unknown")],
-            ["code", code(around.code)],
+            ["MLflow run", code(run_id)],
+            ["git commit", code(environment.commit or "unknown")],
+            ["code", code(environment.code)],
             ["declaration", code(record.declared)],
             ["training set", code(record.training_set)],
             ["seed", code(record.seed)],
-            ["Python", code(f"{around.python} on {around.platform}")],
-            ["packages", f"{len(around.packages)}, pinned in {code('provenance.json')} beside this card"],
+            ["Python", code(f"{environment.python} on {environment.platform}")],
+            ["packages", f"{len(environment.packages)}, pinned in {code('provenance.json')} beside this card"],
         ],
     )
     yield "\n".join(["```sh", *(step.replace("```", "") for step in rebuild_steps(record)), "```"])

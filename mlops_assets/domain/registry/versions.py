@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from mlops_assets.domain.records import Evaluation, ServingModel, TrainedModel, TrainingSet
+
 FIRST = "1.0.0"
 
 
@@ -34,6 +36,16 @@ class VersionFacts:
     entity: tuple[str, ...]
     service: str  # feature service with its version
     network: Mapping[str, str | int | float | bool]  # what describes the architecture
+
+
+@dataclass(frozen=True)
+class CandidateRecords:
+    """What a candidate is made of and how good it is, as its stages recorded it."""
+
+    training_set: TrainingSet
+    trained: TrainedModel
+    serving: ServingModel
+    evaluation: Evaluation
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
-from mlops_assets.domain.registry.ledger import Entry, holds_release
-from mlops_assets.domain.registry.ledger import who_served as entry_in_force
+from mlops_assets.domain.registry.champions import entry_in_force, holds_release
+from mlops_assets.domain.registry.ledger import Entry
 from serving.contract.arms import Role, Strategy
 
 

@@ -7,7 +7,8 @@ import re
 from collections.abc import Sequence
 from datetime import datetime
 
-from mlops_assets.domain.registry.ledger import Entry, holds_release
+from mlops_assets.domain.registry.champions import holds_release
+from mlops_assets.domain.registry.ledger import Entry
 from mlops_assets.domain.release.release_state import ArmState, ReleaseState, read_release_state, who_served
 
 _PINNED = ("bento", "service", "training_set", "run_id")

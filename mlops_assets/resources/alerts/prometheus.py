@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 import dagster as dg
+import requests
 
 from mlops_assets.domain.alerts.alerting import Alert, AlertEvent, AlertKind, AlertResolution, OpenAlert, Severity
 
@@ -24,8 +25,6 @@ class Prometheus(dg.ConfigurableResource["Prometheus"]):
         return [*firing, *resolve_ended(firing, open_now, now)]
 
     def _read_firing(self, now: datetime) -> Iterator[Alert]:
-        import requests
-
         try:
             answer = requests.get(f"{self.url.rstrip('/')}/api/v1/alerts", timeout=_SECONDS)
             answer.raise_for_status()

@@ -7,16 +7,21 @@ that stand for them (`domain.probes`). Small probes of many columns go in one fr
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import great_expectations as gx
+import great_expectations.expectations as gxe
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from great_expectations.data_context.types.base import (
+    DataContextConfig,
+    InMemoryStoreBackendDefaults,
+    ProgressBarsConfig,
+)
 
 from mlops_assets.declaration.validation import ExpectationSpec
-
-if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
-    import pyarrow as pa
-
-    from mlops_assets.domain.data.probes import Probe
+from mlops_assets.domain.data.probes import Probe, every_value, outer_values
 
 UNIQUE = "unique"
 _NOT_NULL = "not null"
@@ -41,7 +46,7 @@ class Finding:
     column: str
     expectation: str  # "between -40 and 120"
     severity: str
-    failing: "np.ndarray"  # mask over the rows
+    failing: np.ndarray  # mask over the rows
 
     @property
     def reason(self) -> str:
@@ -61,13 +66,11 @@ class _Question:
 
 
 def judge_rows(
-    rows: "pa.Table",
+    rows: pa.Table,
     expectations: Sequence[ExpectationSpec],
-    groups: "Mapping[tuple[str, ...], np.ndarray]",
+    groups: Mapping[tuple[str, ...], np.ndarray],
 ) -> list[Finding]:
     """Every declared expectation on values. `groups`: columns declared unique → group of each row."""
-    from mlops_assets.domain.data.probes import every_value, outer_values
-
     questions = _questions(rows, expectations) if rows.num_rows else []
     whole = {each.column: every_value(rows[each.column]) for each in questions if not each.limits}
     outer = {each.column: outer_values(rows[each.column]) for each in questions if each.limits}
@@ -85,12 +88,8 @@ def judge_rows(
     ]
 
 
-def judge_between(
-    frame: "pd.DataFrame", limits: Mapping[str, tuple[float | None, float | None]]
-) -> dict[str, list[int]]:
+def judge_between(frame: pd.DataFrame, limits: Mapping[str, tuple[float | None, float | None]]) -> dict[str, list[int]]:
     """For each column the positions of the values outside its limits. Nulls are not judged."""
-    import great_expectations.expectations as gxe
-
     wanted = [
         gxe.ExpectColumnValuesToBeBetween(column=name, min_value=low, max_value=high)
         for name, (low, high) in limits.items()
@@ -98,13 +97,8 @@ def judge_between(
     return dict(zip(limits, _failing(frame.reset_index(drop=True), wanted), strict=True)) if limits else {}
 
 
-def _answered(
-    questions: Sequence[_Question], probes: "Sequence[Probe | None]"
-) -> "list[tuple[int, np.ndarray | None]]":
+def _answered(questions: Sequence[_Question], probes: Sequence[Probe | None]) -> list[tuple[int, np.ndarray | None]]:
     """By place of the question the mask of failing rows; None where a probe left it open."""
-    import numpy as np
-    import pandas as pd
-
     asked = [(place, probe) for place, probe in enumerate(probes) if probe is not None]
     small = [(place, probe) for place, probe in asked if len(probe.values) <= _SMALL]
     frames = [small] * bool(small) + [[each] for each in asked if len(each[1].values) > _SMALL]
@@ -118,18 +112,14 @@ def _answered(
     return answers
 
 
-def _judge_unique(expectation: ExpectationSpec, group: "np.ndarray") -> Finding:
-    import great_expectations.expectations as gxe
-    import numpy as np
-    import pandas as pd
-
+def _judge_unique(expectation: ExpectationSpec, group: np.ndarray) -> Finding:
     numbered = pd.DataFrame({"group": np.where(group < 0, np.nan, group)})
     mask = np.zeros(len(group), bool)
     mask[_failing(numbered, [gxe.ExpectColumnValuesToBeUnique(column="group")])[0]] = True
     return Finding(", ".join(expectation.columns), UNIQUE, expectation.severity, mask)
 
 
-def _questions(rows: "pa.Table", expectations: Sequence[ExpectationSpec]) -> list[_Question]:
+def _questions(rows: pa.Table, expectations: Sequence[ExpectationSpec]) -> list[_Question]:
     """All that is declared, column by column. What does not fit its column is told at once."""
     questions, problems = [], []
     for expectation in expectations:
@@ -143,10 +133,7 @@ def _questions(rows: "pa.Table", expectations: Sequence[ExpectationSpec]) -> lis
     return questions
 
 
-def _of_column(column: "pa.ChunkedArray", name: str, expectation: ExpectationSpec) -> list[_Question]:
-    import great_expectations.expectations as gxe
-    import pyarrow as pa
-
+def _of_column(column: pa.ChunkedArray, name: str, expectation: ExpectationSpec) -> list[_Question]:
     def question(text: str, ask: Callable[[str], Any], *, limits: bool = False) -> _Question:
         return _Question(name, text, expectation.severity, limits, ask)
 
@@ -177,9 +164,7 @@ def _of_column(column: "pa.ChunkedArray", name: str, expectation: ExpectationSpe
     return asked
 
 
-def _fits(column: "pa.ChunkedArray", name: str, what: str, *, numeric: bool) -> None:
-    import pyarrow as pa
-
+def _fits(column: pa.ChunkedArray, name: str, what: str, *, numeric: bool) -> None:
     is_number = pa.types.is_integer(column.type) or pa.types.is_floating(column.type)
     if is_number is not numeric and not pa.types.is_null(column.type):
         needed = "number" if numeric else "text"
@@ -188,10 +173,8 @@ def _fits(column: "pa.ChunkedArray", name: str, what: str, *, numeric: bool) -> 
         )
 
 
-def _members(column: "pa.ChunkedArray", among: Sequence[str]) -> list[Any]:
+def _members(column: pa.ChunkedArray, among: Sequence[str]) -> list[Any]:
     """The allowed values as the column holds them."""
-    import pyarrow as pa
-
     if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
         return [float(text) for text in among]
     if pa.types.is_boolean(column.type):
@@ -199,10 +182,8 @@ def _members(column: "pa.ChunkedArray", among: Sequence[str]) -> list[Any]:
     return list(among)
 
 
-def _failing(frame: "pd.DataFrame", wanted: Sequence[Any]) -> list[list[int]]:
+def _failing(frame: pd.DataFrame, wanted: Sequence[Any]) -> list[list[int]]:
     """Positions of the failing values for each expectation. GX answers in an order of its own."""
-    import great_expectations as gx
-
     batch = _batches().get_batch({"dataframe": frame})
     suite = gx.ExpectationSuite(name="values", expectations=list(wanted))
     results = batch.validate(suite, result_format=_FORMAT).results
@@ -227,13 +208,6 @@ def _positions(result: Any) -> list[int]:
 @cache
 def _batches() -> Any:
     """One context a process, in memory, silent."""
-    import great_expectations as gx
-    from great_expectations.data_context.types.base import (
-        DataContextConfig,
-        InMemoryStoreBackendDefaults,
-        ProgressBarsConfig,
-    )
-
     quiet = DataContextConfig(
         store_backend_defaults=InMemoryStoreBackendDefaults(init_temp_docs_sites=False),
         progress_bars=ProgressBarsConfig(globally=False),

@@ -5,17 +5,26 @@ move together, which `MetricFrame` cannot. Whether a difference is allowed is th
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from fairlearn.metrics import (
+    MetricFrame,
+    count,
+    demographic_parity_difference,
+    equalized_odds_difference,
+    false_positive_rate,
+    selection_rate,
+    true_positive_rate,
+)
 
 from mlops_assets.declaration.data import Kind
 from mlops_assets.declaration.evaluation import FairnessSpec
 from mlops_assets.domain.evaluation.evidence import Disparity, FairnessReport, GroupScore, Interval
 from mlops_assets.domain.evaluation.intervals import coarsest
-
-if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
-    import pyarrow as pa
+from mlops_assets.domain.evaluation.metrics import METRICS
 
 MISSING = "missing"
 PARITY, ODDS = "demographic parity", "equalised odds"
@@ -26,15 +35,13 @@ RESAMPLES = 1000
 class _GroupedRows:
     """Rows [n] as the measures see them, with text groups; `blocks` number the rows that move together."""
 
-    labels: "np.ndarray"
-    scores: "np.ndarray"
-    chosen: "np.ndarray"
-    groups: "np.ndarray"
-    blocks: "np.ndarray | None"
+    labels: np.ndarray
+    scores: np.ndarray
+    chosen: np.ndarray
+    groups: np.ndarray
+    blocks: np.ndarray | None
 
-    def of(self, kept: "pd.Index") -> "_GroupedRows":
-        import numpy as np
-
+    def of(self, kept: pd.Index) -> "_GroupedRows":
         inside = np.isin(self.groups, kept)
         blocks = None if self.blocks is None else self.blocks[inside]
         return _GroupedRows(self.labels[inside], self.scores[inside], self.chosen[inside], self.groups[inside], blocks)
@@ -43,13 +50,13 @@ class _GroupedRows:
 def assess(
     spec: FairnessSpec,
     kind: Kind,
-    labels: "np.ndarray",
-    scores: "np.ndarray",
-    columns: "pa.Table",
+    labels: np.ndarray,
+    scores: np.ndarray,
+    columns: pa.Table,
     *,
     level: float,
-    rng: "np.random.Generator",
-    blocks: "np.ndarray | None" = None,
+    rng: np.random.Generator,
+    blocks: np.ndarray | None = None,
     threshold: float = 0.5,
 ) -> FairnessReport:
     """All declared attributes. What cannot be measured is named in `unmeasured`, which no gate lets pass."""
@@ -73,7 +80,7 @@ def assess(
     )
 
 
-def _problems(spec: FairnessSpec, kind: Kind, columns: "pa.Table") -> tuple[str, ...]:
+def _problems(spec: FairnessSpec, kind: Kind, columns: pa.Table) -> tuple[str, ...]:
     missing = [name for name in spec.attributes if name not in columns.column_names]
     problems = [f"fairness.attributes: {name} is not in the test rows" for name in missing]
     limited = spec.demographic_parity is not None or spec.equalised_odds is not None
@@ -84,20 +91,13 @@ def _problems(spec: FairnessSpec, kind: Kind, columns: "pa.Table") -> tuple[str,
     return tuple(problems)
 
 
-def _text(column: "pa.ChunkedArray") -> "np.ndarray":
-    import numpy as np
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
+def _text(column: pa.ChunkedArray) -> np.ndarray:
     values = pc.fill_null(pc.cast(column, pa.string()), "").to_numpy(zero_copy_only=False)
     return np.where(values == "", MISSING, values).astype(str)
 
 
-def _frame(rows: _GroupedRows) -> "pd.DataFrame":
+def _frame(rows: _GroupedRows) -> pd.DataFrame:
     """One line a group: Fairlearn's rates, and how many rows and labels of each class it has."""
-    import pandas as pd
-    from fairlearn.metrics import MetricFrame, count, false_positive_rate, selection_rate, true_positive_rate
-
     measures = {
         "rows": count,
         "selection_rate": selection_rate,
@@ -109,9 +109,7 @@ def _frame(rows: _GroupedRows) -> "pd.DataFrame":
     return pd.DataFrame(frame.by_group).sort_values(by="rows", ascending=False)
 
 
-def _group_scores(attribute: str, rows: _GroupedRows, frame: "pd.DataFrame") -> list[GroupScore]:
-    from mlops_assets.domain.evaluation.metrics import METRICS
-
+def _group_scores(attribute: str, rows: _GroupedRows, frame: pd.DataFrame) -> list[GroupScore]:
     found = []
     for group, line in frame.iterrows():
         inside = rows.groups == group
@@ -134,14 +132,12 @@ def _disparity(
     measure: str,
     limit: float,
     rows: _GroupedRows,
-    frame: "pd.DataFrame",
+    frame: pd.DataFrame,
     minimum: int,
     level: float,
-    rng: "np.random.Generator",
+    rng: np.random.Generator,
 ) -> Disparity | str:
     """The largest difference between groups with enough rows, or why there is none."""
-    import numpy as np
-
     enough = frame["rows"] >= minimum
     if measure == ODDS:
         enough &= (frame["positives"] > 0) & (frame["positives"] < frame["rows"])
@@ -164,16 +160,12 @@ def _rates(measure: str) -> list[str]:
 
 
 def _fairlearn(measure: str, rows: _GroupedRows) -> float:
-    from fairlearn.metrics import demographic_parity_difference, equalized_odds_difference
-
     difference = demographic_parity_difference if measure == PARITY else equalized_odds_difference
     return float(difference(rows.labels, rows.chosen, sensitive_features=rows.groups))
 
 
-def _resampled(rows: _GroupedRows, groups: "pd.Index", rng: "np.random.Generator") -> "np.ndarray":
+def _resampled(rows: _GroupedRows, groups: pd.Index, rng: np.random.Generator) -> np.ndarray:
     """Counts [resamples, group, label, choice] of resampled blocks."""
-    import numpy as np
-
     cell = 4 * groups.get_indexer(rows.groups) + 2 * rows.labels.astype(int) + rows.chosen
     cells = 4 * len(groups)
     if rows.blocks is None:  # rows on their own: a resample of the rows is one draw of the cells' counts
@@ -186,10 +178,8 @@ def _resampled(rows: _GroupedRows, groups: "pd.Index", rng: "np.random.Generator
     return drawn.reshape(RESAMPLES, len(groups), 2, 2)
 
 
-def _differences(counts: "np.ndarray", rates: list[str]) -> "np.ndarray":
+def _differences(counts: np.ndarray, rates: list[str]) -> np.ndarray:
     """[resamples] the largest difference between groups, over the rates."""
-    import numpy as np
-
     chosen = {
         "selection_rate": (counts[..., 1].sum(-1), counts.sum((-2, -1))),
         "true_positive_rate": (counts[:, :, 1, 1], counts[:, :, 1].sum(-1)),

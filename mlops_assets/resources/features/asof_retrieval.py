@@ -17,7 +17,7 @@ from feast.types import from_feast_to_pyarrow_type
 from mlops_assets.domain.names import EVENT_TIME
 from mlops_assets.domain.training_set.asof import AsOfView, Beside, asof_join, asof_parts
 from mlops_assets.domain.training_set.asof_keys import single_array
-from mlops_assets.resources.features.asof_rows import RowSource
+from mlops_assets.resources.features.asof_rows import MICROSECONDS, RowSource
 
 
 @dataclass(frozen=True)
@@ -127,6 +127,12 @@ def entity_table(entities: pd.DataFrame | pa.Table | Any) -> pa.Table:
         f"the entity rows are {type(entities).__name__}. Give a pandas frame or an Arrow table; "
         "SQL and retrieval without entity rows are not offered by this store."
     )
+
+
+def entities_at(rows: Sequence[Mapping[str, Any]], moment: datetime) -> pa.Table:
+    """Entity rows that are all about one moment."""
+    times = pa.array([moment] * len(rows), MICROSECONDS)
+    return pa.Table.from_pylist([dict(row) for row in rows]).append_column(EVENT_TIME, times)
 
 
 def event_column(entities: pa.Table) -> str:

@@ -1,11 +1,8 @@
 """Reads feature rows for the offline store: a lake table through its manifests, or ordinary Parquet.
 
-A lake table's folder holds one manifest (`<partition>.json`) for each partition, which names its Parquet
-file; a file that no manifest names was superseded and is not read. Partitions outside the time asked for
-are not opened.
+Of a lake table, partitions outside the time asked for are not opened.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,26 +16,15 @@ import pyarrow.compute as pc
 import pyarrow.dataset as pads
 from pyarrow.fs import FSSpecHandler, LocalFileSystem, PyFileSystem
 
+from mlops_assets.domain.records import Snapshot
+from mlops_assets.resources.lake.table import Table
+
 MICROSECONDS = pa.timestamp("us", "UTC")
 _UNTYPED = "null"
 # Read as needed: by default the whole compressed file is held beside its rows.
 _PARQUET = pads.ParquetFileFormat(
     default_fragment_scan_options=pads.ParquetFragmentScanOptions(use_buffered_stream=True, pre_buffer=False)
 )
-
-
-@dataclass(frozen=True)
-class _Partition:
-    name: str
-    file: str
-    start: datetime | None
-    watermark: datetime | None
-    columns: dict[str, str]
-
-    def overlaps(self, first: datetime | None, last: datetime | None) -> bool:
-        too_early = first is not None and self.watermark is not None and self.watermark < first
-        too_late = last is not None and self.start is not None and self.start > last
-        return not (too_early or too_late)
 
 
 @dataclass(frozen=True)
@@ -56,7 +42,7 @@ class RowSource:
         partitions = self._partitions(files)
         if partitions is None:
             return self._scan(self._plain_dataset(files, wanted), wanted, first, last)
-        chosen = [part for part in partitions if part.file and part.overlaps(first, last)]
+        chosen = [part for part in partitions if part.file and _overlaps(part, first, last)]
         dataset = self._partitions_dataset(files, chosen or partitions[-1:], wanted)
         return self._scan(dataset, wanted, first, last)
 
@@ -83,25 +69,21 @@ class RowSource:
             return pc.max(self.read([], None, None)[self.event]).as_py()
         return max((part.watermark for part in partitions if part.watermark), default=None)
 
-    def _partitions(self, files: Any) -> list[_Partition] | None:
+    def _partitions(self, files: Any) -> list[Snapshot] | None:
         if not files.exists(self.path):
             raise FileNotFoundError(f"{self.path}: there are no feature rows. Materialise `features`, then try again.")
         if not files.isdir(self.path):
             return None
-        manifests = sorted(name for name in files.ls(self.path, detail=False) if name.endswith(".json"))
-        if not manifests:
-            return None
-        content = files.cat(manifests)
-        return [_partition(json.loads(content[name])) for name in manifests]
+        return list(Table(self.path).snapshots().values()) or None
 
-    def _partitions_dataset(self, files: Any, partitions: list[_Partition], wanted: list[str]) -> pads.Dataset:
+    def _partitions_dataset(self, files: Any, partitions: list[Snapshot], wanted: list[str]) -> pads.Dataset:
         schema = self._common_schema(files, partitions, wanted)
         paths = [self._inside(files, part.file) for part in partitions if part.file]
         if not paths:
             return pads.dataset(schema.empty_table())
         return pads.dataset(paths, schema=schema, format=_PARQUET, filesystem=_arrow_files(files))
 
-    def _common_schema(self, files: Any, partitions: list[_Partition], wanted: list[str]) -> pa.Schema:
+    def _common_schema(self, files: Any, partitions: list[Snapshot], wanted: list[str]) -> pa.Schema:
         """One type for each column; partitions that disagree are an error that names them all."""
         seen = {name: _types_of(name, partitions) for name in wanted}
         problems = [_disagreement(name, types) for name, types in seen.items() if len(types) != 1]
@@ -111,11 +93,11 @@ class RowSource:
                 "Materialise `features` again for these partitions."
             )
         holders = {name: next(iter(types.values())) for name, types in seen.items()}
-        by_name = {part.name: part for part in holders.values()}
+        by_name = {part.partition: part for part in holders.values()}
         schemas = {name: self._file_schema(files, part) for name, part in by_name.items()}
-        return pa.schema([schemas[holders[name].name].field(name) for name in wanted])
+        return pa.schema([schemas[holders[name].partition].field(name) for name in wanted])
 
-    def _file_schema(self, files: Any, partition: _Partition) -> pa.Schema:
+    def _file_schema(self, files: Any, partition: Snapshot) -> pa.Schema:
         if not partition.file:
             return pa.schema([(name, _parse(kind)) for name, kind in partition.columns.items()])
         return pads.dataset(self._inside(files, partition.file), format=_PARQUET, filesystem=_arrow_files(files)).schema
@@ -150,26 +132,15 @@ def known_by(rows: pa.Table, created: str | None, moment: datetime) -> pa.Table:
     return rows.filter(pc.fill_null(known, True))
 
 
-def _partition(manifest: dict[str, Any]) -> _Partition:
-    return _Partition(
-        name=manifest["partition"],
-        file=manifest["file"],
-        start=_time(manifest["start"]),
-        watermark=_time(manifest["watermark"]),
-        columns=manifest["columns"],
-    )
+def _overlaps(partition: Snapshot, first: datetime | None, last: datetime | None) -> bool:
+    too_early = first is not None and partition.watermark is not None and partition.watermark < first
+    too_late = last is not None and partition.start is not None and partition.start > last
+    return not (too_early or too_late)
 
 
-def _time(text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    moment = datetime.fromisoformat(text)
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def _types_of(name: str, partitions: list[_Partition]) -> dict[str, _Partition]:
+def _types_of(name: str, partitions: list[Snapshot]) -> dict[str, Snapshot]:
     """Each type the column has, with the first partition that has it. A column of nulls fits any."""
-    types: dict[str, _Partition] = {}
+    types: dict[str, Snapshot] = {}
     for part in partitions:
         types.setdefault(part.columns.get(name, "missing"), part)
     if len(types) > 1:
@@ -177,8 +148,8 @@ def _types_of(name: str, partitions: list[_Partition]) -> dict[str, _Partition]:
     return types
 
 
-def _disagreement(name: str, types: dict[str, _Partition]) -> str:
-    return f"{name}: " + ", ".join(f"{kind} in {part.name}" for kind, part in types.items())
+def _disagreement(name: str, types: dict[str, Snapshot]) -> str:
+    return f"{name}: " + ", ".join(f"{kind} in {part.partition}" for kind, part in types.items())
 
 
 def _in_utc(name: str, schema: pa.Schema) -> pc.Expression:

@@ -1,26 +1,24 @@
 """Feast's configuration: the repository's `feature_store.yaml` with this deployment's places in it.
 
-Functions import Feast where they need it. Opened stores are kept for the life of the process.
+Opened stores are kept for the life of the process.
 """
 
 from functools import lru_cache
 from pathlib import Path
 from string import Template
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-if TYPE_CHECKING:
-    import feast
+import feast
+import yaml
+from feast.repo_config import RepoConfig
 
 _FILE = "feature_store.yaml"
 
 
 @lru_cache(maxsize=8)
-def open_store(repo: str, home: str, lake: str, online_store: str, registry: str) -> "feast.FeatureStore":
+def open_store(repo: str, home: str, lake: str, online_store: str, registry: str) -> feast.FeatureStore:
     """The store of these places; folders of local ones are made."""
-    import feast
-    from feast.repo_config import RepoConfig
-
     settings = store_settings(repo, home, lake, online_store, registry)
     for path in (settings["online_store"].get("path"), _sqlite_path(registry)):
         if path:
@@ -32,8 +30,6 @@ def open_store(repo: str, home: str, lake: str, online_store: str, registry: str
 
 def store_settings(repo: str, home: str, lake: str, online_store: str, registry: str) -> dict[str, Any]:
     """The settings as Feast takes them."""
-    import yaml
-
     text = Path(repo, _FILE).read_text()
     settings = yaml.safe_load(Template(text).safe_substitute(MLOPS_HOME=home))
     settings["registry"] = {**settings["registry"], "path": registry}

@@ -1,17 +1,16 @@
 """What a feature service means, as lines that can be compared. Feast objects in, text out."""
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    import feast
+import feast
 
-INPUTS = "inputs"  # tag of a service: columns of a request that the model sees as they stand
+from mlops_assets.resources.features.lookup import INPUTS, inputs_as_they_stand, is_on_demand, request_fields
 
 
-def definition(service: "feast.FeatureService", view_of: Callable[[str], Any]) -> dict[str, str]:
+def definition(service: feast.FeatureService, view_of: Callable[[str], Any]) -> dict[str, str]:
     """Everything that decides which values the service gives. Descriptions, tags and owners do not."""
-    lines = {INPUTS: ", ".join(inputs_as_they_stand(service))}
+    lines = {INPUTS: ", ".join(inputs_as_they_stand(service.tags))}
     for place, projection in enumerate(service.feature_view_projections):
         name = projection.name
         names = [field.name for field in projection.features]
@@ -29,20 +28,6 @@ def changes(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
         for name in dict.fromkeys([*before, *after])
         if before.get(name) != after.get(name)
     ]
-
-
-def inputs_as_they_stand(service: "feast.FeatureService") -> tuple[str, ...]:
-    """The columns of a request that are model inputs without any feature view."""
-    return tuple(name for name in (part.strip() for part in service.tags.get(INPUTS, "").split(",")) if name)
-
-
-def is_on_demand(view: Any) -> bool:
-    return hasattr(view, "source_request_sources")
-
-
-def request_fields(view: Any) -> dict[str, str]:
-    """What an on-demand view takes from the request, with types."""
-    return {f.name: str(f.dtype) for source in view.source_request_sources.values() for f in source.schema}
 
 
 def _view(view: Any) -> dict[str, str]:

@@ -1,8 +1,10 @@
-"""What Feast's online lookup leaves undone: rows with a missing key, and values that are too old."""
+"""What a service takes from a request, and what Feast's online lookup leaves undone: missing keys, values too old."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
+
+INPUTS = "inputs"  # tag of a service: columns of a request that the model sees as they stand
 
 
 def with_every_key(rows: Sequence[Mapping[str, Any]], types: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -32,6 +34,20 @@ def usable(
         value if _complete(row, keys) and (oldest is None or second >= oldest) else None
         for value, second, row in zip(values, seconds, rows, strict=True)
     ]
+
+
+def inputs_as_they_stand(tags: Mapping[str, str]) -> tuple[str, ...]:
+    """The columns of a request that are model inputs without any feature view."""
+    return tuple(name for name in (part.strip() for part in tags.get(INPUTS, "").split(",")) if name)
+
+
+def is_on_demand(view: Any) -> bool:
+    return hasattr(view, "source_request_sources")
+
+
+def request_fields(view: Any) -> dict[str, str]:
+    """What an on-demand view takes from the request, with types."""
+    return {f.name: str(f.dtype) for source in view.source_request_sources.values() for f in source.schema}
 
 
 def _complete(row: Mapping[str, Any], keys: Sequence[str]) -> bool:

@@ -4,31 +4,25 @@ A model's feature service is `<service>_v<version>`. It is applied once and neve
 trained on has to mean the same for as long as the model lives.
 """
 
-import importlib
 import io
-import json
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.domain.features.parity import compare_rows
-from mlops_assets.domain.names import EVENT_TIME
 from mlops_assets.domain.verdict import Verdict
-from mlops_assets.resources.features.config import open_store
-from mlops_assets.resources.features.definition import (
-    changes,
-    definition,
+from mlops_assets.resources.features.lookup import (
     inputs_as_they_stand,
     is_on_demand,
     request_fields,
+    usable,
+    with_every_key,
 )
-from mlops_assets.resources.features.lookup import usable, with_every_key
 
 if TYPE_CHECKING:
     import feast
@@ -73,8 +67,11 @@ class FeatureStore(dg.ConfigurableResource["FeatureStore"]):
         change.
         """
         service = service_name(spec)
-        objects = self._written(spec) if spec.features.service else self._declared(spec, columns, keys)
-        if self._refuse_changes(service, objects):
+        if spec.features.service:
+            objects = self._feast.written_objects(self.repo, spec.model, service)
+        else:
+            objects = self._feast.declared_objects(self.repo, self.home, _declaration(spec, columns, keys))
+        if self._feast.is_applied(self._store, service, objects):
             return service
         self._store.apply(objects)
         self._store.refresh_registry()
@@ -101,7 +98,7 @@ class FeatureStore(dg.ConfigurableResource["FeatureStore"]):
         """The model's inputs in order: columns of the request that count as they stand, then features."""
         found = self._service(service)
         features = (field.name for view in found.feature_view_projections for field in view.features)
-        return (*inputs_as_they_stand(found), *features)
+        return (*inputs_as_they_stand(found.tags), *features)
 
     def lookup_fields(self, service: str) -> tuple[str, ...]:
         """What an online lookup has to be given: join keys, and what on-demand views compute from."""
@@ -157,11 +154,9 @@ class FeatureStore(dg.ConfigurableResource["FeatureStore"]):
 
     def compare_online(self, service: str, rows: Sequence[Mapping[str, Any]], as_of: datetime) -> Verdict:
         """Whether the online store answers for each row what the offline join gives at `as_of`."""
-        import pyarrow as pa
+        from mlops_assets.resources.features.asof_retrieval import entities_at
 
-        times = pa.array([as_of] * len(rows), pa.timestamp("us", "UTC"))
-        entities = pa.Table.from_pylist([dict(row) for row in rows]).append_column(EVENT_TIME, times)
-        offline = self.training_frame(service, entities)
+        offline = self.training_frame(service, entities_at(rows, as_of))
         online = self.online(service, rows, as_of)
         return compare_rows({name: offline[name].to_pylist() for name in online}, online)
 
@@ -173,77 +168,36 @@ class FeatureStore(dg.ConfigurableResource["FeatureStore"]):
 
     @property
     def _store(self) -> "feast.FeatureStore":
+        from mlops_assets.resources.features.config import open_store
+
         return open_store(self.repo, self.home, self.lake, self.online_store, self.registry)
 
-    def _service(self, name: str) -> "feast.FeatureService":
-        from feast.errors import FeatureServiceNotFoundException
+    @property
+    def _feast(self):
+        """How Feast's objects are made and found; Feast is imported when this is first used."""
+        from mlops_assets.resources.features import service_objects
 
-        try:
-            return self._store.get_feature_service(name)
-        except FeatureServiceNotFoundException as err:
-            raise UnknownServiceError(f"there is no feature service {name} yet. Materialise `features` first.") from err
+        return service_objects
+
+    def _service(self, name: str) -> "feast.FeatureService":
+        return self._feast.find_service(self._store, name)
 
     def _view(self, name: str) -> Any:
-        return self._store.registry.get_any_feature_view(name, self._store.project)
+        return self._feast.find_view(self._store, name)
 
     def _key_types(self, views: Sequence[ServiceView]) -> dict[str, str]:
         columns = (field for view in views for field in self._view(view.name).entity_columns)
         return {field.name: str(field.dtype) for field in columns}
 
-    def _written(self, spec: ModelSpec) -> list[Any]:
-        """The Feast objects of the model's own module."""
-        import feast
 
-        module = self._module(spec.model)
-        kinds = (feast.Entity, feast.FeatureView, feast.OnDemandFeatureView, feast.FeatureService)
-        objects = [value for value in vars(module).values() if isinstance(value, kinds)]
-        services = [value.name for value in objects if isinstance(value, feast.FeatureService)]
-        if service_name(spec) not in services:
-            raise ValueError(
-                f"features: {self.repo}/{spec.model}.py has no feature service {service_name(spec)!r}; "
-                f"it has {', '.join(services) or 'none'}."
-            )
-        return objects
-
-    def _declared(self, spec: ModelSpec, columns: Mapping[str, str], keys: Mapping[str, str]) -> list[Any]:
-        """The Feast objects made from columns; the declaration is kept for Feast's own command line."""
-        ttl = spec.features.ttl
-        declaration = {
-            "model": spec.model,
-            "service": service_name(spec),
-            "columns": dict(columns),
-            "keys": dict(keys),
-            "ttl": None if ttl is None else ttl.total_seconds(),
-            "online": bool(spec.features.entity),
-        }
-        objects = self._module("tabular").tabular_objects(declaration)
-        file = Path(self.home, "declared", f"{service_name(spec)}.json")
-        if not file.exists():
-            file.parent.mkdir(parents=True, exist_ok=True)
-            aside = file.with_suffix(".part")
-            aside.write_text(json.dumps(declaration, indent=1))
-            aside.replace(file)
-        return objects
-
-    def _module(self, name: str) -> Any:
-        return importlib.import_module(f"{Path(self.repo).name}.{name}")
-
-    def _refuse_changes(self, service: str, objects: list[Any]) -> bool:
-        """True where the service is known and unchanged; an error where any known one would change."""
-        import feast
-
-        named = {value.name: value for value in objects if not isinstance(value, feast.Entity | feast.FeatureService)}
-        problems, known = [], set()
-        for new in (value for value in objects if isinstance(value, feast.FeatureService)):
-            try:
-                old = definition(self._service(new.name), self._view)
-            except UnknownServiceError:
-                continue
-            known.add(new.name)
-            problems += [f"{new.name}: {line}" for line in changes(old, definition(new, named.__getitem__))]
-        if problems:
-            raise ValueError(
-                "a feature service that was applied is never altered, because models are pinned to it. Raise "
-                f"features.version, and give a changed view a new name. Changed: {'; '.join(problems)}."
-            )
-        return service in known
+def _declaration(spec: ModelSpec, columns: Mapping[str, str], keys: Mapping[str, str]) -> dict[str, Any]:
+    """What the views of a model that lists columns are made from."""
+    ttl = spec.features.ttl
+    return {
+        "model": spec.model,
+        "service": service_name(spec),
+        "columns": dict(columns),
+        "keys": dict(keys),
+        "ttl": None if ttl is None else ttl.total_seconds(),
+        "online": bool(spec.features.entity),
+    }

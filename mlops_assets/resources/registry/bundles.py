@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from mlops_assets.resources.lake.files import file_system, is_local
+
 if TYPE_CHECKING:
     from serving.contract.bundle import Bundle
 
@@ -52,24 +54,20 @@ class Bundles(dg.ConfigurableResource["Bundles"]):
 
     @property
     def _remote(self) -> bool:
-        return "://" in self.root
+        return not is_local(self.root)
 
     def _upload(self, folder: Path, digest: str) -> None:
         """The manifest goes last: a reader that finds it finds the rest."""
-        import fsspec
-
         from serving.contract.bundle import MANIFEST
 
-        files, base = fsspec.core.url_to_fs(f"{self.root.rstrip('/')}/{digest}")
+        files, base = file_system(f"{self.root.rstrip('/')}/{digest}")
         for file in sorted(folder.iterdir(), key=lambda each: each.name == MANIFEST):
             files.pipe_file(f"{base}/{file.name}", file.read_bytes())
 
     def _download(self, digest: str, local: Path) -> None:
-        import fsspec
-
         from serving.contract.bundle import MANIFEST
 
-        files, base = fsspec.core.url_to_fs(f"{self.root.rstrip('/')}/{digest}")
+        files, base = file_system(f"{self.root.rstrip('/')}/{digest}")
         if not files.exists(f"{base}/{MANIFEST}"):  # not there, or not all of it yet
             return
         with tempfile.TemporaryDirectory(dir=self.folder) as folder:

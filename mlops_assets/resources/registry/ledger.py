@@ -14,8 +14,17 @@ from pathlib import Path
 import dagster as dg
 from filelock import FileLock
 
-from mlops_assets.domain.registry import ledger as rules
-from mlops_assets.domain.registry.ledger import Draft, Entry, LedgerAction, LedgerProblem
+from mlops_assets.domain.registry import champions
+from mlops_assets.domain.registry.ledger import (
+    Draft,
+    Entry,
+    LedgerAction,
+    LedgerProblem,
+    check_chain,
+    from_line,
+    seal,
+    to_line,
+)
 from serving.contract.atomic import sync
 
 _WAIT = 30.0  # seconds for another process to finish its append
@@ -46,7 +55,7 @@ class Ledger(dg.ConfigurableResource["Ledger"]):
     def verify(self, model: str, *, heads: Mapping[int, str] | None = None) -> list[LedgerProblem]:
         """What is wrong with the ledger; `heads` are hashes by sequence that were noted elsewhere."""
         lines, torn = self._read(model)
-        problems = rules.check(lines, heads=heads)
+        problems = check_chain(lines, heads=heads)
         if torn:
             problems.append(
                 LedgerProblem(len(lines) + 1, f"is half-written ({len(torn)} bytes); the next append sets it aside")
@@ -54,26 +63,26 @@ class Ledger(dg.ConfigurableResource["Ledger"]):
         return problems
 
     def champion_at(self, model: str, moment: datetime) -> Entry | None:
-        return rules.champion_at(self.entries(model), moment)
+        return champions.champion_at(self.entries(model), moment)
 
-    def who_served(self, model: str, moment: datetime) -> Entry | None:
+    def entry_in_force(self, model: str, moment: datetime) -> Entry | None:
         """The entry that says which version of the model answered at that moment."""
-        return rules.who_served(self.entries(model), moment)
+        return champions.entry_in_force(self.entries(model), moment)
 
     def _write(self, model: str, draft: Draft, now: datetime, before: Entry | None) -> Entry:
-        entry = rules.seal(draft, model=model, now=now, before=before)
-        _append_durably(self._file(model), f"{rules.to_line(entry)}\n".encode())
+        entry = seal(draft, model=model, now=now, before=before)
+        _append_durably(self._file(model), f"{to_line(entry)}\n".encode())
         return entry
 
     def _sound_entries(self, model: str) -> list[Entry]:
         lines, _ = self._read(model)
-        if problems := rules.check(lines):
+        if problems := check_chain(lines):
             found = "; ".join(f"line {problem.line} {problem.what}" for problem in problems)
             raise LedgerBrokenError(
                 f"{self._file(model)}: {found}. Restore the file from a backup. Where there is none, keep it "
                 "under another name for the audit and enter an override that says so first in a new one."
             )
-        return [rules.from_line(line) for line in lines]
+        return [from_line(line) for line in lines]
 
     def _read(self, model: str) -> tuple[list[str], bytes]:
         """The whole lines, and what follows the last line's end."""

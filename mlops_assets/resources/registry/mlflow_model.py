@@ -5,49 +5,35 @@ goes along as code; `mlflow.onnx.load_model` finds the same graph. Beside the da
 provenance.
 """
 
-import json
 import os
-import shutil
 import tempfile
-from dataclasses import asdict
-from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
+import mlflow
+import mlflow.artifacts
+import mlflow.pyfunc
+from mlflow import MlflowClient
+from mlflow.entities import LoggedModelOutput, LoggedModelStatus, RunTag
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
 from pydantic import TypeAdapter
 
 from mlops_assets.domain.registry.lineage import Provenance
-from mlops_assets.domain.registry.versions import Candidate, VersionFacts, VersionInfo
-
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
-    from mlflow.models import ModelSignature
+from mlops_assets.domain.registry.versions import Candidate, VersionInfo
+from mlops_assets.resources.registry.mlflow_format import DATA, write_model
+from mlops_assets.resources.registry.tags import Tag, facts_from_text
+from serving.contract.bundle import open_bundle
 
 CARD = "model_card.md"
 PROVENANCE = "provenance.json"
-_DATA = "data"
-_LOADER = "serving.contract.pyfunc"
-_NEEDED = ("mlflow", "numpy", "pandas", "pyarrow")  # by the loader, beside onnxruntime in one of its builds
-_RUNTIMES = ("onnxruntime-gpu", "onnxruntime")
-_CODE = (  # what the loader is made of
-    "serving",
-    "serving.contract",
-    "serving.contract.atomic",
-    "serving.contract.bundle",
-    "serving.contract.encoding",
-    "serving.contract.fields",
-    "serving.contract.pyfunc",
-)
 _DESCRIPTION_LIMIT = 5000  # of the database
-_FACTS = TypeAdapter(VersionFacts)
 _PROVENANCE = TypeAdapter(Provenance)
 
 
-def log_bundle(client: "MlflowClient", experiment: str, candidate: Candidate, bundle: Path, tag: str) -> str:
+def log_bundle(client: MlflowClient, experiment: str, candidate: Candidate, bundle: Path, tag: str) -> str:
     """The id of the LoggedModel that holds this bundle; one that was begun and not finished is finished."""
-    from mlflow.entities import LoggedModelOutput, LoggedModelStatus
-
     _verified(bundle, candidate.bundle)
     found = client.search_logged_models([experiment], filter_string=f"tags.`{tag}` = '{candidate.bundle}'")
     model = found[0] if found else None
@@ -61,14 +47,14 @@ def log_bundle(client: "MlflowClient", experiment: str, candidate: Candidate, bu
         )
     if model.status != LoggedModelStatus.READY:
         with tempfile.TemporaryDirectory() as folder:
-            _write_model(Path(folder) / "model", model.model_id, candidate, bundle)
+            write_model(Path(folder) / "model", model.model_id, candidate, bundle)
             client.log_model_artifacts(model.model_id, str(Path(folder) / "model"))
         client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
         client.log_outputs(candidate.run_id, models=[LoggedModelOutput(model.model_id, step=0)])
     return model.model_id
 
 
-def log_papers(client: "MlflowClient", model_id: str, *, card: str, provenance: Provenance) -> None:
+def log_papers(client: MlflowClient, model_id: str, *, card: str, provenance: Provenance) -> None:
     """The card and the provenance beside the bundle. Written until the version exists, then never again."""
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / CARD).write_text(card, encoding="utf-8")
@@ -76,9 +62,7 @@ def log_papers(client: "MlflowClient", model_id: str, *, card: str, provenance: 
         client.log_model_artifacts(model_id, folder)
 
 
-def ensure_registered_model(client: "MlflowClient", model: str, purpose: str) -> None:
-    from mlflow.exceptions import MlflowException
-
+def ensure_registered_model(client: MlflowClient, model: str, purpose: str) -> None:
     try:
         client.create_registered_model(model, description=shortened(purpose))
     except MlflowException as err:
@@ -87,7 +71,7 @@ def ensure_registered_model(client: "MlflowClient", model: str, purpose: str) ->
 
 
 def create_version(
-    client: "MlflowClient",
+    client: MlflowClient,
     model_id: str,
     candidate: Candidate,
     tags: dict[str, str],
@@ -95,8 +79,6 @@ def create_version(
     tracking_uri: str,
 ) -> str:
     """The number of a new version, made with all its tags in one transaction."""
-    import mlflow
-
     mlflow.set_tracking_uri(tracking_uri)  # where the database store looks a `models:/<id>` up
     created = client.create_model_version(
         name=candidate.model,
@@ -109,35 +91,55 @@ def create_version(
     return str(created.version)
 
 
-def fetch_bundle(client: "MlflowClient", info: VersionInfo, into: Path, tracking_uri: str) -> Path:
+def read_aliases(client: MlflowClient, model: str) -> dict[str, str]:
+    """Alias → number of the version; nothing where the model is not registered."""
+    try:
+        aliases = client.get_registered_model(model).aliases
+    except MlflowException as err:
+        if err.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return {}
+    return {alias: str(number) for alias, number in aliases.items()}
+
+
+def read_versions(client: MlflowClient, model: str) -> tuple[VersionInfo, ...]:
+    """Every version with its aliases, oldest first."""
+    found: list[ModelVersion] = []
+    token: str | None = None
+    while token is None or token:
+        page = client.search_model_versions(f"name = '{model}'", max_results=1000, page_token=token)
+        found, token = [*found, *page], page.token or ""
+    aliases = read_aliases(client, model) if found else {}
+    return tuple(sorted((_info(version, aliases) for version in found), key=lambda info: int(info.number)))
+
+
+def link_run(client: MlflowClient, info: VersionInfo) -> None:
+    """Name the version in its run; the way back is in the version itself."""
+    values = {Tag.VERSION: info.number, Tag.SEMANTIC: info.semantic, Tag.BUNDLE: info.bundle}
+    client.log_batch(info.run_id, tags=[RunTag(key, value) for key, value in values.items()])
+
+
+def fetch_bundle(client: MlflowClient, info: VersionInfo, into: Path, tracking_uri: str) -> Path:
     """The bundle of a version as `into/<digest>`: there already, or downloaded; checked either way."""
     target = into / info.bundle
     if not target.exists():
         into.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=into) as aside:
-            local = _download(client, info, f"{_DATA}/{info.bundle}", Path(aside), tracking_uri)
+            local = _download(client, info, f"{DATA}/{info.bundle}", Path(aside), tracking_uri)
             _verified(local, info.bundle)
             _move(local, target)
     return _verified(target, info.bundle)
 
 
-def read_provenance(client: "MlflowClient", info: VersionInfo, tracking_uri: str) -> Provenance:
+def read_provenance(client: MlflowClient, info: VersionInfo, tracking_uri: str) -> Provenance:
     with tempfile.TemporaryDirectory() as folder:
         local = _download(client, info, PROVENANCE, Path(folder), tracking_uri)
         return _PROVENANCE.validate_json(local.read_bytes())
 
 
-def read_card(client: "MlflowClient", info: VersionInfo, tracking_uri: str) -> str:
+def read_card(client: MlflowClient, info: VersionInfo, tracking_uri: str) -> str:
     with tempfile.TemporaryDirectory() as folder:
         return _download(client, info, CARD, Path(folder), tracking_uri).read_text(encoding="utf-8")
-
-
-def facts_to_text(facts: VersionFacts) -> str:
-    return json.dumps(asdict(facts), sort_keys=True, separators=(",", ":"))
-
-
-def facts_from_text(text: str) -> VersionFacts:
-    return _FACTS.validate_json(text)
 
 
 def shortened(text: str) -> str:
@@ -146,74 +148,31 @@ def shortened(text: str) -> str:
     return text if len(text) <= _DESCRIPTION_LIMIT else text[: _DESCRIPTION_LIMIT - len(note)] + note
 
 
-def _write_model(folder: Path, model_id: str, candidate: Candidate, bundle: Path) -> None:
-    """The model in MLflow's format. The bundle's files are copied, never written again."""
-    import mlflow.pyfunc
-    from mlflow.models import Model
-
-    described = Model(model_id=model_id, run_id=candidate.run_id, signature=_signature(candidate.facts))
-    described.metadata = {"bundle": candidate.bundle, "training_set": candidate.training_set}
-    graph = f"{_DATA}/{candidate.bundle}/model.onnx"
-    described.add_flavor("onnx", onnx_version=_installed("onnx"), data=graph, providers=None)
-    with tempfile.TemporaryDirectory() as code:
-        for module in _CODE:
-            _copy_module(module, Path(code))
-        mlflow.pyfunc.save_model(
-            path=str(folder),
-            loader_module=_LOADER,
-            data_path=str(bundle),
-            code_paths=[f"{code}/serving"],
-            mlflow_model=described,
-            pip_requirements=_requirements(),
-        )
-
-
-def _copy_module(name: str, into: Path) -> None:
-    """The module's one source file, at the place where it is imported from."""
-    spec = find_spec(name)
-    if spec is None or spec.origin is None:
-        raise RuntimeError(f"{name} has no source file: the model cannot take it along")
-    target = into.joinpath(*name.split("."))
-    file = target / "__init__.py" if spec.submodule_search_locations else target.with_suffix(".py")
-    file.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(spec.origin, file)
-
-
-def _signature(facts: VersionFacts) -> "ModelSignature":
-    from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, Schema
-
-    inputs = Schema([ColSpec(_column_type(kind), n, required=False) for n, kind in facts.inputs.items()])
-    outputs = Schema([ColSpec(_column_type(kind), name) for name, kind in facts.outputs.items()])
-    return ModelSignature(inputs=inputs, outputs=outputs)
-
-
-def _column_type(kind: str) -> Any:
-    """A whole number that is missing is NaN, which only a double can hold; several numbers are a list."""
-    from mlflow.types import DataType
-    from mlflow.types.schema import Array
-
-    known = {"text": DataType.string, "boolean": DataType.boolean, "integer": DataType.double}
-    return Array(DataType.double) if kind.endswith(" numbers") else known.get(kind, DataType.double)
-
-
-def _requirements() -> list[str]:
-    runtime = next((name for name in _RUNTIMES if _installed(name)), None)
-    if runtime is None:
-        raise RuntimeError(f"none of {', '.join(_RUNTIMES)} is installed: the bundle cannot be registered without it")
-    return [f"{name}=={_installed(name)}" for name in (*_NEEDED, runtime)]
-
-
-def _installed(name: str) -> str | None:
+def _info(version: ModelVersion, aliases: Mapping[str, str]) -> VersionInfo:
     try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
+        tags, number = dict(version.tags), str(version.version)
+        return VersionInfo(
+            model=version.name,
+            number=number,
+            semantic=tags[Tag.SEMANTIC],
+            bundle=tags[Tag.BUNDLE],
+            run_id=version.run_id or "",
+            training_set=tags[Tag.TRAINING_SET],
+            facts=facts_from_text(tags[Tag.FACTS]),
+            metric=tags[Tag.METRIC],
+            score=float(tags[Tag.SCORE]),
+            aliases=tuple(sorted(alias for alias, pointed in aliases.items() if pointed == number)),
+            tags=tags,
+            created_at=datetime.fromtimestamp(version.creation_timestamp / 1000, UTC),
+        )
+    except KeyError as err:
+        raise LookupError(
+            f"{version.name} version {version.version} has no tag {err}: it was not registered by this "
+            "project. Give it another model name, or delete the version in MLflow."
+        ) from err
 
 
-def _download(client: "MlflowClient", info: VersionInfo, path: str, into: Path, tracking_uri: str) -> Path:
-    import mlflow.artifacts
-
+def _download(client: MlflowClient, info: VersionInfo, path: str, into: Path, tracking_uri: str) -> Path:
     source = client.get_model_version_download_uri(info.model, info.number)
     found = mlflow.artifacts.download_artifacts(
         artifact_uri=f"{source}/{path}",
@@ -235,8 +194,6 @@ def _move(local: Path, target: Path) -> None:
 
 def _verified(folder: Path, digest: str) -> Path:
     """The bundle folder, once every file is what the digest says."""
-    from serving.contract.bundle import open_bundle
-
     found = open_bundle(folder)
     if found.digest != digest:
         raise ValueError(f"{folder} is bundle {found.digest}, not {digest}")

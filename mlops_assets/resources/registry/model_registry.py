@@ -7,8 +7,6 @@ resolved once, at the border; the version number goes on from there.
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,17 +17,15 @@ from mlops_assets.domain.names import Alias
 from mlops_assets.domain.records import Version
 from mlops_assets.domain.registry.lineage import Provenance
 from mlops_assets.domain.registry.versions import Bump, Candidate, VersionInfo, next_version
-from mlops_assets.resources.registry import mlflow_model
-from mlops_assets.resources.registry.mlflow_model import facts_from_text, facts_to_text
-from mlops_assets.resources.registry.tracking import Tag, TrackedRun, connect, redacted
+from mlops_assets.resources.registry.tags import Tag, redacted, version_tags
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities.model_registry import ModelVersion
+
+    from mlops_assets.resources.registry.tracking import TrackedRun
 
 Card = Callable[[Bump, VersionInfo | None], str]
 _WAIT = 120.0  # seconds for another process to finish a registration of the same model
-_client_of = lru_cache(maxsize=8)(connect)
 
 
 class Registry(dg.ConfigurableResource["Registry"]):
@@ -52,7 +48,7 @@ class Registry(dg.ConfigurableResource["Registry"]):
         commit: str = "",
         parent: str | None = None,
         tags: Mapping[str, str] | None = None,
-    ) -> Iterator[TrackedRun]:
+    ) -> "Iterator[TrackedRun]":
         """The run with this key: a new one, or the one begun with the key before. `parent` is a run's id."""
         links = {Tag.DAGSTER_RUN: dagster_run, Tag.DAGSTER_URL: self.dagster_run_url(dagster_run)}
         given = {Tag.MODEL: model, Tag.COMMIT: commit, Tag.PARENT: parent or "", **links, **(tags or {})}
@@ -64,9 +60,9 @@ class Registry(dg.ConfigurableResource["Registry"]):
             raise
         self._client.set_terminated(run.run_id, "FINISHED")
 
-    def reopen(self, model: str, run_id: str) -> TrackedRun:
+    def reopen(self, model: str, run_id: str) -> "TrackedRun":
         """A run that is finished, to write more into it. What it already says stays."""
-        return TrackedRun(self._client, run_id, self.run_url(model, run_id), resumed=True)
+        return self._tracked(model, run_id, resumed=True)
 
     def register(self, candidate: Candidate, bundle: Path, provenance: Provenance, card: Card) -> Version:
         """The version of this bundle: the one it has, or the next. `card` writes the model card for it."""
@@ -75,30 +71,24 @@ class Registry(dg.ConfigurableResource["Registry"]):
             known = next((v for v in versions if v.bundle == candidate.bundle), None)
             number = known.number if known else self._create(candidate, bundle, provenance, card, versions)
             info = self.version(candidate.model, number)
-            self._link(info)
+            self._mlflow.link_run(self._client, info)
         return Version(info.model, info.number, info.semantic, info.bundle, info.run_id)
 
     def fetch_bundle(self, model: str, number: str, into: Path) -> Path:
         """The version's bundle as a folder under `into`, checked file by file against its digest."""
-        return mlflow_model.fetch_bundle(self._client, self.version(model, number), into, self.tracking_uri)
+        return self._mlflow.fetch_bundle(self._client, self.version(model, number), into, self.tracking_uri)
 
     def provenance(self, model: str, number: str) -> Provenance:
         """What made the version."""
-        return mlflow_model.read_provenance(self._client, self.version(model, number), self.tracking_uri)
+        return self._mlflow.read_provenance(self._client, self.version(model, number), self.tracking_uri)
 
     def card(self, model: str, number: str) -> str:
         """The version's model card, in Markdown."""
-        return mlflow_model.read_card(self._client, self.version(model, number), self.tracking_uri)
+        return self._mlflow.read_card(self._client, self.version(model, number), self.tracking_uri)
 
     def versions(self, model: str) -> tuple[VersionInfo, ...]:
         """Every version, oldest first."""
-        found: list[ModelVersion] = []
-        token: str | None = None
-        while token is None or token:
-            page = self._client.search_model_versions(f"name = '{model}'", max_results=1000, page_token=token)
-            found, token = [*found, *page], page.token or ""
-        aliases = self._aliases(model) if found else {}
-        return tuple(sorted((_info(version, aliases) for version in found), key=lambda info: int(info.number)))
+        return self._mlflow.read_versions(self._client, model)
 
     def version(self, model: str, number: str) -> VersionInfo:
         """One version by its number."""
@@ -111,7 +101,7 @@ class Registry(dg.ConfigurableResource["Registry"]):
 
     def resolve(self, model: str, alias: Alias) -> str | None:
         """The number of the version that the alias points to."""
-        return self._aliases(model).get(alias.value)
+        return self._mlflow.read_aliases(self._client, model).get(alias.value)
 
     def set_alias(self, model: str, alias: Alias, number: str) -> None:
         """Point the alias to this version and to no other."""
@@ -144,9 +134,23 @@ class Registry(dg.ConfigurableResource["Registry"]):
 
     @property
     def _client(self) -> "MlflowClient":
-        return _client_of(self.tracking_uri)
+        from mlops_assets.resources.registry.tracking import connect
 
-    def _begin(self, model: str, name: str, key: str, tags: Mapping[str, str]) -> TrackedRun:
+        return connect(self.tracking_uri)
+
+    @property
+    def _mlflow(self):
+        """How versions are kept in MLflow, which is imported when it is first used."""
+        from mlops_assets.resources.registry import mlflow_model
+
+        return mlflow_model
+
+    def _tracked(self, model: str, run_id: str, *, resumed: bool) -> "TrackedRun":
+        from mlops_assets.resources.registry.tracking import TrackedRun
+
+        return TrackedRun(self._client, run_id, self.run_url(model, run_id), resumed=resumed)
+
+    def _begin(self, model: str, name: str, key: str, tags: Mapping[str, str]) -> "TrackedRun":
         if "'" in key:
             raise ValueError(f"the key of a run cannot hold a quotation mark: {key}")
         with self.lock(model):
@@ -157,20 +161,9 @@ class Registry(dg.ConfigurableResource["Registry"]):
                 self._client.update_run(run_id, status="RUNNING")
             else:
                 run_id = self._client.create_run(experiment, run_name=name, tags={Tag.KEY: key}).info.run_id
-        run = TrackedRun(self._client, run_id, self.run_url(model, run_id), resumed=bool(found))
+        run = self._tracked(model, run_id, resumed=bool(found))
         run.tags(tags)
         return run
-
-    def _aliases(self, model: str) -> dict[str, str]:
-        from mlflow.exceptions import MlflowException
-
-        try:
-            aliases = self._client.get_registered_model(model).aliases
-        except MlflowException as err:
-            if err.error_code != "RESOURCE_DOES_NOT_EXIST":
-                raise
-            return {}
-        return {alias: str(number) for alias, number in aliases.items()}
 
     def _experiment(self, model: str) -> str:
         found = self._client.get_experiment_by_name(model)
@@ -194,52 +187,8 @@ class Registry(dg.ConfigurableResource["Registry"]):
         bump = next_version(candidate.facts, last and last.facts, last and last.semantic)
         text = card(bump, last)
         experiment = self._experiment(candidate.model)
-        logged = mlflow_model.log_bundle(self._client, experiment, candidate, bundle, Tag.BUNDLE)
-        mlflow_model.log_papers(self._client, logged, card=text, provenance=provenance)
-        mlflow_model.ensure_registered_model(self._client, candidate.model, candidate.purpose)
-        tags = _version_tags(candidate, bump)
-        return mlflow_model.create_version(self._client, logged, candidate, tags, text, self.tracking_uri)
-
-    def _link(self, info: VersionInfo) -> None:
-        """From the run to the version; the way back is in the version itself."""
-        from mlflow.entities import RunTag
-
-        values = {Tag.VERSION: info.number, Tag.SEMANTIC: info.semantic, Tag.BUNDLE: info.bundle}
-        self._client.log_batch(info.run_id, tags=[RunTag(key, value) for key, value in values.items()])
-
-
-def _version_tags(candidate: Candidate, bump: Bump) -> dict[str, str]:
-    return {
-        **redacted(candidate.tags),
-        Tag.BUNDLE: candidate.bundle,
-        Tag.SEMANTIC: bump.semantic,
-        Tag.TRAINING_SET: candidate.training_set,
-        Tag.FEATURE_SERVICE: candidate.facts.service,
-        Tag.METRIC: candidate.metric,
-        Tag.SCORE: repr(float(candidate.score)),
-        Tag.FACTS: facts_to_text(candidate.facts),
-    }
-
-
-def _info(version: "ModelVersion", aliases: Mapping[str, str]) -> VersionInfo:
-    try:
-        tags, number = dict(version.tags), str(version.version)
-        return VersionInfo(
-            model=version.name,
-            number=number,
-            semantic=tags[Tag.SEMANTIC],
-            bundle=tags[Tag.BUNDLE],
-            run_id=version.run_id or "",
-            training_set=tags[Tag.TRAINING_SET],
-            facts=facts_from_text(tags[Tag.FACTS]),
-            metric=tags[Tag.METRIC],
-            score=float(tags[Tag.SCORE]),
-            aliases=tuple(sorted(alias for alias, pointed in aliases.items() if pointed == number)),
-            tags=tags,
-            created_at=datetime.fromtimestamp(version.creation_timestamp / 1000, UTC),
-        )
-    except KeyError as err:
-        raise LookupError(
-            f"{version.name} version {version.version} has no tag {err}: it was not registered by this "
-            "project. Give it another model name, or delete the version in MLflow."
-        ) from err
+        logged = self._mlflow.log_bundle(self._client, experiment, candidate, bundle, Tag.BUNDLE)
+        self._mlflow.log_papers(self._client, logged, card=text, provenance=provenance)
+        self._mlflow.ensure_registered_model(self._client, candidate.model, candidate.purpose)
+        tags = version_tags(candidate, bump)
+        return self._mlflow.create_version(self._client, logged, candidate, tags, text, self.tracking_uri)

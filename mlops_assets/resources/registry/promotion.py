@@ -5,22 +5,21 @@ aliases behind the ledger, and the same call again brings them up: nothing is en
 skipped.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Protocol
 
 from mlops_assets.domain.names import Alias
-from mlops_assets.domain.registry.ledger import Draft, Entry, LedgerAction, champion_at
+from mlops_assets.domain.registry.champions import REPLACED, champion_at, find_earlier_champion, was_promoted
+from mlops_assets.domain.registry.ledger import Draft, Entry, LedgerAction
 from mlops_assets.domain.registry.versions import VersionInfo
 from mlops_assets.resources.registry.ledger import Ledger
-from mlops_assets.resources.registry.tracking import Tag
+from mlops_assets.resources.registry.tags import Tag
 
 FIRST_PROMOTED = "first"  # the anchor where no version is declared
-REPLACED = "replaced"  # the detail that names the version which lost its place or its traffic
-_EVER = datetime.max.replace(tzinfo=UTC)
 
 
 class RegisteredState(StrEnum):
@@ -66,7 +65,7 @@ def enter_registration(
             cause=f"registered:{number}:{info.bundle}",
         )
         entry = ledger.append(model, draft, now=now)
-        if not _was_promoted(ledger, model, number):
+        if not was_promoted(ledger.entries(model), number):
             registry.set_alias(model, Alias.CHALLENGER, number)
             registry.tag(model, number, {Tag.STATE: RegisteredState.CHALLENGER})
         return entry
@@ -108,7 +107,7 @@ def promote(
         info = registry.version(model, number)
         if anchor != FIRST_PROMOTED:
             registry.version(model, anchor)
-        current = _current(ledger, model)
+        current = champion_at(ledger.entries(model))
         if current is None or current.subject != info.number:
             cause = f"promoted:{info.number}:after:{current.sequence if current else 0}"
             current = _enter(ledger, info, LedgerAction.PROMOTED, current, actor, reason, numbers, cause, now, details)
@@ -134,60 +133,20 @@ def roll_back(
     with registry.lock(model):
         done = next((entry for entry in ledger.entries(model) if entry.cause == cause), None)
         if done is None:
-            current = _current(ledger, model)
-            info = registry.version(model, find_earlier_champion(ledger, model, to))
+            current = champion_at(ledger.entries(model))
+            info = registry.version(model, find_earlier_champion(model, ledger.entries(model), to))
             done = _enter(ledger, info, LedgerAction.ROLLBACK, current, actor, reason, numbers, cause, now, details)
-        if done == _current(ledger, model):  # a later decision stands otherwise
+        if done == champion_at(ledger.entries(model)):  # a later decision stands otherwise
             _follow(registry, done, FIRST_PROMOTED)
         return done
-
-
-def was_taken_down(ledger: Ledger, *, model: str, number: str) -> bool:
-    """True where the last word on a version was a rollback away from it: a person may promote it again."""
-    down = False
-    for entry in ledger.entries(model):
-        if entry.subject == number and entry.action in (
-            LedgerAction.PROMOTED,
-            LedgerAction.ROLLBACK,
-            LedgerAction.OVERRIDE,
-        ):
-            down = False
-        elif entry.action is LedgerAction.ROLLBACK and entry.details.get(REPLACED) == number:
-            down = True
-    return down
 
 
 def bring_aliases_up(registry: VersionStore, ledger: Ledger, *, model: str, anchor: str = FIRST_PROMOTED) -> None:
     """Bring the aliases to where the ledger stands."""
     with registry.lock(model):
-        current = _current(ledger, model)
+        current = champion_at(ledger.entries(model))
         if current is not None:
             _follow(registry, current, anchor)
-
-
-def find_earlier_champion(ledger: Ledger, model: str, to: str | None = None) -> str:
-    """The version to go back to: `to`, or the champion before. Only one that was champion before."""
-    entries = ledger.entries(model)
-    reign = stack_champions(entries)
-    before = sorted({entry.subject for entry in entries if entry.action is LedgerAction.PROMOTED}, key=int)
-    target = to or (reign[-2] if len(reign) > 1 else None)
-    if target is None or target not in before or target == reign[-1]:
-        raise LookupError(
-            f"{model} cannot go back to version {target or '(the one before)'}: the champion is "
-            f"{reign[-1] if reign else 'none'} and versions promoted so far are {', '.join(before) or 'none'}"
-        )
-    return target
-
-
-def stack_champions(entries: Sequence[Entry]) -> list[str]:
-    """The champions that stand one on the other; a rollback takes down what stood above its target."""
-    reign: list[str] = []
-    for entry in entries:
-        if entry.action is LedgerAction.ROLLBACK and entry.subject in reign:
-            del reign[reign.index(entry.subject) + 1 :]
-        elif entry.action in (LedgerAction.PROMOTED, LedgerAction.ROLLBACK) and entry.subject not in reign[-1:]:
-            reign.append(entry.subject)
-    return reign
 
 
 def audit(registry: VersionStore, ledger: Ledger, model: str) -> list[str]:
@@ -197,7 +156,7 @@ def audit(registry: VersionStore, ledger: Ledger, model: str) -> list[str]:
     problems = ledger.verify(model, heads={int(sequence): digest for sequence, _, digest in noted})
     if problems:
         return [f"ledger of {model}, line {problem.line} {problem.what}" for problem in problems]
-    current = _current(ledger, model)
+    current = champion_at(ledger.entries(model))
     decided, pointed = current and current.subject, registry.resolve(model, Alias.CHAMPION)
     if decided == pointed:
         return []
@@ -238,14 +197,6 @@ def _follow(registry: VersionStore, entry: Entry, anchor: str) -> None:
     if registry.resolve(model, Alias.CHALLENGER) == number:
         registry.drop_alias(model, Alias.CHALLENGER)
     registry.set_alias(model, Alias.CHAMPION, number)
-
-
-def _current(ledger: Ledger, model: str) -> Entry | None:
-    return champion_at(ledger.entries(model), _EVER)
-
-
-def _was_promoted(ledger: Ledger, model: str, number: str) -> bool:
-    return any(e.action is LedgerAction.PROMOTED and e.subject == number for e in ledger.entries(model))
 
 
 def version_details(info: VersionInfo) -> dict[str, str]:

@@ -1,60 +1,33 @@
-"""MLflow runs: what one training writes down while it goes. Versions and aliases are `registry.py`'s.
+"""MLflow runs: what one training writes down while it goes. Versions and aliases are `model_registry.py`'s.
 
 Everything goes through an explicit client: no active run, no global state. A run has a key; the same key goes
 on with the same run, so a training that was killed and is executed again leaves one run, with each epoch in
 it once.
 """
 
+import json
 import logging
-import os
-import re
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from enum import StrEnum
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
+from mlflow import MlflowClient
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.exceptions import MlflowException
+
+from mlops_assets.resources.registry.tags import HIDDEN, SECRET_IN_URL, redacted
 
 _BATCH = {"metrics": 1000, "params": 100, "tags": 100}  # MLflow's limits for one call
-_QUIET = {
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-}
-_HIDDEN = "***"
-_SECRET_NAME = re.compile(r"pass(word|wd|phrase)|secret|token|api_?key|credential|private_?key", re.IGNORECASE)
-_SECRET_IN_URL = re.compile(r"(?<=://)[^/\s@]+@")
-
-
-class Tag(StrEnum):
-    """Names of the tags on runs, logged models and versions."""
-
-    KEY = "mlops.key"
-    MODEL = "mlops.model"
-    BUNDLE = "mlops.bundle"
-    SEMANTIC = "mlops.semantic"
-    TRAINING_SET = "mlops.training_set"
-    FEATURE_SERVICE = "mlops.feature_service"
-    FACTS = "mlops.facts"
-    METRIC = "mlops.metric"
-    SCORE = "mlops.score"
-    VERSION = "mlops.version"
-    STATE = "mlops.state"
-    LEDGER = "mlops.ledger"  # "<sequence>:<hash>" of the entry that decided the version's state
-    DAGSTER_RUN = "dagster.run_id"
-    DAGSTER_URL = "dagster.run_url"
-    COMMIT = "mlflow.source.git.commit"
-    PARENT = "mlflow.parentRunId"
 
 
 class TrackedRun:
     """One MLflow run that is being written."""
 
-    def __init__(self, client: "MlflowClient", run_id: str, url: str, *, resumed: bool) -> None:
+    def __init__(self, client: MlflowClient, run_id: str, url: str, *, resumed: bool) -> None:
         self.run_id = run_id
         self.url = url
         self.resumed = resumed
@@ -63,19 +36,13 @@ class TrackedRun:
 
     def params(self, values: Mapping[str, Any]) -> None:
         """What was decided before training. Repeating a value is fine; changing one is MLflow's error."""
-        from mlflow.entities import Param
-
         self._log("params", [Param(key, value) for key, value in redacted(values).items()])
 
     def tags(self, values: Mapping[str, Any]) -> None:
-        from mlflow.entities import RunTag
-
         self._log("tags", [RunTag(key, value) for key, value in redacted(values).items()])
 
     def metrics(self, values: Mapping[str, float], *, step: int = 0) -> None:
         """The numbers of one step (an epoch, say) in one call; what a resumed run already has stays."""
-        from mlflow.entities import Metric
-
         now = int(time.time() * 1000)
         new = {name: value for name, value in values.items() if step > self._logged_up_to(name)}
         self._log("metrics", [Metric(name, float(value), now, step) for name, value in new.items()])
@@ -98,10 +65,6 @@ class TrackedRun:
 
     def dataset(self, *, name: str, digest: str, context: str, source: Mapping[str, str]) -> None:
         """What the run reads, by name and digest; the data itself stays where it is."""
-        import json
-
-        from mlflow.entities import Dataset, DatasetInput, InputTag
-
         described = json.dumps(redacted({**source, "digest": digest}), sort_keys=True)
         dataset = Dataset(name=name, digest=digest[:36], source_type="lake", source=described)
         tag = InputTag(key="mlflow.data.context", value=context)
@@ -121,23 +84,14 @@ class TrackedRun:
         return self._last_step[name]
 
 
-def connect(tracking_uri: str) -> "MlflowClient":
+@lru_cache(maxsize=8)
+def connect(tracking_uri: str) -> MlflowClient:
     """A client for the store or server; one that cannot be reached is a ConnectionError."""
     _be_quiet()
     if tracking_uri.startswith("sqlite:///"):
         Path(tracking_uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-    from mlflow import MlflowClient
-
     client = _reaching(lambda: MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri), tracking_uri)
     return cast("MlflowClient", _Reaching(client, tracking_uri))
-
-
-def redacted(values: Mapping[str, Any]) -> dict[str, str]:
-    """The values as text, without what names itself a secret and without the credentials of URLs."""
-    return {
-        name: _HIDDEN if _SECRET_NAME.search(name) else _SECRET_IN_URL.sub(f"{_HIDDEN}@", str(value))
-        for name, value in values.items()
-    }
 
 
 class _Reaching:
@@ -155,8 +109,6 @@ class _Reaching:
 
 
 def _reaching(call: Any, where: str) -> Any:
-    from mlflow.exceptions import MlflowException
-
     try:
         return call()
     except MlflowException as err:
@@ -164,7 +116,7 @@ def _reaching(call: Any, where: str) -> Any:
             raise
         told = f"MLflow at {where} cannot be reached: {err}. Check the tracking URI and that the server runs."
         # without its cause, whose text would show the password of the URI
-        raise ConnectionError(_SECRET_IN_URL.sub(f"{_HIDDEN}@", told)) from None
+        raise ConnectionError(SECRET_IN_URL.sub(f"{HIDDEN}@", told)) from None
 
 
 def _is_unreachable(err: Any) -> bool:
@@ -180,8 +132,7 @@ def _chain(err: BaseException | None) -> Iterator[BaseException]:
 
 
 def _be_quiet() -> None:
-    """No telemetry, no progress bars, no links on stdout, no log lines of MLflow's own migrations."""
-    os.environ.update(_QUIET)
+    """No log lines of MLflow's own migrations."""
     for name in ("mlflow.store.db.utils", "mlflow.store.model_registry.abstract_store", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
 

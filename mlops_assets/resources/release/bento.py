@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import dagster as dg
+import yaml
 
 _CODE = ("serving", "feature_repo")
 _LOCK = "requirements-serving.lock"
@@ -98,8 +99,6 @@ class Bentos(dg.ConfigurableResource["Bentos"]):
         return built
 
     def _known(self, model: str, tag: str) -> Bento | None:
-        import yaml
-
         path = Path(self.home) / "bentos" / model / tag
         try:
             told = yaml.safe_load((path / _MADE).read_text())
@@ -188,7 +187,7 @@ def _die_with_parent() -> None:
         _libc.prctl(_DIES_WITH_PARENT, signal.SIGTERM)
 
 
-def _stop(process: "subprocess.Popen[bytes]") -> None:
+def _stop(process: subprocess.Popen[bytes]) -> None:
     for number in (signal.SIGTERM, signal.SIGKILL):
         try:
             os.killpg(process.pid, number)

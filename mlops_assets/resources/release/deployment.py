@@ -8,12 +8,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import dagster as dg
 
 from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.domain.names import Alias
+from mlops_assets.domain.registry.champions import (
+    REPLACED,
+    find_earlier_champion,
+    stack_champions,
+    was_taken_down,
+)
 from mlops_assets.domain.registry.ledger import Draft, Entry, LedgerAction
 from mlops_assets.domain.release.next_release import ReleasableVersion, ReleaseChange
 from mlops_assets.domain.release.release_state import (
@@ -26,9 +32,8 @@ from mlops_assets.resources.registry import promotion
 from mlops_assets.resources.registry.ledger import Ledger
 from mlops_assets.resources.registry.model_registry import Registry
 from mlops_assets.resources.release.endpoint import Endpoint, Live
-
-if TYPE_CHECKING:
-    from serving.contract.release import Release
+from serving.contract import release as files
+from serving.contract.release import Release, ReleaseError, read_release, write_release
 
 _PUT_BACK = "put_back"  # how the cause of such an entry begins
 
@@ -80,12 +85,12 @@ class Deployment(dg.ConfigurableResource["Deployment"]):
         return self.registry.resolve(model, Alias.CHALLENGER)
 
     def was_taken_down(self, model: str, number: str) -> bool:
-        return promotion.was_taken_down(self.ledger, model=model, number=number)
+        return was_taken_down(self.ledger.entries(model), number)
 
     def earlier(self, model: str, *, entry: int, number: str) -> ReleasableVersion:
         """The champion to go back to: that of a ledger entry, a version, or the one before."""
         if not entry:
-            return self.version(model, promotion.find_earlier_champion(self.ledger, model, number or None))
+            return self.version(model, find_earlier_champion(model, self.ledger.entries(model), number or None))
         found = next((each for each in self.ledger.entries(model) if each.sequence == entry), None)
         if found is None or not (state := find_release_in_force([found])):
             raise LookupError(f"{model}: ledger entry {entry} holds no release; see who served when with the command")
@@ -112,16 +117,12 @@ class Deployment(dg.ConfigurableResource["Deployment"]):
 
     def declared_anew(self, spec: ModelSpec, state: ReleaseState | None) -> bool:
         """True where the release file tells something else than the YAML does by now, such as the default answer."""
-        from serving.contract.release import read_release
-
         if state is None or self.behind(state):
             return False
         return read_release(self._file(spec.model)) != build_release(spec, state)
 
     def behind(self, state: ReleaseState) -> bool:
         """True where the release file is not what the ledger says: a run was killed between the two, or it was lost."""
-        from serving.contract.release import ReleaseError, read_release
-
         try:
             return read_release(self._file(state.model)).generation != state.generation
         except (FileNotFoundError, ReleaseError):
@@ -142,7 +143,7 @@ class Deployment(dg.ConfigurableResource["Deployment"]):
         """One entry for one change; the aliases follow it."""
         promotion.demand_texts(spec.model, actor=told.actor, reason=told.reason)
         model, number, details = spec.model, change.subject.number, release_details(change.state)
-        reigns = promotion.stack_champions(self.ledger.entries(model))[-1:] == [number]  # it need not be released yet
+        reigns = stack_champions(self.ledger.entries(model))[-1:] == [number]  # it need not be released yet
         common: dict[str, Any] = {"actor": told.actor, "reason": told.reason, "numbers": told.numbers}
         if change.action is LedgerAction.PROMOTED and not reigns:
             anchor = spec.gates.anchor
@@ -152,7 +153,7 @@ class Deployment(dg.ConfigurableResource["Deployment"]):
             given = {**common, "to": number, "now": now, "cause": change.cause, "details": details}
             return promotion.roll_back(self.registry, self.ledger, model=model, **given)
         pins = promotion.version_details(self.registry.version(model, number))
-        pinned = {**pins, promotion.REPLACED: change.replaced, **details}
+        pinned = {**pins, REPLACED: change.replaced, **details}
         draft = Draft(change.action, number, details=pinned, cause=change.cause, **common)
         entry = self.ledger.append(model, draft, now=now)
         promotion.bring_aliases_up(self.registry, self.ledger, model=model, anchor=spec.gates.anchor)
@@ -161,8 +162,6 @@ class Deployment(dg.ConfigurableResource["Deployment"]):
     def _published(self, spec: ModelSpec, entry: Entry, *, changed: bool) -> ReleaseResult:
         """The release file as the entry says, and the endpoint's word on it. What a file says never changes under
         its generation: what the YAML says anew comes with the next one."""
-        from serving.contract.release import write_release
-
         state = read_release_state(entry)
         if self.behind(state):
             write_release(self._file(spec.model), build_release(spec, state), over_broken=True)
@@ -198,10 +197,8 @@ def _brings_new(failed: ReleaseResult, before: ReleaseState) -> bool:
     return bool(new) and not failed.entry.cause.startswith(f"{_PUT_BACK}:")
 
 
-def build_release(spec: ModelSpec, state: ReleaseState) -> "Release":
+def build_release(spec: ModelSpec, state: ReleaseState) -> Release:
     """The release file's content."""
-    from serving.contract import release as files
-
     rollout, bandit = spec.rollout, None
     strategy = files.Strategy(state.strategy.value)
     if strategy in files.BANDITS:

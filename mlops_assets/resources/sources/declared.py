@@ -6,73 +6,36 @@ time < end, and those whose event time cannot be read. Nothing is changed, renam
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-import dagster as dg
+import pyarrow as pa
 
 from mlops_assets.declaration.data import Every, FeedSpec
 from mlops_assets.declaration.model import ModelSpec
+from mlops_assets.domain.data.intake import Piece, cut, partitions_in
 from mlops_assets.resources.sources.error import SourceError
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-    from mlops_assets.domain.data.intake import Piece
-
-
-class Source(Protocol):
-    """What a model's stages see of its source."""
-
-    def read(self, feed: str, start: datetime | None, end: datetime | None, as_of: datetime) -> "list[Piece]":
-        """The rows of a window in the order they came, in pieces whose types may differ."""
-        ...
-
-    def changed(self, feed: str, since: datetime, as_of: datetime) -> frozenset[str]:
-        """The partitions that hold rows which became known after `since` and not after `as_of`."""
-        ...
+from mlops_assets.resources.sources.files import FileReader
+from mlops_assets.resources.sources.python import PythonReader
+from mlops_assets.resources.sources.sql import SqlReader
 
 
 class SourceReader(Protocol):
     """One feed of one vendor. May bring rows beside the window that was asked for."""
 
-    def read(self, start: datetime | None, end: datetime | None, as_of: datetime) -> "Iterable[pa.Table]": ...
+    def read(self, start: datetime | None, end: datetime | None, as_of: datetime) -> Iterable[pa.Table]: ...
 
-    def arrived(self, since: datetime, as_of: datetime) -> "Iterable[pa.Table]":
+    def arrived(self, since: datetime, as_of: datetime) -> Iterable[pa.Table]:
         """The rows that became known after `since`; some after `as_of` too, where the vendor cannot tell."""
         ...
 
 
-class Sources(dg.ConfigurableResource["Sources"]):
-    """Opens a model's source."""
-
-    databases: dict[str, str]  # name of a connection → SQLAlchemy URL
-
-    def open(self, spec: ModelSpec) -> Source:
-        """The source that the model declares."""
-        readers: dict[str, SourceReader] = {name: self._reader(spec, feed) for name, feed in spec.source.feeds.items()}
-        return DeclaredSource(spec, readers)
-
-    def _reader(self, spec: ModelSpec, feed: FeedSpec) -> SourceReader:
-        if spec.source.python is not None:
-            from mlops_assets.resources.sources.python import PythonReader
-
-            return PythonReader(feed, spec.source.python)
-        if feed.query is not None:
-            from mlops_assets.resources.sources.sql import SqlReader
-
-            return SqlReader(feed, self._database(feed))
-        from mlops_assets.resources.sources.files import FileReader
-
-        return FileReader(feed, by_file_age=spec.replay is None)
-
-    def _database(self, feed: FeedSpec) -> str:
-        if feed.connection not in self.databases:
-            known = ", ".join(sorted(self.databases)) or "none"
-            raise SourceError(
-                f"feed {feed.name}: no database is called {feed.connection!r} (known: {known}). "
-                "Name it in the environment of the deployment, or correct `connection`."
-            )
-        return self.databases[feed.connection]
+def open_reader(spec: ModelSpec, feed: FeedSpec, databases: dict[str, str]) -> SourceReader:
+    """The reader of one feed. `databases`: name of a connection → URL."""
+    if spec.source.python is not None:
+        return PythonReader(feed, spec.source.python)
+    if feed.query is not None:
+        return SqlReader(feed, _database(feed, databases))
+    return FileReader(feed, by_file_age=spec.replay is None)
 
 
 class DeclaredSource:
@@ -82,17 +45,15 @@ class DeclaredSource:
         self._spec = spec
         self._readers = readers
 
-    def read(self, feed: str, start: datetime | None, end: datetime | None, as_of: datetime) -> "list[Piece]":
-        from mlops_assets.domain.data.intake import cut
-
+    def read(self, feed: str, start: datetime | None, end: datetime | None, as_of: datetime) -> list[Piece]:
+        """The rows of a window in the order they came, in pieces whose types may differ."""
         declared = self._spec.source.feeds[feed]
         low, high = (None, None) if declared.static else (start, end)
         tables = self._readers[feed].read(low, high, as_of)
         return list(cut(tables, declared, low, high, self._known_by(as_of)))
 
     def changed(self, feed: str, since: datetime, as_of: datetime) -> frozenset[str]:
-        from mlops_assets.domain.data.intake import cut, partitions_in
-
+        """The partitions that hold rows which became known after `since` and not after `as_of`."""
         declared = self._spec.source.feeds[feed]
         every = Every.NONE if declared.static else self._spec.partitions.every
         tables = self._readers[feed].arrived(since, as_of)
@@ -101,3 +62,13 @@ class DeclaredSource:
     def _known_by(self, as_of: datetime) -> datetime | None:
         """A replay's source has not yet released what becomes known later; a live one cannot know it."""
         return as_of if self._spec.replay is not None else None
+
+
+def _database(feed: FeedSpec, databases: dict[str, str]) -> str:
+    if feed.connection not in databases:
+        known = ", ".join(sorted(databases)) or "none"
+        raise SourceError(
+            f"feed {feed.name}: no database is called {feed.connection!r} (known: {known}). "
+            "Name it in the environment of the deployment, or correct `connection`."
+        )
+    return databases[feed.connection]

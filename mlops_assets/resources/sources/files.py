@@ -10,15 +10,18 @@ import io
 import zlib
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
+
+import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+from fsspec import AbstractFileSystem
+from pyarrow import csv
 
 from mlops_assets.declaration.data import FeedSpec
+from mlops_assets.domain.data.intake import known_after
+from mlops_assets.domain.times import as_written
 from mlops_assets.resources.sources.error import SourceError
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-    from fsspec import AbstractFileSystem
 
 _PARQUET = (".parquet", ".pq")
 _CSV = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".txt", ".txt.gz", ".data", ".data.gz")
@@ -33,14 +36,12 @@ class FileReader:
         self._url = feed.path or ""
         self._by_file_age = by_file_age and feed.arrived is None
 
-    def read(self, start: datetime | None, end: datetime | None, as_of: datetime) -> "Iterable[pa.Table]":
+    def read(self, start: datetime | None, end: datetime | None, as_of: datetime) -> Iterable[pa.Table]:
         files, paths = self._paths()
         return self._all(files, paths, start, end)
 
-    def arrived(self, since: datetime, as_of: datetime) -> "Iterable[pa.Table]":
+    def arrived(self, since: datetime, as_of: datetime) -> Iterable[pa.Table]:
         """By the arrival column; where there is none, whatever stands in files written later."""
-        from mlops_assets.domain.data.intake import known_after
-
         files, paths = self._paths()
         if self._by_file_age:
             newer = [path for path in paths if _written(files, path) > since]
@@ -48,8 +49,8 @@ class FileReader:
         return [known_after(rows, self._feed, since) for rows in self._all(files, paths, None, None)]
 
     def _all(
-        self, files: "AbstractFileSystem", paths: list[str], start: datetime | None, end: datetime | None
-    ) -> "list[pa.Table]":
+        self, files: AbstractFileSystem, paths: list[str], start: datetime | None, end: datetime | None
+    ) -> list[pa.Table]:
         tables, broken = [], []
         for path in paths:
             try:
@@ -64,10 +65,8 @@ class FileReader:
         return tables
 
     def _one(
-        self, files: "AbstractFileSystem", path: str, start: datetime | None, end: datetime | None
-    ) -> "Iterator[pa.Table]":
-        import pyarrow as pa
-
+        self, files: AbstractFileSystem, path: str, start: datetime | None, end: datetime | None
+    ) -> Iterator[pa.Table]:
         try:
             if path.endswith(_PARQUET):
                 yield _with_folders(self._parquet(files, path, start, end), path)
@@ -79,11 +78,7 @@ class FileReader:
             form = "Parquet" if path.endswith(_PARQUET) else f"CSV with separator {self._feed.separator!r}"
             raise SourceError(f"{path} cannot be read as {form} ({str(err).splitlines()[0]})") from err
 
-    def _parquet(
-        self, files: "AbstractFileSystem", path: str, start: datetime | None, end: datetime | None
-    ) -> "pa.Table":
-        import pyarrow.parquet as pq
-
+    def _parquet(self, files: AbstractFileSystem, path: str, start: datetime | None, end: datetime | None) -> pa.Table:
         with files.open(path, "rb") as stream:
             parquet = pq.ParquetFile(stream)
             time = self._feed.time[0] if self._feed.time else None
@@ -95,9 +90,7 @@ class FileReader:
             rows = parquet.read_row_groups(groups)
         return rows.replace_schema_metadata(None)
 
-    def _paths(self) -> "tuple[AbstractFileSystem, list[str]]":
-        import fsspec
-
+    def _paths(self) -> tuple[AbstractFileSystem, list[str]]:
         files, path = fsspec.core.url_to_fs(self._url)
         if any(mark in path for mark in "*?["):
             found = files.glob(path)
@@ -114,10 +107,7 @@ class FileReader:
         return files, paths
 
 
-def _csv(files: "AbstractFileSystem", path: str, feed: FeedSpec) -> "pa.Table":
-    import pyarrow as pa
-    from pyarrow import csv
-
+def _csv(files: AbstractFileSystem, path: str, feed: FeedSpec) -> pa.Table:
     marks = [*csv.ConvertOptions().null_values, *(text for text in feed.missing if not _is_number(text))]
     with files.open(path, "rb", compression="infer") as stream:
         rows = csv.read_csv(
@@ -133,10 +123,8 @@ def _csv(files: "AbstractFileSystem", path: str, feed: FeedSpec) -> "pa.Table":
     return rows
 
 
-def _may_hold(parquet: "pq.ParquetFile", group: int, time: str, start: datetime, end: datetime) -> bool:
+def _may_hold(parquet: pq.ParquetFile, group: int, time: str, start: datetime, end: datetime) -> bool:
     """False only where the statistics prove that every time lies outside the window."""
-    from mlops_assets.domain.times import as_written
-
     columns = parquet.metadata.row_group(group)
     place = next((at for at in range(columns.num_columns) if columns.column(at).path_in_schema == time), None)
     statistics = columns.column(place).statistics if place is not None else None
@@ -155,9 +143,7 @@ def _at_least(one: Any, other: Any) -> bool:
         return True
 
 
-def _with_folders(rows: "pa.Table", path: str) -> "pa.Table":
-    import pyarrow as pa
-
+def _with_folders(rows: pa.Table, path: str) -> pa.Table:
     for part in path.split("/")[:-1]:
         name, is_column, value = part.partition("=")
         if is_column and name not in rows.column_names:
@@ -180,6 +166,6 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _written(files: "AbstractFileSystem", path: str) -> datetime:
+def _written(files: AbstractFileSystem, path: str) -> datetime:
     moment = files.modified(path)
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

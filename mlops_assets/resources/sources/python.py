@@ -9,13 +9,14 @@ from collections.abc import Iterable
 from datetime import datetime
 from functools import cache
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
 
 from mlops_assets.declaration.data import FeedSpec
+from mlops_assets.domain.data.intake import known_after
 from mlops_assets.resources.sources.error import SourceError
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 
 class PythonReader:
@@ -25,21 +26,16 @@ class PythonReader:
         self._feed = feed
         self._dotted = dotted
 
-    def read(self, start: datetime | None, end: datetime | None, as_of: datetime) -> "Iterable[pa.Table]":
+    def read(self, start: datetime | None, end: datetime | None, as_of: datetime) -> Iterable[pa.Table]:
         return [self._table(_made(self._dotted).read(self._feed.name, start, end, as_of))]
 
-    def arrived(self, since: datetime, as_of: datetime) -> "Iterable[pa.Table]":
-        from mlops_assets.domain.data.intake import known_after
-
+    def arrived(self, since: datetime, as_of: datetime) -> Iterable[pa.Table]:
         source = _made(self._dotted)
         if hasattr(source, "changed"):
             return [self._table(source.changed(self._feed.name, since, as_of))]
         return [known_after(rows, self._feed, since) for rows in self.read(None, None, as_of)]
 
-    def _table(self, rows: Any) -> "pa.Table":
-        import pandas as pd
-        import pyarrow as pa
-
+    def _table(self, rows: Any) -> pa.Table:
         if isinstance(rows, pd.DataFrame):
             rows = pa.Table.from_pandas(rows, preserve_index=False)
         if not isinstance(rows, pa.Table):

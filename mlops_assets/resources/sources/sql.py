@@ -9,14 +9,16 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pyarrow as pa
+import sqlalchemy as sa
+from sqlalchemy import Connection, Select, Subquery, exc
 
 from mlops_assets.declaration.data import FeedSpec
+from mlops_assets.domain.data.intake import known_after
+from mlops_assets.domain.times import as_written
 from mlops_assets.resources.sources.error import SourceError
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-    from sqlalchemy import Connection, Select, Subquery
 
 _SLACK = timedelta(days=2)  # the column's own times may be in any zone; the exact cut comes after
 _ISO_DATE = "____-__-__%"
@@ -29,39 +31,33 @@ class SqlReader:
         self._feed = feed
         self._url = url
 
-    def read(self, start: datetime | None, end: datetime | None, as_of: datetime) -> "Iterable[pa.Table]":
+    def read(self, start: datetime | None, end: datetime | None, as_of: datetime) -> Iterable[pa.Table]:
         time = self._feed.time[0] if self._feed.time else None
         with self._connected() as connection:
             rows = self._rows(connection)
             return [_fetched(connection, self._between(connection, rows, time, start, end))]
 
-    def arrived(self, since: datetime, as_of: datetime) -> "Iterable[pa.Table]":
-        from mlops_assets.domain.data.intake import known_after
-
+    def arrived(self, since: datetime, as_of: datetime) -> Iterable[pa.Table]:
         watermark = self._feed.arrived or (self._feed.time[0] if self._feed.time else None)
         with self._connected() as connection:
             rows = self._rows(connection)
             late = _fetched(connection, self._between(connection, rows, watermark, since, None))
         return [known_after(late, self._feed, since)]
 
-    def _rows(self, connection: "Connection") -> "Subquery":
+    def _rows(self, connection: Connection) -> Subquery:
         """The declared query as a table expression with its columns known."""
-        import sqlalchemy as sa
-
         query = (self._feed.query or "").strip().rstrip(";")
         empty = connection.execute(sa.text(f"SELECT * FROM ({query}) AS rows_of_feed WHERE 1 = 0"))
         return sa.text(query).columns(*(sa.column(name) for name in list(empty.keys()))).subquery("rows_of_feed")
 
     def _between(
         self,
-        connection: "Connection",
-        rows: "Subquery",
+        connection: Connection,
+        rows: Subquery,
         column: str | None,
         start: datetime | None,
         end: datetime | None,
-    ) -> "Select[Any]":
-        import sqlalchemy as sa
-
+    ) -> Select[Any]:
         first = [name for name in (*self._feed.time, *self._feed.key) if name in rows.c]
         order = first + [name for name in list(rows.c.keys()) if name not in first]
         chosen = sa.select(rows).order_by(*(rows.c[name] for name in order))
@@ -75,10 +71,7 @@ class SqlReader:
         return chosen.where(sa.or_(sa.and_(*bounds), moment.is_(None), unreadable)) if bounds else chosen
 
     @contextmanager
-    def _connected(self) -> "Iterator[Connection]":
-        import sqlalchemy as sa
-        from sqlalchemy import exc
-
+    def _connected(self) -> Iterator[Connection]:
         place = f"feed {self._feed.name}, database {self._feed.connection!r}"
         try:
             engine = sa.create_engine(self._url)
@@ -102,8 +95,6 @@ class SqlReader:
 
     def _safe(self, err: Exception) -> str:
         """What the database said, without the password."""
-        import sqlalchemy as sa
-
         said = str(getattr(err, "orig", None) or err)
         url = sa.make_url(self._url)
         for secret in (str(self._url), str(url.password or "")):
@@ -111,19 +102,15 @@ class SqlReader:
         return said
 
 
-def _fetched(connection: "Connection", query: "Select[Any]") -> "pa.Table":
-    import pyarrow as pa
-
+def _fetched(connection: Connection, query: Select[Any]) -> pa.Table:
     result = connection.execute(query)
     names = list(result.keys())
     columns = list(zip(*result.fetchall(), strict=True)) or [()] * len(names)
     return pa.table({name: _column(values) for name, values in zip(names, columns, strict=True)})
 
 
-def _column(values: tuple[Any, ...]) -> "pa.Array":
+def _column(values: tuple[Any, ...]) -> pa.Array:
     """Decimals are numbers and mixed columns texts, so that a type does not depend on the window."""
-    import pyarrow as pa
-
     plain = [float(value) if isinstance(value, Decimal) else value for value in values]
     try:
         return pa.array(plain)
@@ -133,7 +120,5 @@ def _column(values: tuple[Any, ...]) -> "pa.Array":
 
 def _written(moment: datetime | None, slack: timedelta, sample: object) -> list[Any]:
     """The bound as the column writes its times; nothing where the column cannot be compared with it."""
-    from mlops_assets.domain.times import as_written
-
     bound = None if moment is None else as_written(moment + slack, sample)
     return [] if bound is None else [bound]

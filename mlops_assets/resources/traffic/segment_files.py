@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import pyarrow as pa
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from serving.contract.segments import CLOSED, OPEN, decode_dictionaries, read_batches
 
 _END = b"\xff\xff\xff\xff\x00\x00\x00\x00"  # how a closed segment ends
 _MOST_REMEMBERED = 100_000  # closed segments
@@ -48,10 +49,7 @@ class RowFilter:
         early = self.until is None or extent.last < self.until
         return late and early and (self.generation is None or extent.generations == (self.generation,) * 2)
 
-    def of(self, batch: "pa.RecordBatch") -> "pa.RecordBatch":
-        import pyarrow as pa
-        import pyarrow.compute as pc
-
+    def of(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         kept = []
         if self.since is not None:
             kept.append(pc.greater_equal(batch["time"], pa.scalar(self.since, batch["time"].type)))
@@ -67,7 +65,7 @@ class RowFilter:
 _extents: dict[tuple[str, int], SegmentExtent] = {}  # (path, size) of closed segments → what they hold
 
 
-def read_matching(path: Path, wanted: RowFilter, problems: list[str]) -> "Iterator[pa.RecordBatch]":
+def read_matching(path: Path, wanted: RowFilter, problems: list[str]) -> Iterator[pa.RecordBatch]:
     """Read the rows of a segment that pass the filter."""
     if cannot_hold(path, wanted):
         return
@@ -93,23 +91,17 @@ def cannot_hold(path: Path, wanted: RowFilter) -> bool:
 
 def segments_in(folder: Path) -> list[Path]:
     """List every segment once, even one that is closed meanwhile: open ones are listed first, closed ones win."""
-    from serving.contract.segments import CLOSED, OPEN
-
     named = {path.name.removesuffix(OPEN): path for path in folder.glob(f"[!.]*{OPEN}")}
     named |= {path.name.removesuffix(CLOSED): path for path in folder.glob(f"[!.]*{CLOSED}")}
     return [named[name] for name in sorted(named)]
 
 
 def is_closed(path: Path) -> bool:
-    from serving.contract.segments import CLOSED
-
     return path.name.endswith(CLOSED)
 
 
-def batches_of(path: Path, problems: list[str]) -> "Iterator[pa.RecordBatch]":
+def batches_of(path: Path, problems: list[str]) -> Iterator[pa.RecordBatch]:
     """The whole batches of a segment; what is wrong with a closed one is put into `problems`."""
-    from serving.contract.segments import CLOSED, OPEN, read_batches
-
     try:
         if is_closed(path):
             yield from _closed(path, problems)
@@ -123,12 +115,8 @@ def batches_of(path: Path, problems: list[str]) -> "Iterator[pa.RecordBatch]":
         problems.append(f"{path}: cannot be read: {err.strerror or err}")
 
 
-def _closed(path: Path, problems: list[str]) -> "Iterator[pa.RecordBatch]":
+def _closed(path: Path, problems: list[str]) -> Iterator[pa.RecordBatch]:
     """Mapped into memory: columns that nobody uses are not read from disk."""
-    import pyarrow as pa
-
-    from serving.contract.segments import decode_dictionaries
-
     identity = _identity(path)
     ranges = None if identity in _extents else _Ranges()
     if not _ends_well(path):
@@ -156,9 +144,7 @@ class _Ranges:
         self._last: datetime | None = None
         self._generations: tuple[int, int] | None = None
 
-    def add(self, batch: "pa.RecordBatch") -> None:
-        import pyarrow.compute as pc
-
+    def add(self, batch: pa.RecordBatch) -> None:
         times = pc.min_max(batch["time"]).as_py()
         if times["min"] is None:
             return

@@ -37,7 +37,7 @@ from mlops_assets.domain.traffic.outcomes import FEEDBACK, first_outcomes
 from mlops_assets.domain.traffic.row_loss import LabelSpace
 from mlops_assets.domain.verdict import Outcome
 from mlops_assets.resources.lake.daily_records import Monitoring
-from mlops_assets.resources.lake.tables import Lake
+from mlops_assets.resources.lake.lake import Lake
 from mlops_assets.resources.lake.workspace import Workspace
 from mlops_assets.resources.registry.bundles import Bundles
 from mlops_assets.stages.traffic.source_labels import source_labels

@@ -16,7 +16,7 @@ from mlops_assets.domain.records import Evaluation, ServingModel, TrainedModel, 
 from mlops_assets.domain.verdict import Verdict
 from mlops_assets.resources.clock import Clock
 from mlops_assets.resources.features.store import FeatureStore
-from mlops_assets.resources.lake.tables import Lake
+from mlops_assets.resources.lake.lake import Lake
 from mlops_assets.resources.lake.workspace import Workspace
 from mlops_assets.resources.registry.bundles import Bundles
 from mlops_assets.resources.registry.ledger import Ledger

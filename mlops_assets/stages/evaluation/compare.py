@@ -23,7 +23,7 @@ from mlops_assets.domain.training_set.training_rows import read_parts
 from mlops_assets.domain.verdict import Verdict
 from mlops_assets.resources.checks.fairness import assess
 from mlops_assets.resources.features.store import FeatureStore
-from mlops_assets.resources.lake.tables import Lake
+from mlops_assets.resources.lake.lake import Lake
 from mlops_assets.resources.lake.workspace import Workspace
 from mlops_assets.resources.plots import evaluation as plots
 from mlops_assets.resources.registry.bundles import Bundles

@@ -13,7 +13,7 @@ from mlops_assets.domain.records import Snapshot
 from mlops_assets.domain.verdict import Outcome
 from mlops_assets.resources.clock import Clock
 from mlops_assets.resources.features.store import FeatureStore
-from mlops_assets.resources.lake.tables import Lake
+from mlops_assets.resources.lake.lake import Lake
 from mlops_assets.stages.common import (
     asset_key,
     check_result,

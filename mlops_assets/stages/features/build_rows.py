@@ -20,8 +20,8 @@ from mlops_assets.domain.partitions import Window, partition_of
 from mlops_assets.domain.records import Snapshot
 from mlops_assets.domain.verdict import Outcome, Verdict
 from mlops_assets.resources.features.store import FeatureStore, UnknownServiceError, service_name
+from mlops_assets.resources.lake.lake import Lake
 from mlops_assets.resources.lake.table import Table
-from mlops_assets.resources.lake.tables import Lake
 
 _NUMBER = "double"
 _KEY_TEXT = "string"

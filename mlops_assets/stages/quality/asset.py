@@ -9,7 +9,7 @@ from mlops_assets.domain.names import Stage
 from mlops_assets.domain.partitions import windows
 from mlops_assets.resources.clock import Clock
 from mlops_assets.resources.lake.daily_records import Monitoring
-from mlops_assets.resources.lake.tables import Lake
+from mlops_assets.resources.lake.lake import Lake
 from mlops_assets.resources.lake.workspace import Workspace
 from mlops_assets.resources.registry.bundles import Bundles
 from mlops_assets.stages.common import (

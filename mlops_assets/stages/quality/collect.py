@@ -25,7 +25,7 @@ from mlops_assets.domain.traffic.outcome_join import KNOWN_AT
 from mlops_assets.domain.traffic.ripe_rows import find_leading_version, measure_label_delay
 from mlops_assets.domain.traffic.row_loss import LabelSpace
 from mlops_assets.resources.lake.daily_records import Monitoring
-from mlops_assets.resources.lake.tables import Lake
+from mlops_assets.resources.lake.lake import Lake
 from mlops_assets.resources.lake.workspace import Workspace
 from mlops_assets.resources.registry.bundles import Bundles
 from mlops_assets.stages.quality.reference import VersionReferences

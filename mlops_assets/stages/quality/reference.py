@@ -15,7 +15,7 @@ from mlops_assets.domain.quality.inputs import ServedVersion
 from mlops_assets.domain.traffic.labelled_rows import thin_rows
 from mlops_assets.domain.traffic.row_loss import LabelSpace
 from mlops_assets.resources.lake.files import read_json
-from mlops_assets.resources.lake.tables import Lake
+from mlops_assets.resources.lake.lake import Lake
 from mlops_assets.resources.lake.workspace import Workspace
 from mlops_assets.resources.registry.bundles import Bundles
 from serving.contract.bundle import Bundle, CorruptBundleError

@@ -1,24 +1,20 @@
 """registered_version: a candidate that passed every gate becomes a version. Nothing else ever does."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import dagster as dg
 
 from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.domain.names import Stage
 from mlops_assets.domain.records import Evaluation, ServingModel, TrainedModel, TrainingSet, Version
+from mlops_assets.domain.registry.versions import CandidateRecords
 from mlops_assets.resources.clock import Clock
-from mlops_assets.resources.lake.files import read_json
-from mlops_assets.resources.lake.tables import Lake
+from mlops_assets.resources.lake.lake import Lake
 from mlops_assets.resources.registry.bundles import Bundles
 from mlops_assets.resources.registry.ledger import Ledger
 from mlops_assets.resources.registry.model_registry import Registry
-from mlops_assets.resources.registry.provenance import read_environment
-from mlops_assets.stages.common import PROJECT, asset_key, failed, retried_on_infrastructure, stage_asset
-
-if TYPE_CHECKING:
-    from mlops_assets.domain.registry.lineage import Provenance
-    from mlops_assets.domain.registry.versions import Bump, Candidate, VersionInfo
+from mlops_assets.resources.registry.promotion import enter_registration
+from mlops_assets.stages.common import asset_key, failed, retried_on_infrastructure, stage_asset
 
 _ACTOR = "gates"
 
@@ -46,12 +42,12 @@ def registered_version(spec: ModelSpec) -> dg.AssetsDefinition:
         lake: Lake,
         clock: Clock,
     ) -> dg.MaterializeResult[Version]:
-        from mlops_assets.resources.registry.promotion import enter_registration
+        from mlops_assets.stages.registry.collect import register_version
 
         _demand_passed(spec, serving_model, evaluation)
         with retried_on_infrastructure():
-            origin = _Origin(spec, training_set, trained_model, serving_model, evaluation)
-            version = origin.register(registry, bundles, lake)
+            made = CandidateRecords(training_set, trained_model, serving_model, evaluation)
+            version = register_version(spec, made, registry=registry, bundles=bundles, lake=lake)
             enter_registration(
                 registry,
                 ledger,
@@ -69,49 +65,6 @@ def registered_version(spec: ModelSpec) -> dg.AssetsDefinition:
         )
 
     return asset
-
-
-class _Origin:
-    """Where a version comes from, in records."""
-
-    def __init__(
-        self,
-        spec: ModelSpec,
-        training_set: TrainingSet,
-        trained: TrainedModel,
-        serving: ServingModel,
-        evaluation: Evaluation,
-    ) -> None:
-        self.spec, self.training_set, self.trained = spec, training_set, trained
-        self.serving, self.evaluation = serving, evaluation
-
-    def register(self, registry: Registry, bundles: Bundles, lake: Lake) -> Version:
-        from mlops_assets.domain.registry.lineage import build_provenance
-        from mlops_assets.stages.registry.collect import build_candidate
-
-        bundle = bundles.open(self.serving.bundle)
-        made = build_provenance(self.spec, self.training_set, self.trained, self.serving, read_environment(PROJECT))
-        candidate = build_candidate(self.spec, self.trained, self.serving, self.evaluation, bundle.contract, {})
-        sections = read_json(f"{lake.root}/{self.evaluation.report}/sections.json")
-        return registry.register(
-            candidate,
-            bundle.path,
-            made,
-            lambda bump, previous: self._card(candidate, made, sections, bump, previous),
-        )
-
-    def _card(
-        self,
-        candidate: "Candidate",
-        made: "Provenance",
-        sections: dict[str, str],
-        bump: "Bump",
-        previous: "VersionInfo | None",
-    ) -> str:
-        from mlops_assets.domain.registry.model_card import Registration, model_card
-
-        registration = Registration(bump, previous, self.trained.run_id, self.evaluation, made, sections)
-        return model_card(self.spec, candidate.facts, self.training_set, self.trained, self.serving, registration)
 
 
 def _demand_passed(spec: ModelSpec, serving: ServingModel, evaluation: Evaluation) -> None:

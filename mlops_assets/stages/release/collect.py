@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from mlops_assets.declaration.model import ModelSpec
-from mlops_assets.resources.lake.tables import Lake
+from mlops_assets.resources.lake.lake import Lake
 from mlops_assets.resources.registry.bundles import Bundles
 from mlops_assets.resources.traffic.endpoint_log import Traffic
 from mlops_assets.stages.traffic.source_labels import label_columns, source_labels

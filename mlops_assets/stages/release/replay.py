@@ -9,7 +9,7 @@ import numpy as np
 from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.domain.release.serving_checks import ServingCheck
 from mlops_assets.domain.verdict import Outcome, Verdict, numbers_of
-from mlops_assets.resources.release.endpoint import Client, EndpointError, RefusedRequest
+from mlops_assets.resources.release.client import Client, EndpointError, RefusedRequest
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from mlops_assets.declaration.model import ModelSpec
-from mlops_assets.resources.lake.tables import Lake
+from mlops_assets.resources.lake.lake import Lake
 from mlops_assets.resources.registry.bundles import Bundles
 from mlops_assets.resources.release.deployment import Deployment
 from mlops_assets.resources.traffic.endpoint_log import Traffic

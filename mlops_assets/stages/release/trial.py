@@ -12,7 +12,7 @@ from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.domain.release.serving_checks import judge_doors, judge_golden, judge_latency, judge_provider
 from mlops_assets.domain.verdict import Verdict, numbers_of
 from mlops_assets.resources.release.bento import Bento, Bentos
-from mlops_assets.resources.release.endpoint import Client, RefusedRequest
+from mlops_assets.resources.release.client import Client, RefusedRequest
 from mlops_assets.stages.release.replay import replay_requests
 
 if TYPE_CHECKING:

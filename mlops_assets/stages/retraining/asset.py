@@ -15,7 +15,7 @@ from mlops_assets.domain.retraining.records import DecisionRecord, TrainingReque
 from mlops_assets.resources.alerts.outbox import Alerts
 from mlops_assets.resources.clock import Clock
 from mlops_assets.resources.lake.daily_records import Monitoring
-from mlops_assets.resources.lake.tables import Lake
+from mlops_assets.resources.lake.lake import Lake
 from mlops_assets.resources.registry.bundles import Bundles
 from mlops_assets.resources.registry.ledger import Ledger
 from mlops_assets.stages.common import asset_key, retried_on_infrastructure, stage_asset

@@ -6,7 +6,7 @@ same. Decides nothing.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 import dagster as dg
@@ -29,13 +29,14 @@ from mlops_assets.domain.names import (
 )
 from mlops_assets.domain.quality.records import PerformanceDay
 from mlops_assets.domain.records import TrainingSet
-from mlops_assets.domain.registry.ledger import Entry, champion_at
+from mlops_assets.domain.registry.champions import champion_at
+from mlops_assets.domain.registry.ledger import Entry
 from mlops_assets.domain.release.release_state import find_release_in_force
 from mlops_assets.domain.retraining.evidence import ModelHistory, build_evidence, days_of_champion
 from mlops_assets.domain.retraining.records import Champion, RetrainEvidence, TrainingRequest, TrainingRun
 from mlops_assets.resources.lake.daily_records import Monitoring
+from mlops_assets.resources.lake.lake import Lake
 from mlops_assets.resources.lake.records import read_record
-from mlops_assets.resources.lake.tables import Lake
 from mlops_assets.resources.registry.ledger import Ledger, LedgerBrokenError
 from mlops_assets.stages.retraining.stored_decisions import LIVE, has_run, read_last_decision, read_pause, record_file
 from mlops_assets.stages.traffic.source_labels import source_labels
@@ -103,7 +104,7 @@ def read_champion(spec: ModelSpec, ledger: Ledger, lake: Lake) -> Champion | Non
         arm = state.champion
         on_trial = state.challenger.version if state.is_judged and state.challenger else None
         return Champion(arm.number, arm.version, arm.bundle, _trained_at(spec, entries, arm.number, lake), on_trial)
-    entry = champion_at(entries, datetime.max.replace(tzinfo=UTC))
+    entry = champion_at(entries)
     if entry is None:
         return None
     pins, number = entry.details, entry.subject

@@ -9,8 +9,8 @@ from mlops_assets.domain.names import CAUSE_TAG, Layer, Stage, retrain_sensor
 from mlops_assets.domain.retraining.launching import DecisionEvent
 from mlops_assets.domain.retraining.records import DecisionRecord, Pause
 from mlops_assets.resources.lake.files import put_bytes
+from mlops_assets.resources.lake.lake import Lake
 from mlops_assets.resources.lake.records import LATEST, read_record, to_json
-from mlops_assets.resources.lake.tables import Lake
 from mlops_assets.stages.common import asset_key
 
 LIVE = (

@@ -18,8 +18,8 @@ from mlops_assets.domain.traffic.labelled_rows import OUTCOMES, LabelledAnswers,
 from mlops_assets.domain.traffic.outcomes import source_outcomes
 from mlops_assets.domain.traffic.row_loss import LabelSpace
 from mlops_assets.domain.traffic.slices import flatten_batch
+from mlops_assets.resources.lake.lake import Lake
 from mlops_assets.resources.lake.table import Table
-from mlops_assets.resources.lake.tables import Lake
 from mlops_assets.stages.traffic.source_labels import label_columns, source_labels
 
 REACH = timedelta(days=30)  # how long after its answer an outcome may come

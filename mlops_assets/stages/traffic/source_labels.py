@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.domain.names import CREATED_TIME, EVENT_TIME, Layer
 from mlops_assets.domain.traffic.slices import ENTITY, SENT_KEY
-from mlops_assets.resources.lake.tables import Lake
+from mlops_assets.resources.lake.lake import Lake
 
 
 def label_columns(spec: ModelSpec, entity: Sequence[str]) -> tuple[str, ...]:

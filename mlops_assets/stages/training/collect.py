@@ -7,7 +7,7 @@ import pyarrow as pa
 from mlops_assets.domain.names import Layer
 from mlops_assets.domain.records import TrainingSet
 from mlops_assets.domain.training_set.training_rows import read_parts
-from mlops_assets.resources.lake.tables import Lake
+from mlops_assets.resources.lake.lake import Lake
 from mlops_assets.resources.lake.workspace import Workspace
 
 

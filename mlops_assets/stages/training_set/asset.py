@@ -15,7 +15,7 @@ from mlops_assets.domain.records import TrainingSet
 from mlops_assets.domain.verdict import Outcome
 from mlops_assets.resources.clock import Clock
 from mlops_assets.resources.features.store import FeatureStore
-from mlops_assets.resources.lake.tables import Lake
+from mlops_assets.resources.lake.lake import Lake
 from mlops_assets.resources.lake.workspace import Workspace
 from mlops_assets.stages.common import asset_key, check_result, check_spec, retried_on_infrastructure, stage_asset
 from mlops_assets.stages.metadata import table

@@ -16,7 +16,7 @@ from mlops_assets.domain.records import Inputs, TrainingSet
 from mlops_assets.domain.training_set.labels import Labelled
 from mlops_assets.domain.training_set.training_rows import Parts, inputs_of, labelled_examples
 from mlops_assets.resources.features.store import FeatureStore, service_name
-from mlops_assets.resources.lake.tables import Lake
+from mlops_assets.resources.lake.lake import Lake
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,7 @@ from mlops_assets.domain.training_set.suspects import Telling, judge_suspects
 from mlops_assets.domain.training_set.training_rows import Parts
 from mlops_assets.domain.verdict import Verdict
 from mlops_assets.resources.features.store import FeatureStore
-from mlops_assets.resources.lake.tables import Lake
+from mlops_assets.resources.lake.lake import Lake
 from mlops_assets.stages.features.build_rows import feed_frames
 from mlops_assets.stages.training_set.join import Joined
 

@@ -14,7 +14,8 @@ from mlops_assets.domain.evaluation.comparison import Contenders, Opponent, wors
 from mlops_assets.domain.evaluation.evidence import FairnessReport
 from mlops_assets.domain.evaluation.gates import Gate, judge
 from mlops_assets.domain.evaluation.report import EvaluationReport, HeldOut, build_report
-from mlops_assets.domain.evaluation.report_text import cell, markdown, sections, table
+from mlops_assets.domain.evaluation.report_text import markdown, sections
+from mlops_assets.domain.markdown import cell, table
 from mlops_assets.domain.verdict import Outcome
 from tests.kit.evaluated_model import SERVED, columns, predict, rows
 from tests.kit.specs import model_spec

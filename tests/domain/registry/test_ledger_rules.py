@@ -4,17 +4,16 @@ from datetime import timedelta
 
 import pytest
 
+from mlops_assets.domain.registry.champions import champion_at, entry_in_force
 from mlops_assets.domain.registry.ledger import (
     START,
     Draft,
     Entry,
     LedgerAction,
-    champion_at,
-    check,
+    check_chain,
     from_line,
     seal,
     to_line,
-    who_served,
 )
 from tests.kit.samples import MOMENT, sample
 
@@ -38,7 +37,7 @@ THREE = chain(LedgerAction.REGISTERED, LedgerAction.PROMOTED, LedgerAction.PROMO
 def test_entries_are_chained_and_come_back_as_they_were():
     assert [entry.previous for entry in THREE] == [START, THREE[0].hash, THREE[1].hash]
     assert [from_line(line) for line in lines(THREE)] == THREE
-    assert check(lines(THREE)) == []
+    assert check_chain(lines(THREE)) == []
 
 
 @pytest.mark.parametrize(
@@ -54,23 +53,23 @@ def test_entries_are_chained_and_come_back_as_they_were():
     ],
 )
 def test_a_broken_chain_is_found_with_its_line(edit, line, what):
-    problems = check(edit(lines(THREE)))
+    problems = check_chain(edit(lines(THREE)))
     assert any(problem.line == line and what in problem.what for problem in problems)
 
 
 def test_a_forged_entry_breaks_the_next_link():
     forged = seal(sample(Draft, action=LedgerAction.PROMOTED, subject="9"), model="m", now=MOMENT, before=THREE[0])
-    problems = check(lines([THREE[0], forged, THREE[2]]))
+    problems = check_chain(lines([THREE[0], forged, THREE[2]]))
     assert [(problem.line, "follows" in problem.what) for problem in problems if "dated" not in problem.what] == [
         (3, True)
     ]
 
 
 def test_a_remembered_head_reveals_entries_cut_off():
-    assert check(lines(THREE[:2])) == []
-    assert "is missing" in check(lines(THREE[:2]), heads={3: THREE[2].hash})[0].what
-    assert "is another one" in check(lines(THREE), heads={2: THREE[2].hash})[0].what
-    assert check(lines(THREE), heads={3: THREE[2].hash}) == []
+    assert check_chain(lines(THREE[:2])) == []
+    assert "is missing" in check_chain(lines(THREE[:2]), heads={3: THREE[2].hash})[0].what
+    assert "is another one" in check_chain(lines(THREE), heads={2: THREE[2].hash})[0].what
+    assert check_chain(lines(THREE), heads={3: THREE[2].hash}) == []
 
 
 def test_a_clock_that_goes_back_is_noted_and_time_is_not():
@@ -79,7 +78,7 @@ def test_a_clock_that_goes_back_is_noted_and_time_is_not():
     )
     assert later.time == THREE[-1].time
     assert later.details["clock"] == "2013-06-30T12:00:00+00:00"
-    assert check(lines([*THREE, later])) == []
+    assert check_chain(lines([*THREE, later])) == []
 
 
 def test_a_time_without_zone_is_refused():
@@ -114,7 +113,7 @@ def test_who_served_follows_releases(hour, champion, server):
         now = MOMENT + timedelta(hours=at)
         entries.append(seal(draft, model="m", now=now, before=entries[-1] if entries else None))
     moment = MOMENT + timedelta(hours=hour)
-    found = champion_at(entries, moment), who_served(entries, moment)
+    found = champion_at(entries, moment), entry_in_force(entries, moment)
     assert [entry and entry.subject for entry in found] == [champion, server]
 
 

@@ -14,6 +14,7 @@ from mlops_assets.domain.registry.lineage import (
     explain,
     rebuild_steps,
 )
+from mlops_assets.domain.registry.versions import CandidateRecords
 from tests.kit.samples import made_of, sample
 
 AROUND = ProcessEnvironment("abc123", "c0de", "3.11.7", "Linux x86_64", {"torch": "2.13.0", "onnx": "1.23.2"})
@@ -23,7 +24,9 @@ RECORD = made_of("b1", surroundings=AROUND, parameters={"width": 8}, seed=7)
 def test_the_record_names_everything_that_made_the_version():
     training_set = sample(TrainingSet, digest="t1", service="s_v1", partitions={"raw/a/all": "x"})
     trained = sample(TrainedModel, digest="w1", parameters={"width": 8})
-    made = build_provenance(sample(ModelSpec), training_set, trained, sample(ServingModel, bundle="b1"), AROUND)
+    serving = sample(ServingModel, bundle="b1")
+    records = sample(CandidateRecords, training_set=training_set, trained=trained, serving=serving)
+    made = build_provenance(sample(ModelSpec), records, AROUND)
     assert (made.training_set, made.service, made.weights, made.bundle) == ("t1", "s_v1", "w1", "b1")
     assert (made.partitions, made.parameters, made.surroundings) == ({"raw/a/all": "x"}, {"width": 8}, AROUND)
 

@@ -18,7 +18,7 @@ from mlops_assets.domain.records import (
     TrainingSet,
 )
 from mlops_assets.domain.registry.model_card import Registration, bundle_card, code, model_card, prose, text
-from mlops_assets.domain.registry.versions import VersionChange, VersionInfo, next_version
+from mlops_assets.domain.registry.versions import CandidateRecords, VersionChange, VersionInfo, next_version
 from mlops_assets.domain.verdict import Outcome, Verdict
 from tests.kit.samples import MOMENT, facts, made_of, sample
 
@@ -68,23 +68,28 @@ SET = sample(
 SERVING = sample(ServingModel, precision=Precision.INT8, measured=(sample(Compressed, precision=Precision.INT8),))
 
 
+VERDICTS = (Verdict("gain", Outcome.PASS, "better by 0.01", {"gain": 0.01}),)
+RECORDS = CandidateRecords(
+    SET,
+    sample(TrainedModel, parameters={"width": 8}, run_id="run7"),
+    SERVING,
+    sample(Evaluation, metric="auc", score=0.7101, interval=(0.70, 0.72), champion="1", verdicts=VERDICTS),
+)
+
+
 def registration(**given) -> Registration:
     previous = sample(VersionInfo, semantic="1.0.0", facts=facts(), metric="auc", score=0.68, training_set="old")
-    verdicts = (Verdict("gain", Outcome.PASS, "better by 0.01", {"gain": 0.01}),)
-    evaluation = sample(Evaluation, metric="auc", score=0.7101, interval=(0.70, 0.72), champion="1", verdicts=verdicts)
     known = {
         "bump": next_version(facts(service="flight_delay_v2"), facts(), "1.0.0"),
         "previous": previous,
-        "evaluation": evaluation,
         "provenance": made_of("b" * 64),
         "sections": {"Slices": "# Worst\n\n| slice | auc |\n|---|---|\n| EWR | 0.69 |\n\np < 0.05 <img src=x>"},
-        "run_id": "run7",
     }
     return Registration(**{**known, **given})
 
 
 def full(**given) -> str:
-    return model_card(SPEC, facts(), SET, sample(TrainedModel, parameters={"width": 8}), SERVING, registration(**given))
+    return model_card(SPEC, facts(), RECORDS, registration(**given))
 
 
 def test_the_card_holds_every_section_and_number():
@@ -173,16 +178,9 @@ def test_no_value_brings_in_markup(value):
 @pytest.mark.parametrize("value", HOSTILE)
 def test_hostile_declarations_keep_the_shape_of_the_card(value):
     spec = SPEC.with_changes(purpose=value, owner=value, limits=value, ethics=value)
-    trained = sample(TrainedModel, parameters={value: value, "width": 8})
+    trained = sample(TrainedModel, parameters={value: value, "width": 8}, metric=value, run_id=value)
     shape = [token.tag for token in _tokens(full()) if token.tag in ("h1", "h2", "h3", "table")]
-    hostile = model_card(
-        spec,
-        facts(classes=(value, "1")),
-        SET,
-        replace(trained, metric=value),
-        SERVING,
-        registration(run_id=value),
-    )
+    hostile = model_card(spec, facts(classes=(value, "1")), replace(RECORDS, trained=trained), registration())
     assert [token.tag for token in _tokens(hostile) if token.tag in ("h1", "h2", "h3", "table")] == shape
 
 

@@ -17,7 +17,7 @@ from feast.types import Float64, Int64, String
 
 from mlops_assets.domain.names import Layer
 from mlops_assets.resources.features.asof_store import AsOfJob
-from mlops_assets.resources.lake.tables import Lake
+from mlops_assets.resources.lake.lake import Lake
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 TIME = pa.timestamp("us", "UTC")

@@ -16,7 +16,7 @@ from mlops_assets.domain.names import CREATED_TIME, EVENT_TIME, SNAPSHOT, Layer
 from mlops_assets.domain.verdict import Outcome
 from mlops_assets.resources.features.config import online_settings
 from mlops_assets.resources.features.store import FeatureStore, service_name
-from mlops_assets.resources.lake.tables import Lake
+from mlops_assets.resources.lake.lake import Lake
 from tests.kit.specs import model_spec
 
 NOON = datetime(2013, 1, 2, 17, tzinfo=UTC)

@@ -98,10 +98,10 @@ def test_entries_cut_off_are_found_by_noted_heads(ledger, file):
 def test_who_served_reads_the_file(ledger):
     ledger.append("m", draft("c0", subject="1"), now=MOMENT)
     ledger.append("m", draft("c1", subject="2"), now=MOMENT + timedelta(days=2))
-    server = ledger.who_served("m", MOMENT + timedelta(days=1))
+    server = ledger.entry_in_force("m", MOMENT + timedelta(days=1))
     assert server is not None
     assert server.subject == "1"
-    assert ledger.who_served("m", MOMENT - timedelta(days=1)) is None
+    assert ledger.entry_in_force("m", MOMENT - timedelta(days=1)) is None
     assert ledger.champion_at("m", MOMENT + timedelta(days=3)).subject == "2"
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from mlops_assets.domain.names import Alias
+from mlops_assets.domain.registry.champions import was_taken_down
 from mlops_assets.domain.registry.ledger import Entry, LedgerAction
 from mlops_assets.domain.registry.versions import VersionInfo
 from mlops_assets.resources.registry.ledger import Ledger
@@ -15,9 +16,8 @@ from mlops_assets.resources.registry.promotion import (
     enter_rejection,
     promote,
     roll_back,
-    was_taken_down,
 )
-from mlops_assets.resources.registry.tracking import Tag
+from mlops_assets.resources.registry.tags import Tag
 from tests.fakes.registry import FakeRegistry
 from tests.kit.samples import MOMENT, facts, sample
 
@@ -137,7 +137,7 @@ def test_a_rollback_goes_only_to_an_earlier_champion(registry, ledger, to, told)
 
 def test_a_rolled_back_version_is_known_until_its_promotion(registry, ledger):
     def down(number: str) -> bool:
-        return was_taken_down(ledger, model="m", number=number)
+        return was_taken_down(ledger.entries("m"), number)
 
     crown(registry, ledger, "1")
     crown(registry, ledger, "2")
@@ -248,5 +248,5 @@ def test_who_served_follows_promotions_and_rollbacks(registry, ledger):
     crown(registry, ledger, "1")
     crown(registry, ledger, "2", hours=10)
     uncrown(registry, ledger, "incident")
-    served = [ledger.who_served("m", MOMENT + timedelta(hours=hours)) for hours in (0, 9, 10, 23, 24)]
+    served = [ledger.entry_in_force("m", MOMENT + timedelta(hours=hours)) for hours in (0, 9, 10, 23, 24)]
     assert [entry and entry.subject for entry in served] == ["1", "1", "2", "2", "1"]

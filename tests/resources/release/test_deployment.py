@@ -13,6 +13,7 @@ from pydantic import PrivateAttr
 
 from mlops_assets.declaration.release import Promotion
 from mlops_assets.domain.names import Alias
+from mlops_assets.domain.registry.champions import stack_champions
 from mlops_assets.domain.registry.ledger import LedgerAction
 from mlops_assets.domain.registry.versions import VersionInfo
 from mlops_assets.domain.release.next_release import begin_release, freeze_release, restate_release, withdraw_challenger
@@ -220,7 +221,7 @@ def test_a_champion_of_before_the_first_release_can_be_released(deployment):
     )
     begun(deployment, "1")
     assert served(deployment) == ["1"]
-    assert promotion.stack_champions(deployment.ledger.entries("m")) == ["1"]
+    assert stack_champions(deployment.ledger.entries("m")) == ["1"]
 
 
 @pytest.mark.parametrize("empty", ["actor", "reason"])

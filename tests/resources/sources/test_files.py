@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mlops_assets.resources.sources.declared import Sources
 from mlops_assets.resources.sources.error import SourceError
+from mlops_assets.resources.sources.sources import Sources
 from tests.kit.specs import START, feed_spec, model_spec, source_spec
 
 DAY = timedelta(days=1)

@@ -9,7 +9,8 @@ import pyarrow as pa
 import pytest
 
 from mlops_assets.resources.traffic import segment_files
-from mlops_assets.resources.traffic.endpoint_log import Traffic, TrafficError
+from mlops_assets.resources.traffic.endpoint_log import Traffic
+from mlops_assets.resources.traffic.read_log import TrafficError
 from mlops_assets.resources.traffic.segment_files import segments_in
 from tests.kit.rollout_log import OPENED, EndpointLogs, minutes_later, outcome_rows, release_state, routed_requests
 from tests.serving.graphs import category, number

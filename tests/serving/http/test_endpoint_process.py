@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 
 from serving.contract.arms import Role
@@ -143,8 +144,6 @@ def test_a_stop_finishes_requests_and_writes_the_log(home):
 @pytest.mark.simulation
 def test_a_storm_of_connections_keeps_memory_bounded(home):
     """2,000 connections that stay, 100 that send a body byte by byte and never end, one that promises a gigabyte."""
-    import psutil
-
     with Process(home) as process, Load(process.url + PREDICT, callers=4) as load:
         (worker,) = process.workers()
         time.sleep(1.0)

@@ -5,6 +5,7 @@ import resource
 import select
 import socket
 import time
+import zlib
 from collections.abc import Iterator
 
 import httpx
@@ -138,8 +139,6 @@ def _status_of(process: Process, head: str, part: bytes, parts: int) -> int:
 
 
 def _gzip_of_a_gigabyte() -> bytes:
-    import zlib
-
     packing = zlib.compressobj(9, wbits=31)
     return b"".join([*(packing.compress(b" " * 1_000_000) for _ in range(1_000)), packing.flush()])
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import redis
 
+from mlops_assets.resources.traffic.endpoint_log import Traffic
 from serving.contract.arms import Role
 from serving.contract.release import write_release
 from serving.settings.streams import StreamSettings, read_stream_settings
@@ -125,7 +126,5 @@ def until(holds: Callable[[], bool], seconds: float = 40, told: Callable[[], str
 
 def rows_logged(home: Path) -> Counter[str]:
     """Request id → rows in the prediction log, closed or not."""
-    from mlops_assets.resources.traffic.endpoint_log import Traffic
-
     traffic = Traffic(predictions=str(home / "predictions"), feedback=str(home / "feedback"))
     return Counter(id for batch in traffic.answers(MODEL) for id in batch["request_id"].to_pylist())

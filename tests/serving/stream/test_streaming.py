@@ -17,6 +17,7 @@ from mlops_assets.resources.lake.table import Table
 from mlops_assets.resources.traffic.log_segments import LogSegments
 from mlops_assets.stages.traffic.predictions.collect import compact
 from tests.serving.endpoint import free_port
+from tests.serving.graphs import category, contract, make_bundle, number
 from tests.serving.stream.streams import MODEL, Running, Streams, let_go, make_home, rows_logged, until
 
 pytestmark = pytest.mark.needs_redis
@@ -142,8 +143,6 @@ def test_a_message_that_kills_its_readers_is_dead_in_the_end(home, streams):
 def test_a_row_that_fails_everywhere_is_dead_after_attempts(tmp_path, streams):
     home = make_home(tmp_path / "home", released=False)
     shutil.rmtree(home / "bundles")
-    from tests.serving.graphs import category, contract, make_bundle, number
-
     make_bundle(home / "bundles", contract([number("distance"), category("carrier")]), fails_above=5.0)
     let_go(home)
     good, bad = streams.send({"rows": [ROW]}, {"rows": [{**ROW, "distance": 9.0}]})

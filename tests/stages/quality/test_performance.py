@@ -10,6 +10,7 @@ import pytest
 
 from mlops_assets.declaration.evaluation import FairnessSpec
 from mlops_assets.domain.names import Stage
+from mlops_assets.domain.quality.label_soundness import judge_labels
 from mlops_assets.domain.quality.records import PerformanceDay
 from mlops_assets.domain.verdict import Outcome
 from mlops_assets.stages.common import asset_key
@@ -220,8 +221,6 @@ def test_one_row_and_answers_without_any_label_are_inconclusive(made):
 
 
 def sound(found: list[JudgedQuality]):
-    from mlops_assets.domain.quality.label_soundness import judge_labels
-
     return judge_labels([each.record for each in found])
 
 

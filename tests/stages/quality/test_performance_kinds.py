@@ -16,7 +16,7 @@ from mlops_assets.domain.names import Layer
 from mlops_assets.domain.traffic.labelled_rows import OUTCOMES
 from mlops_assets.domain.verdict import Outcome
 from mlops_assets.resources.lake.daily_records import Monitoring
-from mlops_assets.resources.lake.tables import Lake
+from mlops_assets.resources.lake.lake import Lake
 from mlops_assets.resources.lake.workspace import Workspace
 from mlops_assets.resources.registry.bundles import Bundles
 from mlops_assets.stages.quality.collect import QualityCollector

@@ -8,7 +8,7 @@ from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.declaration.release import Precision
 from mlops_assets.declaration.training import NetworkSpec
 from mlops_assets.domain.records import Evaluation, ServingModel, TrainedModel
-from mlops_assets.domain.registry.versions import VersionChange, next_version
+from mlops_assets.domain.registry.versions import CandidateRecords, VersionChange, next_version
 from mlops_assets.stages.registry.collect import build_candidate, collect_facts
 from mlops_assets.training.store import flatten_parameters
 from serving.contract.fields import Output
@@ -34,7 +34,8 @@ def trained_with(**network: int) -> TrainedModel:
 def test_the_candidate_names_bundle_origin_and_score():
     serving = sample(ServingModel, bundle="b1", training_set="t1", precision=Precision.INT8)
     evaluation = sample(Evaluation, metric="auc", score=0.7)
-    made = build_candidate(SPEC, TRAINED, serving, evaluation, tiny_contract(), {"as_of": "2013-07-01"})
+    records = sample(CandidateRecords, trained=TRAINED, serving=serving, evaluation=evaluation)
+    made = build_candidate(SPEC, records, tiny_contract(), {"as_of": "2013-07-01"})
     assert (made.model, made.bundle, made.training_set, made.run_id) == ("m", "b1", "t1", "r1")
     assert (made.metric, made.score) == ("auc", 0.7)
     assert made.tags == {"owner": "team:a", "precision": "int8", "as_of": "2013-07-01"}

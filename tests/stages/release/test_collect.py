@@ -13,7 +13,7 @@ from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.domain.names import CREATED_TIME, Layer
 from mlops_assets.domain.release.release_state import ArmState, ReleaseState
 from mlops_assets.domain.release.step_evidence import StepObservations
-from mlops_assets.resources.lake.tables import Lake
+from mlops_assets.resources.lake.lake import Lake
 from mlops_assets.resources.registry.bundles import Bundles
 from mlops_assets.resources.traffic.endpoint_log import Traffic
 from mlops_assets.stages.release.collect import read_rollout_evidence

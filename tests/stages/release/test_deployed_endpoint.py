@@ -79,7 +79,7 @@ def test_the_next_version_begins_as_a_canary(second: Shop, tmp_path):
     assert arms(made) == {Role.CHAMPION: ("1.0.0", 0.95), Role.CANARY: ("1.0.1", 0.05)}
     assert released(made).strategy is Strategy.CANARY
     assert aliases(made) == {Alias.CHAMPION: "1", Alias.ANCHOR: "1", Alias.CHALLENGER: "2"}
-    state = made.resources["ledger"].who_served(MODEL, AFTER)
+    state = made.resources["ledger"].entry_in_force(MODEL, AFTER)
     assert json.loads(state.details["arms"])[1]["version"] == "1.0.1"
 
 

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from mlops_assets.domain.names import CREATED_TIME, EVENT_TIME, Layer
-from mlops_assets.resources.lake.tables import Lake
+from mlops_assets.resources.lake.lake import Lake
 from mlops_assets.stages.traffic.source_labels import source_labels
 from tests.kit.specs import feed_spec, model_spec, source_spec
 

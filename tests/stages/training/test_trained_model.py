@@ -9,9 +9,12 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
+from mlflow import MlflowClient
 
 from mlops_assets.domain.names import Stage
 from mlops_assets.domain.records import TrainedModel
+from mlops_assets.training.store import CHECKPOINT
 from tests.kit.daily import MODEL, Shop, attributes, materialized
 from tests.kit.declared import Bench, record, run_errors
 
@@ -41,8 +44,6 @@ def killed_in_the_middle(made: Bench, source: Path) -> None:
     process = subprocess.Popen(
         arguments, cwd=root, env={**os.environ, "PYTHONPATH": str(root)}, stderr=subprocess.DEVNULL
     )
-    from mlops_assets.training.store import CHECKPOINT
-
     try:
         until = time.monotonic() + 120
         while not list(made.home.glob(f"work/{MODEL}/training/*/{CHECKPOINT}")) and process.poll() is None:
@@ -77,8 +78,6 @@ def test_a_killed_training_resumes_to_the_same_weights(shop: Shop, tmp_path):
 
 
 def tracked_runs(made: Bench) -> list[str]:
-    from mlflow import MlflowClient
-
     client = MlflowClient(made.resources["registry"].tracking_uri)
     experiments = [each.experiment_id for each in client.search_experiments() if each.name != "Default"]
     return [run.info.run_id for run in client.search_runs(experiments)]
@@ -114,8 +113,6 @@ def test_without_a_training_set_it_says_what_to_launch(shop: Shop, tmp_path):
 
 @pytest.mark.parametrize("device", ["cuda"])
 def test_a_gpu_that_was_asked_for_and_is_absent_is_an_error(shop: Shop, tmp_path, device):
-    import torch
-
     if torch.cuda.is_available():
         pytest.skip("there is a GPU here")
     made = shop.copy(shop.registered, tmp_path, training={**LONG, "device": device})

@@ -7,8 +7,8 @@ from mlops_assets.domain.data.checks import RAW_CHECKS
 from mlops_assets.domain.names import Stage
 from mlops_assets.domain.partitions import windows
 from mlops_assets.resources.clock import Clock
-from mlops_assets.resources.lake.tables import Lake
-from mlops_assets.resources.sources.declared import Sources
+from mlops_assets.resources.lake.lake import Lake
+from mlops_assets.resources.sources.sources import Sources
 from mlops_assets.stages.common import (
     check_result,
     check_spec,

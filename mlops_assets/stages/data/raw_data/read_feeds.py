@@ -18,10 +18,10 @@ from mlops_assets.domain.names import Layer
 from mlops_assets.domain.partitions import Window, earlier
 from mlops_assets.domain.records import Snapshot
 from mlops_assets.domain.verdict import Verdict
+from mlops_assets.resources.lake.lake import Lake
 from mlops_assets.resources.lake.table import Table
-from mlops_assets.resources.lake.tables import Lake
 from mlops_assets.resources.plots.data import draw_rows_by_partition, inline
-from mlops_assets.resources.sources.declared import Source
+from mlops_assets.resources.sources.declared import DeclaredSource
 from mlops_assets.stages.common import feed_windows
 from mlops_assets.stages.metadata import data_version
 
@@ -39,7 +39,7 @@ class FeedArrival:
 
 
 def read_feeds(
-    spec: ModelSpec, windows: Sequence[Window], source: Source, lake: Lake, now: datetime
+    spec: ModelSpec, windows: Sequence[Window], source: DeclaredSource, lake: Lake, now: datetime
 ) -> list[FeedArrival]:
     """Read every feed of the source and write the partitions that changed."""
     return [_read_feed(spec, feed, windows, source=source, lake=lake, now=now) for feed in spec.source.feeds.values()]
@@ -65,7 +65,7 @@ def describe_run(feeds: Sequence[FeedArrival], windows: Sequence[Window]) -> dic
 
 
 def _read_feed(
-    spec: ModelSpec, feed: FeedSpec, windows: Sequence[Window], *, source: Source, lake: Lake, now: datetime
+    spec: ModelSpec, feed: FeedSpec, windows: Sequence[Window], *, source: DeclaredSource, lake: Lake, now: datetime
 ) -> FeedArrival:
     table = lake.table(spec.model, Layer.RAW, feed.name)
     own = feed_windows(feed, windows)

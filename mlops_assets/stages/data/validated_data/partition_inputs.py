@@ -13,8 +13,8 @@ from mlops_assets.domain.data.schema import Observed
 from mlops_assets.domain.names import SNAPSHOT, Layer
 from mlops_assets.domain.partitions import Window, earlier
 from mlops_assets.domain.records import Snapshot
+from mlops_assets.resources.lake.lake import Lake
 from mlops_assets.resources.lake.table import Table
-from mlops_assets.resources.lake.tables import Lake
 
 
 @dataclass(frozen=True)

@@ -27,8 +27,8 @@ from mlops_assets.domain.names import EVENT_TIME, REASONS, Layer
 from mlops_assets.domain.partitions import EPOCH, Window
 from mlops_assets.domain.records import Snapshot
 from mlops_assets.resources.checks.expectations import UNIQUE, Finding, judge_rows
+from mlops_assets.resources.lake.lake import Lake
 from mlops_assets.resources.lake.table import Table
-from mlops_assets.resources.lake.tables import Lake
 from mlops_assets.stages.data.validated_data.partition_inputs import Held, read
 
 _COUNTS = "error"  # the severity that quarantines

@@ -16,7 +16,7 @@ from mlops_assets.domain.partitions import windows
 from mlops_assets.domain.records import Snapshot
 from mlops_assets.resources.clock import Clock
 from mlops_assets.resources.features.store import FeatureStore
-from mlops_assets.resources.lake.tables import Lake
+from mlops_assets.resources.lake.lake import Lake
 from mlops_assets.resources.registry.bundles import Bundles
 from mlops_assets.resources.registry.model_registry import Registry
 from mlops_assets.stages.common import asset_key, partition_keys, partitions_of, retried_on_infrastructure, stage_asset

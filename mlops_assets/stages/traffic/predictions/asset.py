@@ -8,7 +8,7 @@ from mlops_assets.domain.check_names import KNOWN_VERSIONS, NO_REPEATED_ANSWERS,
 from mlops_assets.domain.names import Stage
 from mlops_assets.domain.partitions import windows
 from mlops_assets.resources.clock import Clock
-from mlops_assets.resources.lake.tables import Lake
+from mlops_assets.resources.lake.lake import Lake
 from mlops_assets.resources.lake.workspace import Workspace
 from mlops_assets.resources.registry.ledger import Ledger
 from mlops_assets.resources.registry.model_registry import Registry

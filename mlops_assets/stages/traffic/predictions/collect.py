@@ -29,8 +29,8 @@ from mlops_assets.domain.traffic.compaction import (
     rows_of_day,
     select_rows,
 )
+from mlops_assets.resources.lake.lake import Lake
 from mlops_assets.resources.lake.table import Table
-from mlops_assets.resources.lake.tables import Lake
 from mlops_assets.resources.traffic.endpoint_log import Traffic
 from mlops_assets.resources.traffic.log_segments import IN_LOG, LogSegments
 from mlops_assets.resources.traffic.segment_files import batches_of

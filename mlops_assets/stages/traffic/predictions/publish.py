@@ -7,7 +7,7 @@ from typing import Any
 from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.domain.names import Layer
 from mlops_assets.domain.traffic.answer_tally import AnswerTally
-from mlops_assets.resources.lake.tables import Lake
+from mlops_assets.resources.lake.lake import Lake
 from mlops_assets.resources.plots.predictions import draw_answers_by_hour, draw_score_spread
 from mlops_assets.resources.traffic.log_segments import LogSegments, RemovedSegments
 from mlops_assets.stages.common import days_of

@@ -7,8 +7,8 @@ import dagster as dg
 from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.domain.names import Stage
 from mlops_assets.domain.records import ServingModel, TrainedModel, TrainingSet
+from mlops_assets.resources.lake.lake import Lake
 from mlops_assets.resources.lake.records import RecordIO
-from mlops_assets.resources.lake.tables import Lake
 from mlops_assets.resources.lake.workspace import Workspace
 from mlops_assets.resources.registry.bundles import Bundles
 from mlops_assets.resources.registry.provenance import git_commit

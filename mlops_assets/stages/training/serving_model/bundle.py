@@ -11,7 +11,7 @@ from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.domain.evaluation.slices import cut
 from mlops_assets.domain.records import Compressed, ServingModel, TrainedModel, TrainingSet
 from mlops_assets.domain.registry.model_card import bundle_card
-from mlops_assets.resources.lake.tables import Lake
+from mlops_assets.resources.lake.lake import Lake
 from mlops_assets.resources.lake.workspace import Workspace
 from mlops_assets.resources.registry.bundles import Bundles
 from mlops_assets.stages.metadata import table

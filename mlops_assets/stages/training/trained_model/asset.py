@@ -5,7 +5,7 @@ import dagster as dg
 from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.domain.names import Stage
 from mlops_assets.domain.records import TrainedModel, TrainingSet
-from mlops_assets.resources.lake.tables import Lake
+from mlops_assets.resources.lake.lake import Lake
 from mlops_assets.resources.lake.workspace import Workspace
 from mlops_assets.resources.registry.model_registry import Registry
 from mlops_assets.stages.common import asset_key, retried_on_infrastructure, stage_asset

@@ -12,7 +12,7 @@ from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.domain.evaluation.metrics import metric_named
 from mlops_assets.domain.names import Layer
 from mlops_assets.domain.records import TrainedModel, TrainingSet
-from mlops_assets.resources.lake.tables import Lake
+from mlops_assets.resources.lake.lake import Lake
 from mlops_assets.resources.lake.workspace import Workspace
 from mlops_assets.resources.plots.evaluation import learning_curve
 from mlops_assets.resources.registry.model_registry import Registry

@@ -12,7 +12,7 @@ import pytest
 
 from mlops_assets.domain.digest import content_digest
 from mlops_assets.domain.names import Layer
-from mlops_assets.resources.lake.tables import Lake
+from mlops_assets.resources.lake.lake import Lake
 
 NOW = datetime(2024, 1, 1, tzinfo=UTC)
 LATER = datetime(2025, 1, 1, tzinfo=UTC)
