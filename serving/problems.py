@@ -20,6 +20,7 @@ class RequestRefused(Exception):
 
     status = 400
     kind = "invalid"
+    is_counted = False  # in the metrics
 
     def __init__(
         self,

@@ -26,6 +26,7 @@ from serving.features.clock import open_model_clock
 from serving.http.connections import Sweep, stop_accepting
 from serving.log.feedback import Feedback
 from serving.log.prediction_log import PredictionLog
+from serving.log.refusals import RefusalLog
 from serving.models.baked import open_baked_release
 from serving.models.bandits import Bandits
 from serving.models.loaded_model import load_model
@@ -101,6 +102,7 @@ class Worker:
         if log is None:
             return True
         log.flush()
+        self._refusals.flush()
         lost, self._lost = self._lost, sum(log.lost.values())
         return self._lost == lost
 
@@ -112,6 +114,7 @@ class Worker:
         if self._prediction_log:
             self._prediction_log.close()
         context.feedback.close()
+        self._refusals.close()
         self._bandits.settle(self._releases())
         context.metrics.write()
         if self._traces:
@@ -131,12 +134,14 @@ class Worker:
             baked_path=settings.baked,
         )
         self._prediction_log = _prediction_log(settings, worker)
+        self._refusals = RefusalLog(settings.home / "refusals", worker, segment=settings.segment)
         make, arrived = self._engine_kind(worker)
         engine = make(
             models,
             worker=worker,
             meters=self._meters,
             log=self._prediction_log,
+            refusals=self._refusals if settings.log else None,
             draw=Random(settings.seed),
             queue=settings.queue,
             deadline=settings.deadline,
@@ -195,10 +200,12 @@ class Worker:
         settings, engine = self._settings, self.context.engine
         served = self.context.models.served.values()
         keyed = any(arm.loaded.contract.entity for model in served for arm in model.arms.values())
-        if keyed and engine.features is None and settings.has_features:
+        if keyed and engine.completion.features is None and settings.has_features:
             from serving.features.online import open_features
 
-            engine.features = open_features(settings.registry, settings.online_store, self._meters, self._model_now)
+            engine.completion.features = open_features(
+                settings.registry, settings.online_store, self._meters, self._model_now
+            )
 
     def _releases(self) -> list[Release]:
         return [served.release for served in self.context.models.served.values()]
@@ -209,6 +216,8 @@ class Worker:
             self._prediction_log.adopt()
         self.context.feedback.flush()
         self.context.feedback.adopt()
+        self._refusals.flush()
+        self._refusals.adopt()
         self.context.metrics.write()
 
     def _repeat(self, work: Any, seconds: float) -> None:
@@ -270,6 +279,7 @@ class Worker:
             for cause, rows in self._prediction_log.lost.items():
                 counts["log_lost", cause] = rows
         counts["log_lost", "feedback"] = self.context.feedback.lost
+        counts["log_lost", "refusals"] = self._refusals.lost
 
 
 def _prediction_log(settings: Settings, worker: str) -> PredictionLog | None:

@@ -112,7 +112,7 @@ def _begin(
         raise dg.Failure(f"{spec.model} has no challenger: name the version to release.", allow_retries=False)
     version = tools.deployment.version(spec.model, number)
     proof = try_version(spec, version, tools)
-    demand_passed(spec, version, proof.verdicts)
+    demand_passed(spec, version, proof.verdicts, all_at_once=False)  # a person decided, and reads what is inconclusive
     told = DecidedBy(config.approver, config.reason, proof.numbers)
     done = start_release(spec, version, proof, strategy, told, tools)
     context.log_event(materialization(spec, done, proof))

@@ -73,7 +73,7 @@ def resources(environment: Mapping[str, str] = os.environ) -> dict[str, Any]:
         "bundles": Bundles(
             root=environment.get("MLOPS_BUNDLES", str(home / "bundles")), cache=str(home / "work" / "bundles")
         ),
-        "traffic": Traffic(predictions=str(home / "predictions"), feedback=str(home / "feedback")),
+        "traffic": Traffic(home=str(home)),
         "deployment": deployment,
         "workspace": Workspace(folder=str(home / "work")),
         "clock": Clock(folder=str(home / "clock")),

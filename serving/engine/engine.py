@@ -1,39 +1,34 @@
 """The one path from rows to answer that every door leads into.
 
 route → look up features → validate → cache → score, down the fallback ladder where a version fails → stamp →
-log and count. Knows no transport: refusals are `RequestRefused`, which a door turns into its own words.
+log and count. What only a version on trial cannot take, the champion answers. Knows no transport: refusals are
+`RequestRefused`, which a door turns into its own words.
 """
 
 import asyncio
 import itertools
 import time
 from collections.abc import Callable
-from concurrent.futures import CancelledError, Future
 from random import Random
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from serving.contract.release import Release
 from serving.engine.answer import DEFAULT, Answer
+from serving.engine.completion import RowCompletion
 from serving.engine.fallback import FallbackScorer, QueuePlaces
+from serving.engine.refused import RefusedRequests, is_of_version
+from serving.engine.routed import RoutedRequest, Scored
 from serving.engine.shadow import ShadowRequest, ShadowScorer
 from serving.log.prediction_log import PredictionLog, Record
+from serving.log.refusals import RefusalLog
 from serving.models.loaded_model import LoadedModel
 from serving.models.router import BanditState
 from serving.models.served_models import ServedArm, ServedModel, ServedModels
 from serving.problems import RETRY, NotFound, RequestRefused, TooLate, Unavailable
-from serving.rows.reader import Packed
 from serving.rows.row_shapes import NamedRows, RequestRows
 from serving.telemetry.meter import Meters
-
-
-class Features(Protocol):
-    """The online store as the engine sees it."""
-
-    async def complete(self, given: RequestRows, loaded: LoadedModel) -> tuple[RequestRows, tuple[str, ...]]:
-        """The rows with looked-up features, and why they are not what they should be; Unavailable if there are none."""
-        ...
 
 
 class Engine:
@@ -46,6 +41,7 @@ class Engine:
         worker: str,
         meters: Meters,
         log: PredictionLog | None,
+        refusals: RefusalLog | None = None,
         draw: Random,
         queue: int,
         deadline: float,
@@ -55,18 +51,19 @@ class Engine:
         clock: Callable[[], float] = time.perf_counter,
         now: Callable[[str], float] = lambda model: time.time(),
         ladder: Callable[..., FallbackScorer] = FallbackScorer,
+        completion: Callable[..., RowCompletion] = RowCompletion,
     ) -> None:
         self.models, self.meters, self._log = models, meters, log
-        self.features: Features | None = None  # none: rows bring their features
         self._numbers = itertools.count()
         self._prefix = f"{worker}-"
         self._places, self._deadline = QueuePlaces(queue), deadline
         self._draw, self._rewards = draw, rewards
         self._clock, self._now = clock, now
         self._scorer = ladder(places=self._places, cache=cache, threads=threads, clock=clock)
-        self._shadows = ShadowScorer(log, self._completed_from_thread)
+        self.completion = completion(places=self._places, deadline=deadline, clock=clock)
+        self.refused = RefusedRequests(refusals, meters, self.completion, now)
+        self._shadows = ShadowScorer(log, self.completion.complete_from_thread)
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._looking_up: Future[RequestRows] | None = None  # of the shadows' thread
         self._closing = False
 
     @property
@@ -99,11 +96,19 @@ class Engine:
         given = NamedRows(rows) if isinstance(rows, list) else rows
         number = f"{name}-" if name else f"{self._prefix}{next(self._numbers):x}-"
         try:
-            standing, key = self._choose(served, given, key, version, number)
-            return await self._answer(served, standing, given, key, number + standing.tail, began, until)
+            arm, key = self._choose(served, given, key, version, number)
+            request = RoutedRequest(served, arm, given, key, number + arm.tail, began, until, version is None)
+            scored = self._score_at_once(request) or await self._score(request)
         except RequestRefused as err:
-            self.meters.of(model, "", "").count("errors", err.kind)
+            self.refused.count(model, err)
             raise
+        return self._finish(request, scored)
+
+    def note_refusal(self, model: str, err: RequestRefused) -> None:
+        """Count and log what a door refused before the engine saw it."""
+        if not err.is_counted and model in self.models.served:
+            self.refused.count(model, err)
+            self.refused.log_unrouted(model, f"{self._prefix}{next(self._numbers):x}", err)
 
     def infer_from_thread(self, model: str, rows: RequestRows | list[dict[str, Any]], **asked: Any) -> Answer:
         """`infer` for callers on other threads than the event loop's."""
@@ -113,6 +118,7 @@ class Engine:
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
+        self.completion.attach(loop)
 
     async def leave(self) -> None:
         """Refuse what comes now, wait for what is under way: whoever gets an answer stands in the log."""
@@ -123,8 +129,7 @@ class Engine:
 
     def close(self) -> None:
         self._closing = True
-        if self._looking_up:
-            self._looking_up.cancel()
+        self.completion.close()
         self._shadows.close()
         self._scorer.close()
 
@@ -160,74 +165,61 @@ class Engine:
             )
         return served.arms[choice.arm.name], key
 
-    async def _answer(
-        self,
-        served: ServedModel,
-        standing: ServedArm,
-        given: RequestRows,
-        key: str,
-        request_id: str,
-        began: float,
-        until: float,
-    ) -> Answer:
-        why: tuple[str, ...] = ()
-        loaded = standing.loaded
+    def _score_at_once(self, request: RoutedRequest) -> Scored | None:
+        """The scores of a light model for whole rows, without a turn of the loop; None where it takes the long way."""
+        rows, arm = request.rows, request.arm
+        loaded = arm.loaded
+        if loaded.batched or self.completion.is_needed(rows, loaded):
+            return None
         try:
-            if loaded.contract.entity and self.features and given.lacks_any(loaded.reader.fields.keys()):
-                given, why = await self._looked_up(given, loaded, until)
-            packed = loaded.reader.read(given)
-            if self._clock() > until:
-                raise TooLate("the deadline passed before the request could be scored")
-            scores, gave, more = self._scorer.score_inline(standing, packed), standing, ()
-            if scores is None:
-                scores, gave, more = await self._scorer.score_with_fallback(served, standing, given, packed, until)
-        except Unavailable as err:
-            if served.release.default is None:
-                raise
-            packed, scores, gave, more = None, None, None, (str(err),)
-        return self._finish(served, gave, given, key, request_id, began, packed, scores, why + more)
+            packed = loaded.reader.read(rows)
+        except RequestRefused:
+            return None  # the long way meets it again, and finds out who else takes the rows
+        if self._clock() > request.until:
+            return None
+        scores = self._scorer.score_inline(arm, packed)
+        return None if scores is None else Scored(rows, packed, scores, arm, ())
 
-    async def completed(self, given: RequestRows, loaded: LoadedModel) -> RequestRows:
-        """The rows with what the store of features adds to them."""
-        if loaded.contract.entity and self.features and given.lacks_any(loaded.reader.fields.keys()):
-            return (await self._looked_up(given, loaded, self._clock() + self._deadline))[0]
-        return given
-
-    def _completed_from_thread(self, given: RequestRows, loaded: LoadedModel) -> RequestRows:
-        """`completed` for the shadows' thread; CancelledError once the engine closes, as its loop may wait for it."""
-        if self._loop is None or not given.lacks_any(loaded.reader.fields.keys()):
-            return given
-        if self._closing:
-            raise CancelledError
-        self._looking_up = asyncio.run_coroutine_threadsafe(self.completed(given, loaded), self._loop)
-        return self._looking_up.result()
-
-    async def _looked_up(
-        self, given: RequestRows, loaded: LoadedModel, until: float
-    ) -> tuple[RequestRows, tuple[str, ...]]:
-        assert self.features is not None
+    async def _score(self, request: RoutedRequest) -> Scored:
         try:
-            with self._places:
-                async with asyncio.timeout(max(until - self._clock(), 0)):
-                    return await self.features.complete(given, loaded)
-        except TimeoutError as err:
-            raise TooLate("the deadline passed while features were looked up") from err
+            return await self._attempt(request, request.arm)
+        except RequestRefused as err:
+            return await self._recover(request, err)
 
-    def _finish(
-        self,
-        served: ServedModel,
-        gave: ServedArm | None,
-        given: RequestRows,
-        key: str,
-        request_id: str,
-        began: float,
-        packed: Packed | None,
-        scores: np.ndarray | None,
-        why: tuple[str, ...],
-    ) -> Answer:
+    async def _attempt(self, request: RoutedRequest, arm: ServedArm) -> Scored:
+        """The scores by this arm, or by those that stand in where it fails."""
+        rows, loaded, why = request.rows, arm.loaded, ()
+        if self.completion.is_needed(rows, loaded):
+            rows, why = await self.completion.look_up(rows, loaded, request.until)
+        packed = loaded.reader.read(rows)
+        if self._clock() > request.until:
+            raise TooLate("the deadline passed before the request could be scored")
+        scores, gave, more = await self._scorer.score_with_fallback(request.served, arm, rows, packed, request.until)
+        return Scored(rows, packed, scores, gave, why + more)
+
+    async def _recover(self, request: RoutedRequest, err: RequestRefused) -> Scored:
+        """The champion's scores for what only the version on trial refuses, or the declared default, or the refusal."""
+        arm, served = request.arm, request.served
+        if request.is_routed and arm is not served.champion and is_of_version(err):
+            try:
+                scored = await self._attempt(request, served.champion)
+            except RequestRefused as refused_too:
+                err = refused_too
+            else:
+                arm.meter.count("refused", err.kind)
+                reason = f"{arm.name} {arm.version} refuses the request: {err}"[:300]
+                return scored._replace(why=(reason, *scored.why))
+        if isinstance(err, Unavailable) and served.release.default is not None:
+            return Scored(request.rows, None, None, None, (str(err),))
+        self.refused.log_routed(request, err, await self.refused.others_take(request, err))
+        raise err
+
+    def _finish(self, request: RoutedRequest, scored: Scored) -> Answer:
         """Count, log, stamp."""
+        served, request_id = request.served, request.request_id
+        given, packed, scores, gave, why = scored
         release = served.release
-        latency = self._clock() - began
+        latency = self._clock() - request.began
         standing = gave or served.champion
         contract = standing.loaded.contract
         rows = len(scores) if scores is not None else len(given.as_rows())
@@ -237,7 +229,7 @@ class Engine:
             meter.count("degraded", "model" if gave is None or _is_fallback(why) else "features")
         if self._log:
             record = Record(
-                request_id, self._now(release.model), key, rows, standing, release.generation,
+                request_id, self._now(release.model), request.key, rows, standing, release.generation,
                 given.entities(contract.entity) if contract.entity else None,
                 packed, scores, latency, "; ".join(why) if why else "",
             )  # fmt: skip

@@ -41,7 +41,7 @@ async def explain(context: Any, served: ServedModel, content: Mapping[str, Any])
     if len(rows) > _MOST_ROWS:
         raise RequestRefused(f"at most {_MOST_ROWS} rows can be explained at a time", status=422)
     loaded = standing.loaded
-    given = await context.engine.completed(NamedRows(rows), loaded)
+    given = await context.engine.completion.complete(NamedRows(rows), loaded)
     packed = loaded.reader.read(given)
     told = await asyncio.to_thread(_explained, loaded, packed, asked)
     return {

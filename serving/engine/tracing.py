@@ -19,6 +19,7 @@ from opentelemetry.trace import SpanKind, Tracer
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from serving.engine.answer import Answer
+from serving.engine.completion import RowCompletion
 from serving.engine.engine import Engine
 from serving.engine.fallback import FallbackScorer
 from serving.models.loaded_model import LoadedModel
@@ -60,10 +61,15 @@ def _text(value: str | bytes) -> str:
 
 
 class TracedEngine(Engine):
-    """A span around each request, and one around each look into the store of features."""
+    """A span around each request; its parts have theirs."""
 
     def __init__(self, *given: Any, tracer: Tracer, **named: Any) -> None:
-        super().__init__(*given, **named, ladder=lambda **parts: TracedFallbackScorer(tracer, **parts))
+        super().__init__(
+            *given,
+            **named,
+            ladder=lambda **parts: TracedFallbackScorer(tracer, **parts),
+            completion=lambda **parts: TracedRowCompletion(tracer, **parts),
+        )
         self._tracer = tracer
 
     async def infer(self, model: str, rows: RequestRows | list[dict[str, Any]], **asked: Any) -> Answer:
@@ -73,12 +79,20 @@ class TracedEngine(Engine):
             span.set_attributes(_span_attributes(answer))
         return answer
 
-    async def _looked_up(
-        self, given: RequestRows, loaded: LoadedModel, until: float
+
+class TracedRowCompletion(RowCompletion):
+    """A span around each look into the store of features."""
+
+    def __init__(self, tracer: Tracer, **parts: Any) -> None:
+        super().__init__(**parts)
+        self._tracer = tracer
+
+    async def look_up(
+        self, rows: RequestRows, loaded: LoadedModel, until: float
     ) -> tuple[RequestRows, tuple[str, ...]]:
         named = {"feature.service": loaded.contract.feature_service}
         with self._tracer.start_as_current_span("features", attributes=named) as span:
-            completed, why = await super()._looked_up(given, loaded, until)
+            completed, why = await super().look_up(rows, loaded, until)
             span.set_attributes({"degraded": bool(why), "why": "; ".join(why)})
         return completed, why
 

@@ -68,6 +68,14 @@ async def repository_index(context: Context, call: Call, message: Any) -> bytes:
 
 async def model_infer(context: Context, call: Call, message: Any) -> bytes:
     """Tensors in, tensors out. The shortest of the deadlines that are named counts."""
+    try:
+        return await _infer(context, call, message)
+    except RequestRefused as err:
+        context.engine.note_refusal(message.model_name, err)
+        raise
+
+
+async def _infer(context: Context, call: Call, message: Any) -> bytes:
     options = read_options(read_parameters(message.parameters))
     deadlines = [seconds for seconds in (options.deadline, call.left) if seconds is not None]
     answer = await context.engine.infer(

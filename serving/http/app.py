@@ -178,6 +178,8 @@ async def _answer(context: Context, request: Request, found: Match) -> Response:
             request.began = context.pressure.arrived(request.began)
         return await route.handler(context, request)
     except RequestRefused as err:
+        if route.method == "POST" and found.params:
+            context.engine.note_refusal(found.params[0], err)
         return refusal(err)
     except Exception:  # noqa: BLE001 - the process border: a bug is logged with its trace, the caller gets no inside view
         _log.exception("%s %s failed", request.method, request.path[:200])

@@ -121,6 +121,7 @@ class Consumer:
             answer = await self._engine.infer(self._model, given, key=key, name=name_of(self._settings.source, message))
             return StreamReply(message, Fate.ANSWERED, data=write_named_rows(answer))
         except RequestRefused as err:
+            self._engine.note_refusal(self._model, err)
             return refused(message, err, attempts, self._settings.attempts)
         except Exception as err:  # noqa: BLE001 - a bug on this message must not stop the others
             _log.exception("%s: message %s failed", self._model, message.id)

@@ -27,12 +27,13 @@ _HISTOGRAMS = {
 }
 _COUNTERS = {
     "errors": ("endpoint_errors", "Requests without a prediction, and versions that failed, by kind."),
+    "refused": ("endpoint_refused", "Requests that one version refused and another takes, by reason."),
     "degraded": ("endpoint_degraded", "Answers that are not what they should be, by cause."),
     "cache": ("endpoint_cache", "Looks into the prediction cache."),
     "shadow_dropped": ("endpoint_shadow_dropped", "Copies for a shadow that were not scored."),
     "feedback": ("endpoint_feedback", "Outcomes that were reported."),
     "stream": ("endpoint_stream_messages", "Messages of a stream, by what became of them."),
-    "log_lost": ("endpoint_log_lost_rows", "Predictions that did not reach the log, by cause."),
+    "log_lost": ("endpoint_log_lost_rows", "Rows that did not reach the logs, by cause."),
 }
 _GAUGES = {
     "generation": "Generation of the release that is served.",

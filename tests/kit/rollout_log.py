@@ -119,7 +119,7 @@ class EndpointLogs:
     """The two logs of one model under a folder, written by the endpoint's own writer."""
 
     def __init__(self, home: Path, model: str = "delay") -> None:
-        self.traffic = Traffic(predictions=str(home / "predictions"), feedback=str(home / "feedback"))
+        self.traffic = Traffic(home=str(home))
         self._clock = datetime.now(UTC).timestamp()
         self._answers, self._outcomes = (self._writer(home / part / model) for part in ("predictions", "feedback"))
 

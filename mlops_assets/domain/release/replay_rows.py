@@ -14,7 +14,17 @@ import pyarrow.compute as pc
 import pyarrow.types as pt
 from numpy.typing import NDArray
 
+from mlops_assets.domain.verdict import Outcome
+
 _TYPES = {"number": pa.float64(), "integer": pa.int64(), "boolean": pa.bool_(), "text": pa.string()}
+
+
+@dataclass(frozen=True)
+class NoReplay:
+    """Why nothing is replayed. It passes where there is nothing to compare, and is inconclusive where there is."""
+
+    outcome: Outcome
+    reason: str
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,8 @@ What was decided where numbers cannot:
 - A split that is not the one asked for holds, with its cause. Errors and slow answers are then judged
   without the test that stands on the split; harm that is proven all the same rolls back.
 - What cannot be measured holds, and after `blind_patience` rolls back: users are not left with a version
-  that nobody can see. Feedback that has not come is no such thing; nor is a slice with few rows.
+  that nobody can see. A split that stays another one for `patience` freezes, so that a person looks. Feedback
+  that has not come is no such thing; nor is a slice with few rows.
 - Feedback binds as soon as there is enough of it, demanded or not: a step that could wait for the metric and
   does not would let a worse model through on errors and latency alone.
 - A step that stays inconclusive for `patience` freezes: the share stays and a person decides. Proven harm
@@ -142,8 +143,10 @@ def _outcome(verdicts: tuple[Verdict, ...]) -> Outcome:
 def _action(policy: RolloutPolicy, evidence: StepEvidence, outcome: Outcome) -> RolloutAction:
     if outcome is Outcome.FAIL:
         return RolloutAction.ROLL_BACK
-    if outcome is Outcome.ERROR:
-        return RolloutAction.ROLL_BACK if evidence.blind >= policy.blind_patience else RolloutAction.HOLD
+    if outcome is Outcome.ERROR and evidence.blind >= policy.blind_patience:
+        return RolloutAction.ROLL_BACK
+    if evidence.problems:
+        return RolloutAction.HOLD
     if outcome is Outcome.PASS:
         return RolloutAction.ADVANCE
     return RolloutAction.FREEZE if evidence.elapsed >= policy.patience else RolloutAction.HOLD

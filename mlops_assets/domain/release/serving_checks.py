@@ -20,6 +20,18 @@ class ServingCheck(StrEnum):
     REPLAY = "replay"
 
 
+def find_obstacles(verdicts: Sequence[Verdict], *, all_at_once: bool) -> list[Verdict]:
+    """The verdicts that stop a release: all that are no pass.
+
+    A replay that could not be made does not stop a version that gets a part of the traffic first and is judged on it.
+    """
+    return [verdict for verdict in verdicts if not verdict.passed and (all_at_once or not _is_unmade_replay(verdict))]
+
+
+def _is_unmade_replay(verdict: Verdict) -> bool:
+    return verdict.name == ServingCheck.REPLAY and verdict.outcome is Outcome.INCONCLUSIVE
+
+
 def judge_golden(wrong: Sequence[str], asked: int) -> Verdict:
     """`wrong`: every golden request that was not answered as expected, in words."""
     numbers = {"requests": float(asked), "wrong": float(len(wrong))}

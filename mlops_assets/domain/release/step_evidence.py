@@ -2,13 +2,15 @@
 
 Requests are counted, not rows: what one request asks for together succeeds or fails together. The arm that a request
 was routed to stands in the tail of its id. Where another one answered, the routed arm failed: that is its error, and
-the answer is no evidence of what its model can do. A shadow's failed copy counts only where the champion answered the
+the answer is no evidence of what its model can do. A request that got no answer is an error of its arm too, unless no
+version takes such rows. A shadow's failed copy counts only where the champion answered the
 same request: what nobody could have answered is nobody's fault.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from types import MappingProxyType
 
 import numpy as np
 import pyarrow as pa
@@ -75,20 +77,26 @@ def observe_step(
     profile: Mapping[str, object],
     now: datetime,
     last_read: datetime | None,
+    refused: Mapping[str, int] = MappingProxyType({}),
     problems: Sequence[str] = (),
     notes: Sequence[str] = (),
 ) -> StepObservations:
-    """Counts of every arm. `judged` by arm; `profile` is the champion's; `last_read`: the last row before a problem."""
+    """Counts of every arm.
+
+    `judged` and `refused`, requests without an answer, by arm; `profile` is the champion's; `last_read`: the last row
+    before a problem.
+    """
     rows, read = _routed(state, rows)
     taken = _with_outcomes(spec, state, rows, read, outcomes, judged)
     cuts = step_slices.slice_rows(rows, spec.slices, profile)
     names = [arm.name for arm in state.arms]
+    watched = _watched(taken, np.zeros(len(rows), dtype=np.int64), 1, len(names))[0]
     since = max(last_read or state.opened_at, state.opened_at)
     return StepObservations(
         state=state,
         elapsed=max(now - state.opened_at, timedelta(0)),
         blind=max(now - since, timedelta(0)) if problems else timedelta(0),
-        arms=dict(zip(names, _watched(taken, np.zeros(len(rows), dtype=np.int64), 1, len(names))[0], strict=True)),
+        arms={name: _with_refused(each, refused.get(name, 0)) for name, each in zip(names, watched, strict=True)},
         slices=dict(_of_slices(taken, cuts, names)),
         people=_people(rows, taken, names) if state.strategy in _OF_PEOPLE else {},
         problems=tuple(problems),
@@ -198,6 +206,10 @@ def _one(arm: int, part: int, counts: Sequence[Array], of_loss: Sequence[Array])
     requests, errors, slow = (int(each[arm, part]) for each in counts)
     count, total, squares = (float(each[arm, part]) for each in of_loss)
     return Watched(requests, errors, slow, Sample(int(count), total, squares))
+
+
+def _with_refused(answered: Watched, refused: int) -> Watched:
+    return replace(answered, requests=answered.requests + refused, errors=answered.errors + refused)
 
 
 def _of_slices(

@@ -1,4 +1,4 @@
-"""What the endpoint wrote down: answers (the prediction log) and outcomes (feedback). Reads; judges and writes nothing.
+"""What the endpoint wrote down: answers (the prediction log), outcomes (feedback), refusals. Reads, writes nothing.
 
 `read_log` reads the files and loads Arrow; this class names the places and is loaded with the code location.
 """
@@ -18,10 +18,13 @@ if TYPE_CHECKING:
 
 
 class Traffic(dg.ConfigurableResource["Traffic"]):
-    """The two logs of every model."""
+    """The logs of every model."""
 
-    predictions: str
-    feedback: str
+    home: str
+
+    def folder(self, log: str, model: str) -> Path:
+        """Where the endpoint writes a log of the model."""
+        return Path(self.home) / log / model
 
     def answers(
         self,
@@ -39,7 +42,7 @@ class Traffic(dg.ConfigurableResource["Traffic"]):
         """
         from mlops_assets.resources.traffic.read_log import RowFilter, read_rows
 
-        return read_rows(self._folders(model)[0], RowFilter(since, until, generation), columns, problems)
+        return read_rows(self.folder("predictions", model), RowFilter(since, until, generation), columns, problems)
 
     def outcomes(
         self,
@@ -52,7 +55,20 @@ class Traffic(dg.ConfigurableResource["Traffic"]):
         """The outcomes that came with `since` <= time < `until`, file by file."""
         from mlops_assets.resources.traffic.read_log import RowFilter, read_rows
 
-        return read_rows(self._folders(model)[1], RowFilter(since, until, None), None, problems)
+        return read_rows(self.folder("feedback", model), RowFilter(since, until, None), None, problems)
+
+    def refused(
+        self,
+        model: str,
+        *,
+        since: datetime | None = None,
+        generation: int | None = None,
+        problems: list[str] | None = None,
+    ) -> "Iterator[pa.RecordBatch]":
+        """The requests that got no prediction, from `since` on, file by file."""
+        from mlops_assets.resources.traffic.read_log import RowFilter, read_rows
+
+        return read_rows(self.folder("refusals", model), RowFilter(since, None, generation), None, problems)
 
     def latest(
         self,
@@ -67,14 +83,11 @@ class Traffic(dg.ConfigurableResource["Traffic"]):
         """The latest rows that this bundle answered in the window, as requests for a version with these fields."""
         from mlops_assets.resources.traffic.read_log import read_latest
 
-        return read_latest(*self._folders(model), bundle=bundle, fields=fields, most=most, since=since, until=until)
+        folders = (self.folder(log, model) for log in ("predictions", "feedback"))
+        return read_latest(*folders, bundle=bundle, fields=fields, most=most, since=since, until=until)
 
     def segments(self, model: str) -> list[Path]:
         """The files of the prediction log, closed and open, in the order in which they were begun."""
         from mlops_assets.resources.traffic.read_log import segments_in
 
-        return segments_in(self._folders(model)[0])
-
-    def _folders(self, model: str) -> tuple[Path, Path]:
-        """Where the answers and the outcomes of a model are logged."""
-        return Path(self.predictions) / model, Path(self.feedback) / model
+        return segments_in(self.folder("predictions", model))

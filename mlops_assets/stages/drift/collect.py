@@ -32,8 +32,9 @@ from mlops_assets.domain.drift.reference import ProfileError, read_profile
 from mlops_assets.domain.names import CREATED_TIME, Layer, Stage
 from mlops_assets.domain.partitions import Window
 from mlops_assets.domain.records import Snapshot
-from mlops_assets.domain.traffic.compaction import ANSWERS, OUTCOMES
+from mlops_assets.domain.traffic.compaction import ANSWERS, OUTCOMES, REFUSALS
 from mlops_assets.domain.traffic.outcomes import FEEDBACK, first_outcomes
+from mlops_assets.domain.traffic.refused import count_by_kind
 from mlops_assets.domain.traffic.row_loss import LabelSpace
 from mlops_assets.domain.verdict import Outcome
 from mlops_assets.resources.lake.daily_records import Monitoring
@@ -85,6 +86,7 @@ class CollectedDay:
     problems: Mapping[str, UnjudgeableDayError]  # bundle → why its rows are not counted
     labels: int
     labels_from: str
+    refused: Mapping[str, int]  # kind → requests without an answer
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,8 @@ class DriftCollector:
         live, sample = known
         live = replace(live, labels={name: sketch_labels(texts, each) for name, each in against.items()})
         self._keep(day.partition, snapshot.digest, live, sample)
-        return CollectedDay(live, sample, answered, opened, problems, len(texts), origin)
+        refused = self._refused(day.partition)
+        return CollectedDay(live, sample, answered, opened, problems, len(texts), origin, refused)
 
     def earlier(self, day: str) -> tuple[LiveDay, pa.Table] | None:
         """What was counted of a day before; None where it is not there any more."""
@@ -161,6 +164,10 @@ class DriftCollector:
                 f"the log's rows have no {', '.join(missing)}: another program wrote them", Outcome.ERROR
             )
         return snapshot
+
+    def _refused(self, day: str) -> Mapping[str, int]:
+        table = self.lake.table(self.spec.model, Layer.PREDICTIONS, REFUSALS)
+        return count_by_kind(table.read([day]).to_batches()) if table.snapshot(day) is not None else {}
 
     def _opened(self, answered: AnswerCounts) -> tuple[dict[str, OpenedVersion], dict[str, UnjudgeableDayError]]:
         opened, problems = {}, {}

@@ -118,11 +118,19 @@ def _judged(collector: DriftCollector, day: str, known: CollectedDay, before: _B
     return JudgedDrift(report, compared, sample, training, opened)
 
 
+def _explain_silence(known: CollectedDay) -> str:
+    """Why no version answered."""
+    reasons = [f"all {known.answered.default:,} answers were the declared default"] * bool(known.answered.default)
+    if known.refused:
+        kinds = ", ".join(f"{kind} {requests:,}" for kind, requests in known.refused.items())
+        reasons.append(f"{sum(known.refused.values()):,} requests came and were refused ({kinds})")
+    return " and ".join(reasons) or "no traffic: no request came"
+
+
 def _first(known: CollectedDay) -> tuple[str, str, OpenedVersion]:
     """The version that answered most rows."""
     if not known.answered.bundles:
-        reason = f"all {known.answered.default:,} answers were the declared default" * bool(known.answered.default)
-        raise UnjudgeableDayError(reason or "no traffic: nobody asked", is_open=True)
+        raise UnjudgeableDayError(_explain_silence(known), is_open=True)
     bundle, (version, rows) = next(iter(known.answered.bundles.items()))
     if bundle in known.problems:
         raise known.problems[bundle].about(version, bundle, rows)
@@ -209,6 +217,8 @@ def _notes(known: CollectedDay, bundle: str) -> list[str]:
         if other != bundle:
             why = f" ({known.problems[other].why})" if other in known.problems else ""
             notes.append(f"{rows:,} rows of version {version} are not judged: another answered more{why}")
+    if known.refused:
+        notes.append(f"{sum(known.refused.values()):,} requests were refused and got no answer")
     if known.labels:
         notes.append(f"{known.labels:,} outcomes became known on the day, reported by {known.labels_from}")
     return notes

@@ -10,7 +10,7 @@ import dagster as dg
 from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.domain.names import Stage
 from mlops_assets.domain.records import Version
-from mlops_assets.domain.release.serving_checks import ServingCheck
+from mlops_assets.domain.release.serving_checks import ServingCheck, find_obstacles
 from mlops_assets.resources.release.tools import ReleaseTools
 from mlops_assets.stages.common import asset_key, check_result, check_spec, retried_on_infrastructure, stage_asset
 from mlops_assets.stages.release.start import (
@@ -20,6 +20,7 @@ from mlops_assets.stages.release.start import (
     start_release,
     try_version,
 )
+from serving.contract.arms import Strategy
 
 _ACTOR = "gates"
 
@@ -44,8 +45,10 @@ def deployed_endpoint(spec: ModelSpec) -> dg.AssetsDefinition:
         with retried_on_infrastructure():
             version = deployment.version(spec.model, registered_version.number)
             proof = try_version(spec, version, release_tools)
-        yield from (check_result(verdict) for verdict in proof.verdicts)
-        demand_passed(spec, version, proof.verdicts)
+        at_once = spec.rollout.strategy is Strategy.BLUE_GREEN
+        stopping = find_obstacles(proof.verdicts, all_at_once=at_once)
+        yield from (check_result(verdict, blocking=verdict in stopping) for verdict in proof.verdicts)
+        demand_passed(spec, version, proof.verdicts, all_at_once=at_once)
         waits = find_reason_to_wait(spec, version, deployment)
         with retried_on_infrastructure():
             told = DecidedBy(_ACTOR, "it passed every gate, and its Bento serves", proof.numbers)

@@ -39,12 +39,16 @@ def read_rollout_evidence(
 
     from mlops_assets.domain.release.step_evidence import observe_step
     from mlops_assets.domain.traffic.outcomes import outcomes_by_tail, source_outcomes
+    from mlops_assets.domain.traffic.refused import count_errors_by_arm, read_refused
     from mlops_assets.domain.traffic.row_loss import LabelSpace
 
     opened = {arm.name: _opened(bundles.root, bundles.cache, arm.bundle) for arm in state.arms}
     keys = label_columns(spec, opened[state.champion.name].contract.entity) if lake else ()
     rows, troubles, last_read = read_step(spec, traffic, state, keys)
     feedback, feedback_troubles = read_outcomes(traffic, state)
+    refused = read_refused(
+        traffic.refused(spec.model, since=state.opened_at - _SKEW, generation=state.generation, problems=troubles)
+    )
     if lake is not None and keys:
         labels = source_labels(spec, lake, since=state.opened_at, now=now)
         feedback = pa.concat_tables([feedback, source_outcomes(rows, labels, keys, spec.target.column)])
@@ -57,6 +61,7 @@ def read_rollout_evidence(
         profile=opened[state.champion.name].profile,
         now=now,
         last_read=last_read,
+        refused=count_errors_by_arm(refused, state.generation),
         problems=(*problems, *troubles),
         notes=[f"feedback: {trouble}" for trouble in feedback_troubles],
     )

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from mlops_assets.domain.release.release_state import ReleaseState
     from mlops_assets.domain.release.replay import ReplayReport
-    from mlops_assets.domain.release.replay_rows import Replayable
+    from mlops_assets.domain.release.replay_rows import NoReplay, Replayable
     from mlops_assets.resources.traffic.endpoint_log import Traffic
     from serving.contract.bundle import Bundle
 
@@ -25,15 +25,18 @@ _TIMED = 100  # rows that are asked one by one, for their latency
 
 def read_replay_rows(
     spec: ModelSpec, state: "ReleaseState | None", bundle: "Bundle", traffic: "Traffic", now: datetime
-) -> "Replayable | str":
+) -> "Replayable | NoReplay":
     """The latest requests that the champion answered; or why there is nothing to replay."""
+    from mlops_assets.domain.release.replay_rows import NoReplay
+    from mlops_assets.domain.traffic.refused import count_refused
+
     policy = spec.rollout.replay
     if state is None:
-        return "nothing was released before"
+        return NoReplay(Outcome.PASS, "nothing was released before")
     if not policy.requests:
-        return "rollout.replay.requests is 0"
+        return NoReplay(Outcome.PASS, "rollout.replay.requests is 0")
     if state.champion.bundle == bundle.digest:
-        return "the version is the champion already"
+        return NoReplay(Outcome.PASS, "the version is the champion already")
     found = traffic.latest(
         spec.model,
         bundle=state.champion.bundle,
@@ -42,22 +45,29 @@ def read_replay_rows(
         since=now - policy.window,
     )
     if found.lacking:
-        return f"the log does not hold {', '.join(found.lacking)} as this version takes it"
+        lacking = f"the log does not hold {', '.join(found.lacking)} as this version takes it"
+        return NoReplay(Outcome.INCONCLUSIVE, f"{lacking}, so that nobody knows whether callers' requests suit it")
     numbers = len(bundle.contract.classes) if bundle.contract.kind == "multiclass" else 1
     if len(found.rows) and found.answers[0].size != numbers:
-        return "the champion answers with another number of classes"
-    return found if len(found.rows) else f"no request of the last {policy.window} was answered by the champion"
+        return NoReplay(Outcome.INCONCLUSIVE, "the champion answers with another number of classes")
+    if len(found.rows):
+        return found
+    refused = count_refused(traffic.refused(spec.model, since=now - policy.window))
+    outcome = Outcome.INCONCLUSIVE if refused else Outcome.PASS
+    return NoReplay(outcome, f"the champion answered no request of the last {policy.window}, {refused:,} were refused")
 
 
 def replay_requests(
-    spec: ModelSpec, bundle: "Bundle", asked: "Replayable | str", client: Client
+    spec: ModelSpec, bundle: "Bundle", asked: "Replayable | NoReplay", client: Client
 ) -> tuple[Verdict, Any]:
     """The verdict, and what the materialisation tells of it."""
-    if isinstance(asked, str):
-        return Verdict(ServingCheck.REPLAY, Outcome.PASS, f"Nothing to replay: {asked}.", {"rows": 0.0}), {}
     from mlops_assets.domain.release.replay import judge_replay
+    from mlops_assets.domain.release.replay_rows import NoReplay
     from mlops_assets.domain.traffic.row_loss import LabelSpace, decode_labels
 
+    if isinstance(asked, NoReplay):
+        prefix = "Nothing to replay" if asked.outcome is Outcome.PASS else "Cannot be replayed"
+        return Verdict(ServingCheck.REPLAY, asked.outcome, f"{prefix}: {asked.reason}.", {"rows": 0.0}), {}
     answers, failures = _answer_rows(spec.model, asked.rows, client, asked.answers.shape[1:])
     report = judge_replay(
         spec.rollout.replay,

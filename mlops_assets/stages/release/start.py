@@ -9,10 +9,11 @@ import dagster as dg
 from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.declaration.release import Promotion
 from mlops_assets.domain.names import Stage
+from mlops_assets.domain.release.serving_checks import find_obstacles
 from mlops_assets.domain.verdict import Verdict
 from mlops_assets.resources.release.deployment import Deployment
 from mlops_assets.resources.release.tools import ReleaseTools
-from mlops_assets.stages.common import asset_key, failed
+from mlops_assets.stages.common import asset_key
 from mlops_assets.stages.metadata import table
 from mlops_assets.stages.release.step import ACTOR as ROLLOUT
 
@@ -35,9 +36,11 @@ def try_version(spec: ModelSpec, version: "ReleasableVersion", tools: ReleaseToo
     return run_trial(spec, bento, bundle, tools.bentos, asked, log)
 
 
-def demand_passed(spec: ModelSpec, version: "ReleasableVersion", verdicts: Sequence[Verdict]) -> None:
-    """Raise where any verdict is no pass: whatever is released goes on."""
-    if lost := failed(verdicts):
+def demand_passed(
+    spec: ModelSpec, version: "ReleasableVersion", verdicts: Sequence[Verdict], *, all_at_once: bool
+) -> None:
+    """Raise where a verdict stops the release: whatever is released goes on."""
+    if lost := find_obstacles(verdicts, all_at_once=all_at_once):
         listed = "\n".join(f"- {verdict.name}: {verdict.outcome}. {verdict.reason}" for verdict in lost)
         told = f"{spec.model} {version.semantic} (version {version.number}) is not released, what is released goes on."
         raise dg.Failure(f"{told}\n{listed}", allow_retries=False)

@@ -16,7 +16,7 @@ from mlops_assets.resources.release.client import Client, RefusedRequest
 from mlops_assets.stages.release.replay import replay_requests
 
 if TYPE_CHECKING:
-    from mlops_assets.domain.release.replay_rows import Replayable
+    from mlops_assets.domain.release.replay_rows import NoReplay, Replayable
     from serving.contract.bundle import Bundle
 
 _START = 120  # seconds until it has to be ready
@@ -47,7 +47,7 @@ class ReleaseTrial:
 
 
 def run_trial(
-    spec: ModelSpec, bento: Bento, bundle: "Bundle", bentos: Bentos, asked: "Replayable | str", log: Path
+    spec: ModelSpec, bento: Bento, bundle: "Bundle", bentos: Bentos, asked: "Replayable | NoReplay", log: Path
 ) -> ReleaseTrial:
     """Start it, ask it, stop it."""
     with bentos.running(bento, provider=spec.serving.provider, log=log) as url, Client(url) as client:

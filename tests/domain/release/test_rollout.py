@@ -172,6 +172,12 @@ TRUTH = {
         Outcome.ERROR,
         "Not measured",
     ),
+    "another split that stays": (
+        case(**BAD_SPLIT, elapsed=LONG),
+        RolloutAction.FREEZE,
+        Outcome.ERROR,
+        "look for retries",
+    ),
     "another split, and errors proven without it": (
         case(canary=arm(10_000, errors=0.3), champion=arm(20_000)),
         RolloutAction.ROLL_BACK,

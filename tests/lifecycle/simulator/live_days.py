@@ -69,7 +69,7 @@ class Watch:
     def _drift_day(self, day: str, rows: Rows, now: datetime) -> DriftDay:
         lead, policy = leading(self.answers[day]), self.spec.monitoring.drift
         made = self.made[lead] if lead else None
-        window = inconclusive_window(day, 0, "no traffic: nobody asked")
+        window = inconclusive_window(day, 0, "no traffic: no request came")
         if made is not None:
             window = judge_window(day, _compared(made, rows), policy)
         self.windows.append((made.bundle if made else "", window))

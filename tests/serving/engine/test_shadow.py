@@ -52,7 +52,7 @@ def place(tmp_path) -> Iterator[tuple[Engine, Store, Path]]:
     engine = Engine(
         models, worker="w1", meters=meters, log=log, draw=Random(0), queue=100, deadline=30.0, cache=0, threads=1
     )
-    engine.features = store = Store()
+    engine.completion.features = store = Store()
     yield engine, store, tmp_path
     log.close()
 
@@ -88,7 +88,7 @@ def test_a_shadow_looks_up_features_of_its_own(place):
 
 def test_a_copy_that_fails_leaves_a_row_without_an_answer(place):
     engine, _, folder = place
-    engine.features = None
+    engine.completion.features = None
     ask(engine, [{"tail": "N1", "distance": 2.0}])
     (row,) = [row for row in logged(engine, folder) if row["request_id"].endswith(".1")]
     assert row["answer"] is None

@@ -90,7 +90,7 @@ async def _ask(home: Path) -> list[dict]:
         told = {"request_id": answer.json()["request_id"], "outcome": 1}
         assert (await client.post("/v1/models/delay/feedback", json=told)).status_code == 202
         await asyncio.sleep(0.2)
-    traffic = Traffic(predictions=str(home / "predictions"), feedback=str(home / "feedback"))
+    traffic = Traffic(home=str(home))
     rows = [row for batch in traffic.answers("delay") for row in batch.to_pylist()]
     rows.sort(key=lambda each: each["role"])
     return [*rows, *(row for batch in traffic.outcomes("delay") for row in batch.to_pylist())]

@@ -126,5 +126,5 @@ def until(holds: Callable[[], bool], seconds: float = 40, told: Callable[[], str
 
 def rows_logged(home: Path) -> Counter[str]:
     """Request id → rows in the prediction log, closed or not."""
-    traffic = Traffic(predictions=str(home / "predictions"), feedback=str(home / "feedback"))
+    traffic = Traffic(home=str(home))
     return Counter(id for batch in traffic.answers(MODEL) for id in batch["request_id"].to_pylist())

@@ -14,6 +14,7 @@ from mlops_assets.domain.drift.records import DriftDay
 from mlops_assets.domain.names import Stage
 from mlops_assets.domain.verdict import Outcome
 from serving.contract.bundle import FILES, PROFILE, write_bundle
+from serving.log.refusals import Refusal, build_refusal_batch
 from tests.kit.daily import BEFORE, MODEL, check_results, definitions_of
 from tests.kit.declared import RANGE, Bench, run_errors
 from tests.stages.live import answered, asked, dearer, store, told_outcomes
@@ -149,8 +150,16 @@ def test_no_answers_in_the_lake_are_inconclusive(made):
 def test_no_traffic_is_inconclusive(made):
     store(made, LAST, answered(made, LAST, asked(10, 1)).slice(0, 0))
     report(made, LAST)
-    assert reason(made) == ("inconclusive", "inconclusive", "inconclusive: no traffic: nobody asked.")
+    assert reason(made) == ("inconclusive", "inconclusive", "inconclusive: no traffic: no request came.")
     assert record(made, LAST).version == ""
+
+
+def test_a_day_of_refused_requests_says_so(made):
+    store(made, LAST, answered(made, LAST, asked(10, 1)).slice(0, 0))
+    refusal = Refusal("a", LAST.timestamp(), "k", "1.0.0", "champion", "champion", "b", 1, "invalid", "x", 1, False)
+    store(made, LAST, pa.Table.from_batches([build_refusal_batch([(refusal, 214)])]), kind="refusals")
+    report(made, LAST)
+    assert reason(made)[2] == "inconclusive: 214 requests came and were refused (invalid 214)."
 
 
 def test_default_answers_are_no_live_rows(made):

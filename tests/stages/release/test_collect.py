@@ -12,6 +12,8 @@ import pytest
 from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.domain.names import CREATED_TIME, Layer
 from mlops_assets.domain.release.release_state import ArmState, ReleaseState
+from mlops_assets.domain.release.rollout import RolloutAction
+from mlops_assets.domain.release.step_decision import decide_step
 from mlops_assets.domain.release.step_evidence import StepObservations
 from mlops_assets.resources.lake.lake import Lake
 from mlops_assets.resources.registry.bundles import Bundles
@@ -57,7 +59,7 @@ def asked(home: Path, given: Release, rows: list[dict[str, Any]], outcome: Any =
 
 
 def seen(home: Path, given: Release, spec: ModelSpec | None = None, lake: Lake | None = None) -> StepObservations:
-    traffic = Traffic(predictions=str(home / "predictions"), feedback=str(home / "feedback"))
+    traffic = Traffic(home=str(home))
     bundles = Bundles(root=str(home / "bundles"), cache=str(home / "cache"))
     spec = spec or model_spec(model="delay")
     return read_rollout_evidence(spec, state_of(given), traffic, bundles, now=datetime.now(UTC), lake=lake)
@@ -106,6 +108,38 @@ def test_rows_that_are_nonsense_are_nobodys_error(tmp_path):
     given = release(*arms, strategy=Strategy.SHADOW)
     assert asked(tmp_path, given, [{"distance": "far"}, *rows(3)]) == [422, 200, 200, 200]
     assert seen(tmp_path, given).arms["shadow"].errors == 0
+
+
+def test_a_canary_that_wants_one_more_field_is_rolled_back(tmp_path):
+    digests = [
+        make_bundle(tmp_path / "bundles", contract(fields), seed=seed)
+        for seed, fields in enumerate((FIELDS, (*FIELDS, number("seats"))))
+    ]
+    arms = (("champion", digests[0], Role.CHAMPION, 0.95), ("canary", digests[1], Role.CANARY, 0.05))
+    given = release(*arms, strategy=Strategy.CANARY)
+    assert set(asked(tmp_path, given, rows(600))) == {200}
+    found = seen(tmp_path, given)
+    assert found.arms["canary"].errors == found.arms["canary"].requests > 15
+    assert found.arms["champion"].errors == 0
+    decision = decide_step(model_spec(model="delay").rollout, state_of(given), found)
+    assert decision.action is RolloutAction.ROLL_BACK
+    assert decision.reason.startswith("errors: 100.000% against 0.000%")
+
+
+def test_a_request_that_only_the_champion_refuses_is_its_error(tmp_path):
+    digests = [
+        make_bundle(tmp_path / "bundles", contract(fields), seed=seed)
+        for seed, fields in enumerate((FIELDS, (*FIELDS, number("seats"))))
+    ]
+    arms = (("champion", digests[0], Role.CHAMPION, 0.5), ("canary", digests[1], Role.CANARY, 0.5))
+    given = release(*arms, strategy=Strategy.CANARY)
+    nonsense = [{"distance": "far", "seats": 1.0}] * 30
+    answers = asked(tmp_path, given, [*({**row, "seats": 1.0} for row in rows(60)), *nonsense])
+    found = seen(tmp_path, given)
+    ours, theirs = found.arms["canary"], found.arms["champion"]
+    assert ours.errors == 0
+    assert theirs.errors == theirs.requests == answers[:60].count(422)  # what nobody takes is nobody's error
+    assert ours.requests + theirs.requests == 60
 
 
 def labelled(found: StepObservations) -> int:

@@ -15,7 +15,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from mlops_assets.domain.names import Layer, Stage
+from mlops_assets.domain.traffic.refused import count_by_kind
 from mlops_assets.stages.common import asset_key, days_of
+from serving.log.refusals import Refusal, build_refusal_batch
 from tests.kit.daily import AFTER, BEFORE, MODEL, check_results, definitions_of
 from tests.kit.declared import Bench
 from tests.kit.prediction_log import SegmentLog, live_rows, outcome_rows
@@ -75,6 +77,21 @@ def test_a_day_of_answers_and_outcomes_comes_into_the_lake(made, log):
     assert told(result)["rows"] == 3
     assert "data:image/png" in told(result)["answers by hour"]
     assert ids(made, NEXT) == []
+
+
+def test_refusals_come_into_the_lake_each_once(made):
+    refusal = Refusal("a", DAY.timestamp(), "k", "1", "champion", "champion", "b", 1, "features", "gone", 1, False)
+    rest = [(refusal._replace(request_id="b"), 1), (refusal._replace(request_id="c", kind="invalid"), 40)]
+    batch = build_refusal_batch([(refusal, 1), (refusal, 1), *rest])
+    SegmentLog(made.home / "refusals", MODEL).closed(batch)
+    result = compact(made)
+    assert all(check_results(result).values())
+    assert [(row["request_id"], row["requests"]) for row in rows(made, kind="refusals")] == [
+        ("a", 1),
+        ("b", 1),
+        ("c", 40),
+    ]
+    assert count_by_kind([batch]) == {"invalid": 40, "features": 2}
 
 
 def test_the_same_again_changes_nothing(made, log):

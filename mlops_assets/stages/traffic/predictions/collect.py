@@ -22,6 +22,7 @@ from mlops_assets.domain.traffic.compaction import (
     ANSWERS,
     IDENTITY,
     OUTCOMES,
+    REFUSALS,
     common_schema,
     count_distinct,
     fit_schema,
@@ -34,6 +35,8 @@ from mlops_assets.resources.lake.table import Table
 from mlops_assets.resources.traffic.endpoint_log import Traffic
 from mlops_assets.resources.traffic.log_segments import IN_LOG, LogSegments
 from mlops_assets.resources.traffic.segment_files import batches_of
+
+LOGS = {ANSWERS: "predictions", OUTCOMES: "feedback", REFUSALS: "refusals"}  # kind → the endpoint's folder
 
 
 @dataclass(frozen=True)
@@ -78,9 +81,10 @@ class CompactedLogs:
 def compact_days(
     spec: ModelSpec, days: Sequence[Window], *, lake: Lake, traffic: Traffic, folder: Path, now: datetime
 ) -> CompactedLogs:
-    """Compact both logs of every day. `folder`: where what is known of closed segments is kept."""
-    roots = {ANSWERS: traffic.predictions, OUTCOMES: traffic.feedback}
-    logs = {kind: LogSegments(Path(root) / spec.model, folder / f"{kind}.json").look() for kind, root in roots.items()}
+    """Compact the logs of every day. `folder`: where what is known of closed segments is kept."""
+    logs = {
+        kind: LogSegments(traffic.folder(log, spec.model), folder / f"{kind}.json").look() for kind, log in LOGS.items()
+    }
     tables = {kind: lake.table(spec.model, Layer.PREDICTIONS, kind) for kind in logs}
     compacted: dict[str, dict[str, Compacted]] = {}
     tally = AnswerTally()
@@ -98,7 +102,7 @@ def _days_beside(day: Window) -> dict[str, list[str]]:
     """A message that a killed process left is answered again, perhaps on the other side of midnight."""
     assert day.start is not None
     names = [f"{day.start + timedelta(days=step):%Y-%m-%d}" for step in (-1, 1)]
-    return {ANSWERS: names, OUTCOMES: []}
+    return {ANSWERS: names, OUTCOMES: [], REFUSALS: []}
 
 
 def compact(

@@ -7,6 +7,7 @@ from typing import Any
 from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.domain.names import Layer
 from mlops_assets.domain.traffic.answer_tally import AnswerTally
+from mlops_assets.domain.traffic.compaction import REFUSALS
 from mlops_assets.resources.lake.lake import Lake
 from mlops_assets.resources.plots.predictions import draw_answers_by_hour, draw_score_spread
 from mlops_assets.resources.traffic.log_segments import LogSegments, RemovedSegments
@@ -35,6 +36,7 @@ def build_metadata(spec: ModelSpec, compacted: CompactedLogs, removed: Sequence[
         "rows new": compacted.added,
         "rows degraded": tally.degraded.total(),
         "rows that came again": sum(each.repeated for each in compacted.answers),
+        "requests refused": sum(day[REFUSALS].snapshot.rows for day in compacted.days.values()),
         "rows of other days": _count_rows_outside(spec, compacted.logs),
         "segments without one whole batch": sum(log.cut for log in compacted.logs.values()),
         "segments removed": sum(each.files for each in removed),
