@@ -42,30 +42,6 @@ def test_parquet_reads_only_the_row_groups_of_the_window(tmp_path):
     assert [row["n"] for row in read(feed_spec(path=str(path)))] == [0]
 
 
-@pytest.mark.parametrize(
-    "times",
-    [
-        pa.array([20240101, 20240102, 20240103]),
-        pa.array([1704067200, 1704153600, 1704240000]),
-        pa.array(["2024-01-01", "2024-01-02", "2024-01-03"]),
-        pa.array([datetime(2024, 1, day) for day in (1, 2, 3)]).cast(pa.date32()),
-        pa.array([datetime(2024, 1, day) for day in (1, 2, 3)], pa.timestamp("ns")),
-    ],
-    ids=["yyyymmdd", "seconds", "text", "date", "naive"],
-)
-def test_every_form_of_time_is_cut_alike(tmp_path, times):
-    path = tmp_path / "events.parquet"
-    pq.write_table(pa.table({"at": times, "n": [1, 2, 3]}), path, row_group_size=1)
-    assert [row["n"] for row in read(feed_spec(path=str(path)), START + DAY, START + 2 * DAY)] == [2]
-
-
-def test_rows_without_readable_time_come_with_every_window(tmp_path):
-    path = tmp_path / "events.parquet"
-    rows = pa.concat_tables([days(3), pa.table({"at": pa.nulls(1, pa.timestamp("us", tz="UTC")), "n": [99]})])
-    pq.write_table(rows, path, row_group_size=1)
-    assert [row["n"] for row in read(feed_spec(path=str(path)), START + DAY, START + 2 * DAY)] == [1, 99]
-
-
 def test_csv_types_are_recognised_and_texts_stay_as_they_came(tmp_path):
     path = tmp_path / "events.csv.gz"
     text = (
@@ -168,12 +144,3 @@ def test_changed_partitions_by_the_age_of_files(tmp_path):
     static = feed_spec(path=str(tmp_path), time=())
     assert opened(static).changed("events", START, NOW) == {"all"}
     assert opened(static).changed("events", NOW, NOW) == frozenset()
-
-
-def test_a_replay_releases_rows_as_its_clock_goes(tmp_path):
-    path = tmp_path / "events.csv"
-    path.write_text("at,came,n\n2024-01-01,2024-01-01,1\n2024-01-01,2024-01-05,2\n")
-    feed = feed_spec(path=str(path), arrived="came")
-    assert [row["n"] for row in read(feed, as_of=START + 2 * DAY, replay=START)] == [1]
-    assert [row["n"] for row in read(feed, as_of=START + 5 * DAY, replay=START)] == [1, 2]
-    assert [row["n"] for row in read(feed, as_of=START + 2 * DAY)] == [1, 2]

@@ -56,10 +56,6 @@ def test_the_order_is_the_same_whatever_the_database_does(database):
     assert ids(database, feed()) == ids(database, shuffled) == [4, 2, 3, 5]
 
 
-def test_a_static_query_is_read_whole(database):
-    assert sorted(ids(database, feed(time=()))) == [1, 2, 3, 4, 5, 6]
-
-
 def test_late_rows_mark_the_partition_of_their_event(database):
     spec_feed = feed(arrived="came")
     assert opened(database, spec_feed).changed("orders", START + 5 * DAY, NOW) == {"2024-01-02"}
