@@ -94,7 +94,10 @@ class QualityPolicy(DeclaredPart):
     fall: InnerShare = Field(
         default=0.05, description="The smallest fall that matters, as a part of the score at evaluation."
     )
-    confidence: Confidence = Field(default=0.975, description="The confidence with which a fall has to be shown.")
+    confidence: Confidence = Field(
+        default=0.975,
+        description="The confidence of either bound of the scores that are reported, compared and rolled back by.",
+    )
     maturity: SomeShare = Field(
         default=0.9, description="The share of all expected labels that must have arrived before a day is judged."
     )

@@ -26,6 +26,11 @@ class Verdict:
         return self.outcome is Outcome.PASS
 
 
+def inconclusive(name: str, why: str) -> Verdict:
+    """A judgement that could not be made, and why."""
+    return Verdict(name, Outcome.INCONCLUSIVE, why, {})
+
+
 _SEVERITY = (Outcome.PASS, Outcome.INCONCLUSIVE, Outcome.FAIL, Outcome.ERROR)
 
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from mlops_assets.domain.drift.records import DriftDay
-from mlops_assets.domain.quality.records import Estimated, PerformanceDay, Recent
+from mlops_assets.domain.quality.records import Estimated, PerformanceDay, Recent, SincePromotion
 from mlops_assets.domain.verdict import Outcome, Verdict
 
 BUNDLE = "b" * 64
@@ -67,9 +67,14 @@ DAY = performance_day(
     baseline=0.71,
     estimated=GOOD,
     recent=Recent(3, 2_600, GOOD, GOOD),
+    since_promotion=SincePromotion(
+        first="2013-06-20", days=12, rows=10_400, value=GOOD, latest=GOOD, falls_since="2013-06-29", fall=0.05,
+        evidence=0.2, spread=0.02, days_needed=12.0,
+    ),
     rows=900,
     labelled=880,
     expected=890,
-)
+)  # fmt: skip
+FALLEN = replace(DAY, fall=performance_day("2013-07-01", 0.6, fell=True).fall)
 UNRIPE = replace(DAY, day="2013-07-02", realised=None, recent=Recent(3, 0, None, GOOD))
 NOBODY = replace(DAY, day="2013-07-03", realised=None, estimated=None, recent=None, baseline=None)

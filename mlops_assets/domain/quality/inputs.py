@@ -32,6 +32,11 @@ class ServedVersion:
     estimator: QualityEstimator | None
     problems: tuple[str, ...]
 
+    def why_unpromised(self, metric: str) -> str:
+        """Why it is not known what the version promised."""
+        reason = "; ".join(self.problems) or f"its {metric} at evaluation is not known"
+        return f"{self.name}: {reason}."
+
 
 @dataclass(frozen=True, eq=False)
 class DayInputs:

@@ -30,6 +30,22 @@ class Recent:
 
 
 @dataclass(frozen=True)
+class SincePromotion:
+    """The ripe days since this version began to answer: what they add up to, and whether they show a fall."""
+
+    first: str  # day
+    days: int
+    rows: int  # with a label
+    value: Estimated  # of all of them
+    latest: Estimated  # of the last two weeks of them
+    falls_since: str | None  # the first day of the stretch that looks worse; None: none does
+    fall: float  # by how much that stretch is worse than the evaluation promised
+    evidence: float  # 1 proves a fall, however often it was looked at
+    spread: float  # standard deviation that a day has beyond what its rows explain
+    days_needed: float | None  # until a fall of twice the size that matters is proven; None: it never is
+
+
+@dataclass(frozen=True)
 class PerformanceDay:
     """One day of answers, with the labels that are there by now."""
 
@@ -44,10 +60,11 @@ class PerformanceDay:
     baseline: float | None  # the version's score at evaluation; none: not known
     realised: Estimated | None  # of the day
     estimated: Estimated | None
-    recent: Recent | None  # what the verdicts rest on; none: there is nothing to judge
-    fall: Verdict  # realised against the baseline: FAIL: it fell
+    recent: Recent | None  # what estimates are judged on; none: there is nothing to judge
+    fall: Verdict  # realised since promotion against the baseline: FAIL: it fell
     estimated_fall: Verdict
     trust: Verdict  # in the estimate: PASS: it is believed
     odd: Mapping[str, int]  # labels twice, contradicting, for unknown requests ...
     business: float | None  # mean worth of an answer
     made_at: datetime
+    since_promotion: SincePromotion | None = None  # what `fall` rests on; None: no ripe day can be judged

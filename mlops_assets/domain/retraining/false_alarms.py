@@ -10,18 +10,19 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.special import bdtrc, betaincinv, ndtr, ndtri
+from scipy.special import bdtrc, betaincinv
 
-from mlops_assets.declaration.monitoring import DriftPolicy, QualityPolicy
+from mlops_assets.declaration.monitoring import DriftPolicy
 from mlops_assets.domain.drift.distances import Aspect
 from mlops_assets.domain.drift.reference import CategoryReference, NumberReference, Reference, read_profile
 from mlops_assets.domain.drift.sketch import CategorySketch, NumberSketch, Sketch
 from mlops_assets.domain.drift.window import judge_window
-from mlops_assets.domain.evaluation.evidence import Interval
+from mlops_assets.domain.quality.fall.detector import PATIENCE
 from mlops_assets.domain.verdict import Outcome
 
 _REFERENCES, _WINDOWS = 4, 50
 _SURE = 0.95  # of the upper bound
+_DAYS_A_YEAR = 365.0
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class FalseRetrains:
     drifted: int  # of them
     alarms: float  # expected
     alarms_at_most: float  # with 95 % confidence, as so few windows say
-    falls: float  # of quality, shown by chance
+    falls: float  # of quality, shown by chance, at most on average
 
     @property
     def retrains(self) -> float:
@@ -45,7 +46,7 @@ class FalseRetrains:
         return (
             f"{self.retrains:.2g} false retrains a year are expected: {self.drifted} of {self.windows} simulated "
             f"windows of {self.rows:,} rows drifted by chance ({self.alarms:.2g} alarms a year, at most "
-            f"{self.alarms_at_most:.2g}), and quality falls by chance {self.falls:.2g} times"
+            f"{self.alarms_at_most:.2g}), and quality falls by chance {self.falls:.2g} times at most"
         )
 
 
@@ -55,10 +56,10 @@ def expected_false_retrains(
     rows_per_window: int,
     seed: int,
     *,
-    windows_per_year: float = 365.0,
-    quality: tuple[QualityPolicy, Interval, Interval] | None = None,
+    windows_per_year: float = _DAYS_A_YEAR,
+    watches_quality: bool = False,
 ) -> FalseRetrains:
-    """`quality`: the policy, and the intervals of the baseline and of a window's realised score."""
+    """`watches_quality`: days have realised scores, by which quality may fall too."""
     if rows_per_window < policy.minimum_rows:
         return FalseRetrains(rows_per_window, 0, 0, 0.0, 0.0, 0.0)
     reference, rng = read_profile(profile).features, np.random.default_rng(seed)
@@ -71,7 +72,7 @@ def expected_false_retrains(
         sum(hits),
         windows_per_year * float(np.mean([alarm_rate(hit / _WINDOWS, policy) for hit in hits])),
         windows_per_year * alarm_rate(most, policy),
-        windows_per_year * fall_rate(*quality) if quality else 0.0,
+        _DAYS_A_YEAR / PATIENCE if watches_quality else 0.0,
     )
 
 
@@ -80,15 +81,6 @@ def alarm_rate(window_rate: float, policy: DriftPolicy) -> float:
     if policy.needed == 1:
         return window_rate
     return window_rate * float(bdtrc(policy.needed - 2, policy.of_last - 1, window_rate))
-
-
-def fall_rate(policy: QualityPolicy, baseline: Interval, current: Interval) -> float:
-    """The chance that a window shows a fall of quality where there is none."""
-    reach = float(np.hypot(baseline.high - baseline.low, current.high - current.low)) / 2
-    sure = float(ndtri((1 + current.level) / 2))
-    if reach == 0:
-        return 0.0
-    return float(ndtr(-sure - policy.fall * abs(baseline.estimate) / (reach / sure)))
 
 
 def _drifted(policy: DriftPolicy, reference: Reference, rows: int, rng: np.random.Generator) -> int:

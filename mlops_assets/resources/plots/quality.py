@@ -8,24 +8,25 @@ from matplotlib.axes import Axes
 from mlops_assets.domain.evaluation.metrics import METRICS
 from mlops_assets.domain.quality.records import Estimated, PerformanceDay
 from mlops_assets.domain.traffic.label_delay import DelayCurve
+from mlops_assets.domain.verdict import Outcome
 from mlops_assets.resources.plots.style import COLOURS, GREY, INK, canvas, legend, line, png
 
 _LABELS = 8  # dates on an axis
 
 
 def draw_quality_by_day(days: Sequence[PerformanceDay], fall: float) -> bytes:
-    """Each day's realised score, the recent days' with their interval, the score at evaluation, and the limit."""
+    """Each day's realised score, that of the last two weeks, the score at evaluation, the limit, and where it falls."""
     metric = days[-1].metric if days else ""
     figure, axes = canvas("Quality on ripe labels", "day", metric)
-    _band(
-        axes, days, [each.recent.realised if each.recent else None for each in days], k=0, label="recent days together"
-    )
+    latest = [each.since_promotion.latest if each.since_promotion else None for each in days]
+    _band(axes, days, latest, k=0, label="last two weeks together")
     own = [(place, each.realised.value) for place, each in enumerate(days) if each.realised]
     axes.plot([p for p, _ in own], [v for _, v in own], ".", color=GREY, markersize=6, label="the day alone")
     at = [(place, each.baseline) for place, each in enumerate(days) if each.baseline is not None]
     axes.plot([p for p, _ in at], [v for _, v in at], color=INK, linewidth=1.0, label="at evaluation")
     limits = [value - _sign(metric) * fall * abs(value) for _, value in at]
     axes.plot([p for p, _ in at], limits, color=COLOURS[1], linewidth=1.0, linestyle="--", label="fall that matters")
+    _mark_fall(axes, days)
     _dates(axes, days)
     legend(axes, "best")
     return png(figure)
@@ -73,6 +74,15 @@ def _band(
     axes.plot(
         x, [each.value for _, each in there], color=COLOURS[k], linewidth=1.8, marker="o", markersize=4, label=label
     )
+
+
+def _mark_fall(axes: Axes, days: Sequence[PerformanceDay]) -> None:
+    """Where the proven fall of the latest judged day began; at the first day drawn if that was earlier."""
+    judged = [(each.fall.outcome, each.since_promotion.falls_since) for each in days if each.since_promotion]
+    outcome, since = judged[-1] if judged else (None, None)
+    if outcome is Outcome.FAIL and since is not None:
+        place = next((place for place, each in enumerate(days) if each.day >= since), 0)
+        axes.axvline(place, color=COLOURS[1], linewidth=1.2, label=f"falls since {since}")
 
 
 def _dates(axes: Axes, days: Sequence[PerformanceDay]) -> None:

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.domain.names import Stage
+from mlops_assets.domain.quality.day_rows import RECENT
+from mlops_assets.domain.quality.fall.since_promotion import follow_back_to
 from mlops_assets.domain.quality.inputs import DayInputs, ServedVersion
-from mlops_assets.domain.quality.judge import RECENT
 from mlops_assets.domain.quality.label_soundness import UNKNOWN_REQUESTS
 from mlops_assets.domain.quality.records import PerformanceDay
 from mlops_assets.domain.traffic.label_delay import DelayCurve
@@ -64,7 +65,7 @@ class QualityCollector:
 
     def collect_days(self, requested: Sequence[str], monitoring: Monitoring) -> Iterator[CollectedQuality]:
         """The requested days, and the recent ones whose labels were not all in when they were last judged."""
-        since = min(*requested, f"{self.now - REACH - _CURVE:%Y-%m-%d}")
+        since = follow_back_to(min(*requested, f"{self.now - REACH:%Y-%m-%d}"))
         self.records = monitoring.read(self.spec.model, Stage.PERFORMANCE, PerformanceDay, since=since)
         young = f"{self.now - REACH:%Y-%m-%d}"
         ripening = [day for day, each in self.records.items() if day >= young and not _settled(each)]

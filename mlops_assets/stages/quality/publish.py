@@ -24,6 +24,7 @@ from mlops_assets.stages.quality.judge import JudgedQuality, judge_quality
 DETAILS = "details.json"
 _SHOWN = 30  # days in a picture
 _HEAD = ("day", "version", "rows", "labelled", "maturity", "realised", "estimated", "odd", "verdict")
+_SINCE = ("version", "since", "days", "rows", "all of them", "last two weeks", "falls since", "evidence", "days needed")
 
 
 def publish_days(collector: QualityCollector, monitoring: Monitoring, requested: Sequence[str]) -> list[JudgedQuality]:
@@ -66,6 +67,8 @@ def build_day_metadata(record: PerformanceDay) -> dict[str, Any]:
         "fall by estimate": record.estimated_fall.outcome.value,
         "trust in estimates": record.trust.outcome.value,
     }
+    if record.since_promotion:
+        numbers["evidence of a fall"] = record.since_promotion.evidence
     return numbers if record.business is None else {**numbers, "worth of an answer": record.business}
 
 
@@ -79,6 +82,7 @@ def build_metadata(
         "days judged": ", ".join(each.record.day for each in judged),
         "notes": "; ".join(latest.notes) or "none",
         "days": table(_HEAD, (_row(each.record) for each in judged)),
+        "since promotion": table(_SINCE, _since_promotion(records)),
         f"versions and arms on {latest.record.day}": table(
             ("version", "arm", "role", "rows", "labelled", spec.gates.metric),
             ((a.version, a.arm, a.role, a.rows, a.labelled, a.score) for a in latest.arms),
@@ -119,14 +123,29 @@ def _interval(name: str, estimated: Estimated | None) -> dict[str, float]:
 
 def _row(record: PerformanceDay) -> tuple[Any, ...]:
     odd = ", ".join(f"{count:,} {name}" for name, count in record.odd.items() if count)
-    scores = (
-        f"{each.value:.4f} ({each.low:.4f} to {each.high:.4f})" if each else ""
-        for each in (record.realised, record.estimated)
-    )
+    scores = (_text(each) for each in (record.realised, record.estimated))
     return (
         record.day, record.version, record.rows, record.labelled, f"{record.maturity:.1%}", *scores, odd,
         record.fall.reason,
     )  # fmt: skip
+
+
+def _since_promotion(records: Mapping[str, PerformanceDay]) -> Iterator[tuple[Any, ...]]:
+    """The latest day of each version, the newest first."""
+    latest = {each.bundle: each for _, each in sorted(records.items()) if each.since_promotion}
+    for each in sorted(latest.values(), key=lambda record: record.day, reverse=True):
+        found = each.since_promotion
+        if found is None:
+            continue
+        needed = "never" if found.days_needed is None else f"{found.days_needed:.0f}"
+        yield (
+            each.version, found.first, found.days, found.rows, _text(found.value), _text(found.latest),
+            found.falls_since or "", f"{found.evidence:.3g}", needed,
+        )  # fmt: skip
+
+
+def _text(each: Estimated | None) -> str:
+    return f"{each.value:.4f} ({each.low:.4f} to {each.high:.4f})" if each else ""
 
 
 def _disparities(judgement: JudgedQuality) -> Iterator[tuple[str, str, str]]:

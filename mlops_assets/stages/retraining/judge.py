@@ -4,8 +4,6 @@ from datetime import datetime
 from statistics import median
 
 from mlops_assets.declaration.model import ModelSpec
-from mlops_assets.declaration.monitoring import QualityPolicy
-from mlops_assets.domain.evaluation.evidence import Interval
 from mlops_assets.domain.retraining.decision import decide
 from mlops_assets.domain.retraining.false_alarms import expected_false_retrains
 from mlops_assets.domain.retraining.records import DecisionRecord
@@ -36,16 +34,7 @@ def _forecast_false_retrains(spec: ModelSpec, inputs: RetrainInputs, bundles: Bu
     rows, policy = int(median(day.rows for day in inputs.drift[-_RECENT:])), spec.monitoring.drift
     try:
         profile = bundles.open(inputs.champion.bundle).profile
-        return str(expected_false_retrains(policy, profile, rows, _SEED, quality=_quality_intervals(spec, inputs)))
+        judged = any(day.since_promotion for day in inputs.performance)
+        return str(expected_false_retrains(policy, profile, rows, _SEED, watches_quality=judged))
     except (FileNotFoundError, ValueError) as err:
         return f"not known: {err}"
-
-
-def _quality_intervals(spec: ModelSpec, inputs: RetrainInputs) -> tuple[QualityPolicy, Interval, Interval] | None:
-    """The policy with the intervals of baseline and day, as wide together as the latest day's verdict was."""
-    latest = next((day for day in reversed(inputs.performance) if "reach" in day.fall.numbers), None)
-    if latest is None or latest.baseline is None:
-        return None
-    level, reach, at = 2 * spec.monitoring.quality.confidence - 1, latest.fall.numbers["reach"], latest.baseline
-    exact, wide = (Interval(at, at - width, at + width, level, "as judged") for width in (0.0, reach))
-    return spec.monitoring.quality, exact, wide

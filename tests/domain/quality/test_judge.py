@@ -77,9 +77,17 @@ def judged(
     return judge_day(given.pop("spec", model_spec()), of, given.pop("version", version()))
 
 
+def judged_in_turn(days: Mapping[int, pa.Table], **given: Any) -> list[PerformanceDay]:
+    """Each day two days after it began, on the records of those before it."""
+    records: list[PerformanceDay] = []
+    for number in sorted(days):
+        near = {each: rows for each, rows in days.items() if number - 7 < each <= number}
+        records.append(judged(near, number, START + (number + 2) * DAY, *records, **given).record)
+    return records
+
+
 def test_a_ripe_day_is_judged_with_the_days_before_it():
-    days = {number: day(number) for number in range(7)}
-    record = judged(days, 6, START + 8 * DAY).record
+    record = judged_in_turn({number: day(number) for number in range(7)})[-1]
     assert (record.rows, record.labelled, record.maturity) == (600, 600, 1.0)
     assert record.fall.outcome is Outcome.PASS
     assert record.recent is not None
@@ -90,9 +98,22 @@ def test_a_ripe_day_is_judged_with_the_days_before_it():
 
 
 def test_a_turned_world_is_a_fall_on_its_second_day():
-    days = {number: day(number, turned=number >= 4) for number in range(7)}
-    outcomes = [judged(days, number, START + (number + 2) * DAY).record.fall.outcome for number in (3, 5, 6)]
-    assert outcomes == [Outcome.PASS, Outcome.FAIL, Outcome.FAIL]
+    records = judged_in_turn({number: day(number, turned=number >= 7) for number in range(10)})
+    assert [each.fall.outcome for each in records[6:]] == [Outcome.PASS, Outcome.INCONCLUSIVE, *[Outcome.FAIL] * 2]
+    latest = records[-1].since_promotion
+    assert latest is not None
+    assert (latest.first, latest.days, latest.falls_since) == (name_of(0), 10, name_of(7))
+    assert latest.fall == pytest.approx(0.6, abs=0.05)
+    assert f"worse since {name_of(7)}" in records[-1].fall.reason
+
+
+def test_another_versions_days_are_no_evidence():
+    days = {number: day(number, turned=number < 5) for number in range(8)}
+    older = [replace(each, bundle="other") for each in judged_in_turn({n: days[n] for n in range(5)})]
+    near = {number: days[number] for number in (5, 6, 7)}
+    found = judged(near, 7, START + 9 * DAY, *older).record.since_promotion
+    assert found is not None
+    assert (found.first, found.days, found.evidence < 1) == (name_of(7), 1, True)
 
 
 def test_days_with_few_labels_are_taken_together_up_to_a_week():
@@ -175,11 +196,7 @@ def test_without_a_reference_the_reason_is_told():
 
 
 def test_estimates_are_trusted_only_while_they_are_right():
-    days = {number: day(number, 3_000, turned=number >= 8) for number in range(16)}
-    records: list[PerformanceDay] = []
-    for number in days:
-        near = {each: rows for each, rows in days.items() if number - 7 < each <= number}
-        records.append(judged(near, number, START + (number + 2) * DAY, *records).record)
+    records = judged_in_turn({number: day(number, 3_000, turned=number >= 8) for number in range(16)})
     outcomes = [each.trust.outcome for each in records]
     assert outcomes[:5] == [Outcome.INCONCLUSIVE] * 5
     assert outcomes[6] is Outcome.PASS

@@ -5,10 +5,10 @@ import pytest
 
 from mlops_assets.domain.traffic.label_delay import DelayCurve, fit_delay_curve
 from mlops_assets.resources.plots.quality import draw_estimate_and_realised, draw_label_delay, draw_quality_by_day
-from tests.kit.watched_days import DAY, NOBODY, UNRIPE
+from tests.kit.watched_days import DAY, FALLEN, NOBODY, UNRIPE
 
 
-@pytest.mark.parametrize("days", [[DAY, UNRIPE, NOBODY], [DAY] * 40, [NOBODY], [UNRIPE]])
+@pytest.mark.parametrize("days", [[DAY, UNRIPE, NOBODY], [DAY] * 40, [DAY, FALLEN], [NOBODY], [UNRIPE]])
 def test_days_are_drawn_as_far_as_they_are_known(days):
     for png in (draw_quality_by_day(days, 0.05), draw_estimate_and_realised(days)):
         assert png.startswith(b"\x89PNG")

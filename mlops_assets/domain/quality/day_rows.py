@@ -1,0 +1,117 @@
+"""The rows of a day, and of the days before it, that one version is judged on. Pure; judges nothing.
+
+Rows of one hour move together. Only rows old enough that nearly all of their labels are there count, so that labels
+that come early do not speak for the others.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mlops_assets.declaration.model import ModelSpec
+from mlops_assets.domain.evaluation.evidence import Interval
+from mlops_assets.domain.evaluation.intervals import central, score
+from mlops_assets.domain.evaluation.metrics import Metric, UnmeasurableError, metric_named
+from mlops_assets.domain.quality.fall.since_promotion import sure_of
+from mlops_assets.domain.quality.inputs import DayInputs, ServedVersion
+from mlops_assets.domain.traffic.label_delay import measure_maturity
+from mlops_assets.domain.traffic.labelled_rows import LABEL, concat_days, read_times
+from mlops_assets.domain.traffic.ripe_rows import RipeRows, rows_of_bundle, select_ripe, to_datetime64
+
+Measurement = tuple[Interval | None, str]  # a measurement, or why there is none
+
+RECENT = 7  # days at most that are judged together
+_AT_LEAST = 3  # of them, where there are as many
+
+
+@dataclass(frozen=True, eq=False)
+class DayRows:
+    """What one version answered on a day and the days before it, and what came of it."""
+
+    spec: ModelSpec
+    day: DayInputs
+    version: ServedVersion
+
+    @cached_property
+    def metric(self) -> Metric:
+        return metric_named(self.spec.gates.metric, self.spec.target.kind)
+
+    @cached_property
+    def level(self) -> float:
+        return central(self.spec.monitoring.quality.confidence)
+
+    @cached_property
+    def mine(self) -> pa.Table:
+        return rows_of_bundle(self.day.rows, self.version.bundle)
+
+    @cached_property
+    def window(self) -> Mapping[str, pa.Table]:
+        """Day → rows of this version: the latest days on which it answered, as many as it takes."""
+        found: dict[str, pa.Table] = {}
+        for name, every in sorted(self.day.recent.items(), reverse=True):
+            enough = sum(map(count_labelled, found.values())) >= self.spec.monitoring.quality.minimum_rows
+            if len(found) >= _AT_LEAST and enough:
+                break
+            if len(rows := rows_of_bundle(every, self.version.bundle)):
+                found[name] = rows
+        return dict(sorted(found.items()))
+
+    @cached_property
+    def maturity(self) -> float:
+        return (
+            measure_maturity(self.day.curve, read_times(self.mine["time"]), to_datetime64(self.day.now))
+            if len(self.mine)
+            else 0.0
+        )
+
+    @cached_property
+    def ripe(self) -> RipeRows | None:
+        """Of the recent days; None while the labels of this one are not ripe."""
+        return self._ripened(concat_days(list(self.window.values()))) if self.window else None
+
+    @cached_property
+    def own(self) -> RipeRows | None:
+        return self._ripened(self.mine)
+
+    def _ripened(self, rows: pa.Table) -> RipeRows | None:
+        policy = self.spec.monitoring.quality
+        if self.maturity < policy.maturity:
+            return None
+        return select_ripe(rows, self.day.curve.after(policy.maturity), self.day.now)
+
+    @cached_property
+    def baseline(self) -> Interval | None:
+        """At the level of the others, which is declared elsewhere."""
+        baseline = self.version.baseline
+        if baseline is None:
+            return None
+        wider = sure_of(self.level) / sure_of(baseline.level)
+        low, high = ((end - baseline.estimate) * wider + baseline.estimate for end in (baseline.low, baseline.high))
+        return replace(baseline, low=float(low), high=float(high), level=self.level)
+
+    @cached_property
+    def score(self) -> Measurement:
+        """The day's realised score."""
+        return self.measure(self.own)
+
+    def measure(self, rows: RipeRows | None) -> Measurement:
+        """The realised score of the rows."""
+        if rows is None or not len(rows):
+            return None, ""
+        return try_measuring(lambda: score(self.metric, rows.labels, rows.scores, level=self.level, blocks=rows.blocks))
+
+
+def try_measuring(make: Callable[[], Interval]) -> Measurement:
+    """The measurement, or why it cannot be made."""
+    try:
+        return make(), ""
+    except UnmeasurableError as err:
+        return None, f"{err}."
+
+
+def count_labelled(rows: pa.Table) -> int:
+    """Rows that have a label."""
+    return int(pc.sum(pc.is_finite(rows[LABEL])).as_py() or 0)
