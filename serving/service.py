@@ -5,6 +5,7 @@ infra/adr), so the worker hands its server an application that answers our route
 """
 
 import os
+import sys
 from typing import Any
 
 import bentoml
@@ -12,6 +13,7 @@ from uvicorn.config import HTTP_PROTOCOLS
 
 from serving.http.app import EndpointApplication as Application
 from serving.settings.endpoint import keep_quiet, read_settings
+from serving.settings.tls import read_tls
 from serving.worker import Worker
 
 keep_quiet()
@@ -24,7 +26,7 @@ class FrontedService(bentoml.Service):
     def to_asgi(self, is_main: bool = True) -> Any:
         inner = super().to_asgi(is_main=is_main)
         HTTP_PROTOCOLS["auto"] = "serving.http.connections:Connection"  # what BentoML asks uvicorn for
-        return Application(inner, Worker(_settings, parent=os.getppid())) if is_main else inner
+        return Application(inner, Worker(_settings, parent=os.getppid(), tls=read_tls(sys.argv))) if is_main else inner
 
 
 class _Models:

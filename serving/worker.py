@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from random import Random
+from ssl import SSLContext
 from types import FrameType
 from typing import Any
 
@@ -45,9 +46,9 @@ _log = logging.getLogger("serving.worker")
 class Worker:
     """Lives from the server's start-up to its shutdown."""
 
-    def __init__(self, settings: Settings, *, parent: int | None = None) -> None:
-        """`parent`: the process without which this one ends; none: it runs alone."""
-        self._settings, self._parent = settings, parent
+    def __init__(self, settings: Settings, *, parent: int | None = None, tls: SSLContext | None = None) -> None:
+        """`parent`: the process without which this one ends; none: it runs alone. `tls`: of the gRPC port."""
+        self._settings, self._parent, self._tls = settings, parent, tls
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
         self._lost = 0  # rows of the log, when it was last written down on demand
@@ -93,7 +94,7 @@ class Worker:
         for door in self.context.doors:
             from serving.grpc.door import GrpcDoor  # imported only where it is used
 
-            self._doors.append(GrpcDoor(self.context, door))
+            self._doors.append(GrpcDoor(self.context, door, self._tls))
             await self._doors[-1].start()
 
     def write_down(self) -> bool:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from serving.problems import InvalidInput, Problem
 
 LONGEST_KEY = 200  # characters
-LONGEST_DEADLINE = 3_600_000.0  # milliseconds
+LONGEST_DEADLINE = 60_000.0  # milliseconds: a caller holds a place in the queue no longer
 KEY_RULE = f"is a text of 1 to {LONGEST_KEY} characters"
 DEADLINE_RULE = f"is a number of milliseconds from 1 to {LONGEST_DEADLINE:.0f}"
 

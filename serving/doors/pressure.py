@@ -6,12 +6,14 @@ late is refused at once, which costs next to nothing: turns stay short, and the 
 """
 
 import asyncio
+import resource
 import time
 from collections.abc import Callable
 
 from serving.problems import RETRY, Overloaded
 
 _BEAT = 0.02  # seconds
+_SPARE_FILES = 256  # for bundles, the log, the stores
 
 
 class Pressure:
@@ -32,3 +34,8 @@ class Pressure:
         if now - self._beaten > self._most:
             raise Overloaded(f"the worker is {now - self._beaten:.1f} s behind", retry_after=RETRY)
         return self._beaten
+
+
+def most_connections() -> int:
+    """As many as this process may have files open, but for some of its own."""
+    return max(resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _SPARE_FILES, _SPARE_FILES)

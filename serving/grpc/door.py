@@ -10,6 +10,7 @@ import re
 import struct
 import time
 from collections.abc import Mapping
+from ssl import SSLContext
 from typing import Any
 from urllib.parse import quote
 
@@ -18,6 +19,7 @@ from google.protobuf.message import DecodeError
 
 from serving.doors.bodies import SLOWEST, unpack
 from serving.doors.context import Context, Door
+from serving.doors.options import LONGEST_DEADLINE
 from serving.grpc.frames import packed_headers
 from serving.grpc.http2 import Http2Connection
 from serving.grpc.messages import SERVICE
@@ -25,6 +27,7 @@ from serving.grpc.oip import METHODS, Call, Method
 from serving.grpc.outgoing import Reply
 from serving.problems import RequestRefused
 
+_HANDSHAKE = 10.0  # seconds for that of TLS
 _AGAIN = 1.0  # seconds until a taken port is tried again
 _LONGEST_MESSAGE = 1_500  # characters; a client takes 8 KB of headers
 _INVALID, _UNIMPLEMENTED = 3, 12
@@ -42,8 +45,9 @@ _log = logging.getLogger("serving.grpc")
 class GrpcDoor:
     """Open from `start` to `stop`. A taken port is reported in `door.trouble` and tried again."""
 
-    def __init__(self, context: Context, door: Door) -> None:
+    def __init__(self, context: Context, door: Door, tls: SSLContext | None) -> None:
         self._context, self._door = context, door
+        self._tls = {"ssl": tls, "ssl_handshake_timeout": _HANDSHAKE} if tls else {}
         self._answers = GrpcAnswers(context)
         self._connections: set[Http2Connection] = set()
         self._server: Any = None
@@ -80,7 +84,7 @@ class GrpcDoor:
                 _check_ours(door.port)
             loop = asyncio.get_running_loop()
             self._server = await loop.create_server(
-                self._connection, door.host, door.port, reuse_port=shared or None, backlog=2_048
+                self._connection, door.host, door.port, reuse_port=shared or None, backlog=2_048, **self._tls
             )
             door.trouble = None
         except OSError as err:
@@ -172,10 +176,10 @@ class GrpcAnswers:
 
 
 def _left(timeout: bytes | None) -> float | None:
-    """Seconds of `grpc-timeout`."""
+    """Seconds of `grpc-timeout`. Clients of some languages send hours by themselves: those mean no hurry."""
     if timeout is None:
         return None
     match = _TIMEOUT.fullmatch(timeout)
     if match is None:
         raise RequestRefused(f"grpc-timeout is {timeout[:20]!r}")
-    return int(match[1]) * _SECONDS[match[2]]
+    return min(int(match[1]) * _SECONDS[match[2]], LONGEST_DEADLINE / 1_000)

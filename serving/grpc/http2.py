@@ -1,7 +1,7 @@
 """HTTP/2 connections for calls with one message in and one out: streams, windows, limits. Knows no gRPC and no model.
 
-Written for speed: a call costs two parsed frames and one write. Every limit holds per connection and is enforced here:
-open streams, header bytes, body bytes (within the budget that all bodies share), resets, bytes that wait to be sent.
+A call costs two parsed frames and one write. Every limit holds per connection and is enforced here: open streams,
+header bytes, body bytes (within the budget of all bodies), resets, settings, rest, bytes that wait to be sent.
 """
 
 import asyncio
@@ -10,15 +10,17 @@ import time
 from typing import Any
 
 from serving.doors.bodies import Budget, too_large, too_many_bodies
+from serving.doors.pressure import most_connections
 from serving.grpc import frames as h2
 from serving.grpc.frames import Broken, Headers, frame, header_block, unpadded
-from serving.grpc.outgoing import Answers, Outgoing, Stream
+from serving.grpc.outgoing import LARGEST_WINDOW, Answers, Outgoing, Stream
 from serving.problems import RequestRefused
 
-_LARGEST_WINDOW = 2**31 - 1
 _OWN_WINDOW = 2**30  # the budget of bodies is what limits
 _MOST_STREAMS = 1_000
 _MOST_RESETS = 1_000  # of a peer that cancels more than it lets be answered
+_MOST_SETTINGS = 1_000  # frames of them in the life of a connection
+_LONGEST_REST = 600.0  # seconds without a call
 
 
 class Http2Connection(asyncio.Protocol):
@@ -32,7 +34,7 @@ class Http2Connection(asyncio.Protocol):
         self._headers = Headers()
         self._continued: tuple[int, int, bytes] | None = None
         self._streams: dict[int, Stream] = {}
-        self._last = self._resets = self._received = 0
+        self._last = self._resets = self._received = self._settings = 0
         self._kinds = {
             h2.DATA: self._on_data, h2.HEADERS: self._on_headers, h2.CONTINUATION: self._on_continuation,
             h2.RESET: self._on_reset, h2.SETTINGS: self._on_settings, h2.PUSH: self._on_push,
@@ -42,9 +44,11 @@ class Http2Connection(asyncio.Protocol):
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
         self._out = Outgoing(transport, self._streams, self._forget)
-        self._began = time.monotonic()
+        self._began = self._active = time.monotonic()
+        if len(self._connections) >= most_connections():
+            transport.abort()
         self._connections.add(self)
-        settings = ((3, _MOST_STREAMS), (4, _LARGEST_WINDOW), (6, h2.MOST_HEADERS))
+        settings = ((3, _MOST_STREAMS), (4, LARGEST_WINDOW), (6, h2.MOST_HEADERS))
         content = b"".join(struct.pack(">HL", *pair) for pair in settings)
         transport.write(frame(h2.SETTINGS, 0, 0, content) + frame(h2.WINDOW, 0, 0, struct.pack(">L", _OWN_WINDOW)))
 
@@ -77,9 +81,13 @@ class Http2Connection(asyncio.Protocol):
 
     def sweep(self, slowest: float) -> None:
         """Let go of callers who do not send what they announced, or do not take what they asked for."""
-        too_old = time.monotonic() - slowest
+        now, too_old = time.monotonic(), time.monotonic() - slowest
         if not self._greeted and self._began < too_old:
             self._transport.abort()
+        if self._streams:
+            self._active = now
+        elif self._active < now - _LONGEST_REST:
+            self.leave()
         for stream in tuple(self._streams.values()):
             if stream.task is None and stream.began < too_old:
                 slow = RequestRefused(f"the message took longer than {slowest:g} s", status=408, kind="slow")
@@ -109,7 +117,7 @@ class Http2Connection(asyncio.Protocol):
                 raise Broken(h2.PROTOCOL, "a block of headers was left open")
             place = begin + size
             if handle := self._kinds.get(kind):
-                handle(flags, stream & _LARGEST_WINDOW, data[begin:place])
+                handle(flags, stream & LARGEST_WINDOW, data[begin:place])
         return place
 
     def _on_headers(self, flags: int, number: int, content: bytes) -> None:
@@ -161,7 +169,7 @@ class Http2Connection(asyncio.Protocol):
                 raise Broken(h2.PROTOCOL, "data for no open stream")
             return  # it was answered or cancelled meanwhile
         content = unpadded(flags, content)
-        stream.body.append(content)
+        stream.add(content)
         stream.size += len(content)
         self._budget.left -= len(content)
         if stream.size > self._most:
@@ -177,22 +185,21 @@ class Http2Connection(asyncio.Protocol):
             self._resets += 1
             if self._resets > _MOST_RESETS:
                 raise Broken(h2.CALM, "too many cancelled streams")
-            self._end_if_done()
 
     def _on_settings(self, flags: int, number: int, content: bytes) -> None:
         if flags & h2.ACK:
             return
         if len(content) % 6:
             raise Broken(h2.FRAME_SIZE, "settings of an odd size")
-        for name, value in struct.iter_unpack(">HL", content):
-            if name == 4:
-                if value > _LARGEST_WINDOW:
-                    raise Broken(h2.FLOW, "a window is too large")
-                for stream in self._streams.values():
-                    stream.window += value - self._out.first_window
-                self._out.first_window = value
+        self._settings += 1
+        if self._settings > _MOST_SETTINGS:
+            raise Broken(h2.CALM, "too many settings")
+        windows = [value for name, value in struct.iter_unpack(">HL", content) if name == 4]
+        if windows and max(windows) > LARGEST_WINDOW:
+            raise Broken(h2.FLOW, "a window is too large")
         self._out.write(frame(h2.SETTINGS, h2.ACK, 0))
-        self._out.send_waiting()
+        if windows:
+            self._out.widen_all(windows[-1])
 
     def _on_push(self, flags: int, number: int, content: bytes) -> None:
         raise Broken(h2.PROTOCOL, "a client pushes nothing")
@@ -206,22 +213,15 @@ class Http2Connection(asyncio.Protocol):
     def _on_window(self, flags: int, number: int, content: bytes) -> None:
         if len(content) != 4:
             raise Broken(h2.FRAME_SIZE, "a window update has 4 bytes")
-        more = int.from_bytes(content, "big") & _LARGEST_WINDOW
-        stream = self._streams.get(number) if number else None
-        if number == 0:
-            self._out.window += more
-        elif stream:
-            stream.window += more
-        if max(self._out.window, stream.window if stream else 0) > _LARGEST_WINDOW or not more:
+        more = int.from_bytes(content, "big") & LARGEST_WINDOW
+        if not more or not self._out.widen(self._streams.get(number) if number else None, more, whole=not number):
             raise Broken(h2.FLOW, "a window is too large, or grows by nothing")
-        self._out.send_waiting()
 
     def _on_whole(self, stream: Stream) -> None:
         stream.task = self._loop.create_task(self._answer(stream))
 
     async def _answer(self, stream: Stream) -> None:
-        body = stream.body[0] if len(stream.body) == 1 else b"".join(stream.body)
-        stream.body.clear()
+        body, stream.body = bytes(stream.body), b""
         reply = await self._answers.answer(stream.headers, body)
         self._resets = max(0, self._resets - 1)
         self._out.send(stream, reply)
@@ -237,10 +237,10 @@ class Http2Connection(asyncio.Protocol):
         self._forget(stream)
 
     def _forget(self, stream: Stream) -> None:
+        self._out.drop(stream)
         if self._streams.pop(stream.id, None):
             self._budget.left += stream.size
-        if self._leaving:
-            self._end_if_done()
+        self._end_if_done()
 
     def _end_if_done(self) -> None:
         if self._leaving and not self._streams:

@@ -8,7 +8,6 @@ import logging
 import re
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
-from urllib.parse import unquote
 
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
@@ -19,7 +18,7 @@ from serving.http.openapi import PAGE, document
 from serving.problems import RequestRefused
 
 Handler = Callable[[Context, Request], Awaitable[Response]]
-_MOST_PATHS = 10_000  # whose routes are cached
+_MOST_PATHS, _LONGEST_PATH = 10_000, 200  # whose routes are cached; characters of one
 _log = logging.getLogger("serving.http.app")
 
 
@@ -125,9 +124,9 @@ class EndpointApplication:
             match = route.pattern.fullmatch(path)
             if match and route.method not in handlers:
                 handlers[route.method] = route
-                params = params or tuple(unquote(part) for part in match.groups())
+                params = params or match.groups()  # the server has decoded them
         found = Match(handlers, params)
-        if handlers:
+        if handlers and len(path) <= _LONGEST_PATH:
             if len(self._paths) >= _MOST_PATHS:
                 self._paths.clear()
             self._paths[path] = found

@@ -1,21 +1,27 @@
 """Bulk rows in Arrow's IPC stream format, in and out."""
 
+import struct
+
 import numpy as np
 import pyarrow as pa
 
 from serving.contract.segments import STREAM_END
+from serving.doors.bodies import too_large
 from serving.engine.answer import Answer, list_labels
+from serving.http.arrow_sizes import unpacked_bytes
 from serving.http.messages import ARROW, Response
 from serving.problems import RequestRefused
 
 
-def read_table(body: bytes) -> pa.Table:
-    """The rows of one stream. A caller may send anything: every failure of the parser is his."""
+def read_table(body: bytes, most: int) -> pa.Table:
+    """The rows of one stream of at most `most` bytes, unpacked. A caller may send anything: every failure is his."""
     try:
+        if unpacked_bytes(pa.py_buffer(body)) > most:
+            raise too_large(most)
         with pa.ipc.open_stream(pa.py_buffer(body)) as reader:
             table = reader.read_all()
         table.validate(full=True)
-    except (pa.ArrowException, OSError, ValueError, TypeError, MemoryError) as err:
+    except (pa.ArrowException, OSError, ValueError, TypeError, MemoryError, struct.error) as err:
         raise RequestRefused(f"the body is no Arrow IPC stream: {err}"[:300]) from err
     return table
 

@@ -1,35 +1,67 @@
 """The server's HTTP connections: as many as files allow, and none that holds its place without getting on.
 
 uvicorn bounds the time between two requests. Here the time is bounded in which the head of a request arrives and
-in which its answer is taken; that of a body is bounded where it is read.
+in which its answer is taken, and the bytes of heads, chunk sizes and trailers; a body is bounded where it is read.
 """
 
 import asyncio
 import os
-import resource
 import socket
+import ssl
 from asyncio import Transport
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
 
-_SPARE_FILES = 256  # for bundles, the log, the stores
+from serving.doors.pressure import most_connections
+
 _AT_ONCE = 512  # new connections in one turn of the event loop
+_HANDSHAKE = 10.0  # seconds for that of TLS
+_MOST_BARE = 65_536  # bytes of one request that are no body
+_BARE_BESIDE_BODY = 8  # of them for each byte of the body: its chunks may be small
+_MOST_UNREAD = 32_000_000  # bytes of a body that come after its answer
 _open: "set[Connection]" = set()
-_acceptors: "list[Acceptor]" = []
+_acceptors: "WeakKeyDictionary[ServerState, Acceptor]" = WeakKeyDictionary()  # closed ones too: none opens again
 
 
 class Connection(HttpToolsProtocol):
     """One of many, known to the sweep."""
+
+    _measured: Any = None  # the scope of the request whose bytes `_bare` counts
+    _bare = 0
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         _open.add(self)
         if len(_open) > most_connections():
             transport.abort()
-        if not _acceptors:
-            _acceptors.append(Acceptor(self.loop, self._another, listening(transport.get_extra_info("sockname")[1])))
+        if self.server_state not in _acceptors:
+            door = listening(transport.get_extra_info("sockname")[1])
+            _acceptors[self.server_state] = Acceptor(self.loop, self._another, door, tls=self.config.ssl)
+
+    def data_received(self, data: bytes) -> None:
+        before = self.cycle
+        taken = 0 if before is None else len(before.body)
+        super().data_received(data)
+        cycle, scope = self.cycle, self.scope
+        if scope is not self._measured:  # a request began within these bytes
+            self._measured, self._bare = scope, 0
+            return
+        body = 0 if cycle is None else len(cycle.body) - (taken if cycle is before else 0)
+        self._bare += len(data) - _BARE_BESIDE_BODY * body
+        if self._bare > _MOST_BARE:
+            self._refuse_length()
+
+    def _refuse_length(self) -> None:
+        """Ends a connection whose request is longer than any honest one, besides its body."""
+        if self.scope is None or "path" not in self.scope:
+            self.transport.write(_HEAD_TOO_LARGE)
+            self.transport.close()
+        elif not self.cycle.response_complete or self._bare > _MOST_UNREAD:
+            self.transport.abort()
 
     def _another(self) -> "Connection":
         return Connection(self.config, self.server_state, self.app_state)
@@ -39,13 +71,26 @@ class Connection(HttpToolsProtocol):
         super().connection_lost(exc)
 
 
+_REASON = b"the head of a request may have at most %d bytes" % _MOST_BARE
+_HEAD_TOO_LARGE = b"HTTP/1.1 431 \r\ncontent-type: text/plain\r\nconnection: close\r\ncontent-length: %d\r\n\r\n%s" % (
+    len(_REASON),
+    _REASON,
+)
+
+
 class Acceptor:
     """uvloop takes one new connection in each turn, so under load they would wait for minutes: this takes the rest."""
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, connection: Callable[[], asyncio.Protocol], door: socket.socket | None
+        self,
+        loop: asyncio.AbstractEventLoop,
+        connection: Callable[[], asyncio.Protocol],
+        door: socket.socket | None,
+        *,
+        tls: ssl.SSLContext | None,
     ) -> None:
         self._loop, self._connection, self._door = loop, connection, door
+        self._tls: dict[str, Any] = {"ssl": tls, "ssl_handshake_timeout": _HANDSHAKE} if tls else {}
         self._coming: set[asyncio.Task[Any]] = set()
         self._open()
 
@@ -70,9 +115,15 @@ class Acceptor:
                 self._loop.call_later(1.0, self._open)
                 return
             came.setblocking(False)
-            task = self._loop.create_task(self._loop.connect_accepted_socket(self._connection, came))
+            task = self._loop.create_task(self._take(came))
             self._coming.add(task)
             task.add_done_callback(self._coming.discard)
+
+    async def _take(self, came: socket.socket) -> None:
+        try:
+            await self._loop.connect_accepted_socket(self._connection, came, **self._tls)
+        except OSError:  # it speaks no TLS, brings no certificate that counts, or hung up
+            came.close()
 
 
 def listening(port: int) -> socket.socket | None:
@@ -96,8 +147,8 @@ def listening(port: int) -> socket.socket | None:
 
 def stop_accepting() -> None:
     """Those who come now find another worker."""
-    while _acceptors:
-        _acceptors.pop().close()
+    for acceptor in _acceptors.values():
+        acceptor.close()
 
 
 class _State(NamedTuple):
@@ -138,7 +189,3 @@ def _awaits_head(connection: Any) -> bool:
     """Neither does a request run, nor does uvicorn's own clock tick."""
     idle = connection.cycle is None or connection.cycle.response_complete
     return idle and connection.timeout_keep_alive_task is None
-
-
-def most_connections() -> int:
-    return max(resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _SPARE_FILES, _SPARE_FILES)

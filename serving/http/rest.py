@@ -24,7 +24,10 @@ async def predict(context: Context, request: Request) -> Response:
     model = request.params[0]
     body = await request.body(context.settings.body, context.budget)
     arrow = _is_arrow(request)
-    given, key = (TableRows(read_table(body)), None) if arrow else read_named_rows(parse_json(body))
+    if arrow:
+        given, key = TableRows(read_table(body, context.settings.body)), None
+    else:
+        given, key = read_named_rows(parse_json(body))
     answer = await context.engine.infer(
         model,
         given,

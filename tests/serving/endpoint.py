@@ -4,10 +4,11 @@ import asyncio
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -65,15 +66,23 @@ def free_port() -> int:
 class Process:
     """`bentoml serve` with its workers, in a process group of its own."""
 
-    def __init__(self, home: Path, settings: Mapping[str, str] = {}) -> None:
-        self.port, self.grpc_port, self.home = free_port(), free_port(), home
-        self.url = f"http://127.0.0.1:{self.port}"
+    def __init__(
+        self,
+        home: Path,
+        settings: Mapping[str, str] = {},
+        *,
+        options: Sequence[str] = (),
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        """`options` are those of `bentoml serve`; `tls` is the caller's side of what they ask for."""
+        self.port, self.grpc_port, self.home, self._tls = free_port(), free_port(), home, tls
+        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
         self._output = (home / "serve.log").open("ab")
         own = {"MLOPS_HOME": str(home), "PYTHONPATH": str(PROJECT), "ENDPOINT_GRPC_PORT": str(self.grpc_port)}
         environment = {**os.environ, **own, **settings}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "bentoml", "serve", "serving.service:Endpoint", "--host", "127.0.0.1",
-             "--port", str(self.port)],
+             "--port", str(self.port), *options],
             cwd=PROJECT, env=environment, stdout=self._output, stderr=self._output, start_new_session=True,
         )  # fmt: skip
 
@@ -95,7 +104,7 @@ class Process:
         began = time.monotonic()
         while time.monotonic() - began < seconds:
             try:
-                if httpx.get(f"{self.url}/readyz", timeout=2).status_code == 200:
+                if httpx.get(f"{self.url}/readyz", timeout=2, verify=self._tls or True).status_code == 200:
                     return time.monotonic() - began
             except httpx.TransportError:
                 pass

@@ -112,6 +112,7 @@ BAD = {
     "a window that overflows": PREFACE + frame(http2.WINDOW, 0, 0, struct.pack(">L", 2**31 - 1)),
     "a first window that is too large": PREFACE + frame(http2.SETTINGS, 0, 0, struct.pack(">HL", 4, 2**31)),
     "settings of an odd size": PREFACE + frame(http2.SETTINGS, 0, 0, b"x"),
+    "settings without end": PREFACE + frame(http2.SETTINGS, 0, 0) * 1_100,
     "a short ping": PREFACE + frame(http2.PING, 0, 0, b"x"),
     "a push": PREFACE + frame(http2.PUSH, 4, 1, b"x" * 8),
     "more padding than frame": PREFACE + call(1, more=True) + frame(http2.DATA, http2.PADDED, 1, b"\xff"),

@@ -132,6 +132,26 @@ def test_packed_bodies_are_unpacked_within_the_limit(home, encoding, pack):
     assert ask(pack(b" " * 1_000_000 + honest), ENDPOINT_BODY_MB="0.1") == 413
 
 
+@pytest.mark.parametrize("codec", ["zstd", "lz4"])
+def test_compressed_arrow_is_unpacked_within_the_limit(home, codec):
+    def ask(rows: int) -> int:
+        table = pa.table({name: pa.array([value] * rows) for name, value in ROW.items()})
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression=codec)) as stream:
+            stream.write_table(table)
+        body, headers = sink.getvalue().to_pybytes(), {"content-type": "application/vnd.apache.arrow.stream"}
+        assert len(body) < 1_000_000
+        return post(home, PREDICT, content=body, headers=headers, settings={"ENDPOINT_BODY_MB": "1"}).status_code
+
+    assert (ask(1_000), ask(100_000)) == (200, 413)
+
+
+def test_a_deadline_of_an_hour_is_refused(home):
+    assert post(home, PREDICT, {"rows": [ROW]}, headers={"x-deadline-ms": "60000"}).status_code == 200
+    answer = post(home, PREDICT, {"rows": [ROW]}, headers={"x-deadline-ms": "3600000"})
+    assert "from 1 to 60000" in answer.text
+
+
 def test_other_encodings_are_refused(home):
     assert post(home, PREDICT, content=b"{}", headers={"content-encoding": "br"}).status_code == 415
 
