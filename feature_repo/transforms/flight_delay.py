@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pandas as pd
 
-from feature_repo.transforms.derivation import STATIC_SINCE, Derivation, Feeds
+from feature_repo.transforms.view import STATIC_SINCE, Feeds, ViewTransform
 
 WINDOW = timedelta(hours=3)
 REPORTING = timedelta(minutes=30)  # a departure counts this long after it happened
@@ -61,11 +61,11 @@ def departure_time(scheduled_at: Sequence[datetime | None]) -> dict[str, list[fl
     }
 
 
-VIEWS: Mapping[str, Derivation] = {
-    "airport_delays": Derivation(airport_delays, ("departures",), WINDOW),
-    "carrier_delays": Derivation(carrier_delays, ("departures",), WINDOW),
-    "weather": Derivation(weather, ("weather",), timedelta()),
-    "planes": Derivation(planes, ("planes",), None),
+VIEWS: Mapping[str, ViewTransform] = {
+    "airport_delays": ViewTransform(airport_delays, ("departures",), WINDOW),
+    "carrier_delays": ViewTransform(carrier_delays, ("departures",), WINDOW),
+    "weather": ViewTransform(weather, ("weather",), timedelta()),
+    "planes": ViewTransform(planes, ("planes",), None),
 }
 
 

@@ -5,18 +5,18 @@ from datetime import datetime, timedelta
 
 import pandas as pd
 
-from feature_repo.transforms.derivation import STATIC_SINCE, Derivation, Feeds
+from feature_repo.transforms.view import STATIC_SINCE, Feeds, ViewTransform
 
 
 def column_view(
     feed: str, *, keys: Sequence[str], columns: Sequence[str], time: str | None, arrived: str | None
-) -> Derivation:
+) -> ViewTransform:
     """The view of a feed's columns. Without a time column it is one snapshot, known all along."""
 
     def rows(feeds: Feeds, start: datetime, end: datetime) -> pd.DataFrame:
         return _rows(feeds[feed], [*keys], [*columns], time, arrived, start, end)
 
-    return Derivation(rows, (feed,), None if time is None else timedelta())
+    return ViewTransform(rows, (feed,), None if time is None else timedelta())
 
 
 def _rows(

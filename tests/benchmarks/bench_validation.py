@@ -18,8 +18,8 @@ from mlops_assets.declaration.data import Every
 from mlops_assets.domain.names import Layer
 from mlops_assets.domain.partitions import windows
 from mlops_assets.resources.lake.lake import Lake
-from mlops_assets.stages.data.validated_data.partition_inputs import held, observed
-from mlops_assets.stages.data.validated_data.validate_partition import validate
+from mlops_assets.stages.data.validated_data.partition_inputs import judge_columns, read_inputs
+from mlops_assets.stages.data.validated_data.validate_partition import validate_feed
 from tests.kit.specs import START, expectation, feed_spec, model_spec, source_spec, validation_spec
 
 ROWS, ROUNDS, GOAL, DAY = 1_000_000, 5, 3.0, "2024-01-01"
@@ -83,11 +83,11 @@ def alone(file: Path, copy: Path) -> None:
 
 def whole(spec, lake) -> None:
     """All that the asset does with one partition."""
-    each = held(spec, spec.source.feeds["events"], windows(Every.DAY, [DAY]), lake)
-    assert observed(each)
-    outcome = validate(spec, each, lake, START + timedelta(days=9))
-    assert outcome.after[DAY].rows + outcome.quarantined[DAY] == ROWS
-    assert outcome.quarantined[DAY] > 0
+    inputs = read_inputs(spec, spec.source.feeds["events"], windows(Every.DAY, [DAY]), lake)
+    assert judge_columns(spec, [inputs], accept=False).passed
+    validated = validate_feed(inputs, START + timedelta(days=9))
+    assert validated.after[DAY].rows + validated.quarantined[DAY] == ROWS
+    assert validated.quarantined[DAY] > 0
 
 
 def forget(lake: Lake, model: str) -> None:

@@ -58,30 +58,27 @@ class Flow:
         draw_rows_by_partition(counted, [each.partition for each in asked])
 
     def validated_data(self, asked: Sequence[Window]) -> None:
-        from mlops_assets.domain.data.schema import judge_schema
-        from mlops_assets.domain.data.vitals import judge_vitals, limits_of, vitals_frame
-        from mlops_assets.resources.checks.expectations import judge_between
-        from mlops_assets.resources.plots.data import draw_rows_by_partition
-        from mlops_assets.stages.data.validated_data.partition_inputs import held, observed
-        from mlops_assets.stages.data.validated_data.validate_partition import validate
+        from mlops_assets.stages.data.validated_data import partition_inputs, publish, validate_partition
 
         spec = self.spec
-        feeds = [held(spec, feed, feed_windows(feed, asked), self.lake) for feed in spec.source.feeds.values()]
-        assert judge_schema(spec, [each for feed in feeds for each in observed(feed)], accept=False).passed
-        vitals = [validate(spec, each, self.lake, self.now).vitals for each in feeds]
-        frame = vitals_frame(vitals, spec.validation, self.now)
-        limits = limits_of(spec.validation, frame)
-        assert all(each.passed for each in judge_vitals(frame, limits, judge_between(frame, limits), spec.validation))
-        shown = {each.feed: each.rows for each in vitals if len(each.windows) == len(asked)}
-        draw_rows_by_partition(shown, [each.partition for each in asked])
+        feeds = [
+            partition_inputs.read_inputs(spec, feed, feed_windows(feed, asked), self.lake)
+            for feed in spec.source.feeds.values()
+        ]
+        assert partition_inputs.judge_columns(spec, feeds, accept=False).passed
+        validated = [validate_partition.validate_feed(each, self.now) for each in feeds]
+        frame, verdicts = publish.judge_feeds(spec, validated, self.now)
+        assert all(each.passed for each in verdicts)
+        publish.describe_run(validated, frame, asked)
 
     def features(self, asked: Sequence[Window]) -> None:
-        from mlops_assets.stages.features.build_rows import bring_online, compare, derive
+        from mlops_assets.stages.features import build_rows, publish
 
         store = self.at["features"]
-        derived = derive(self.spec, asked, self.lake, store, self.now)
-        bring_online(derived, store, self.now)
-        assert compare(self.spec, derived, self.lake, store, self.now).passed
+        run = build_rows.FeatureRun(self.spec, asked, self.lake, self.now)
+        written = publish.write_features(run, store)
+        publish.bring_online(written, store, self.now)
+        assert publish.compare_stores(run, written, store).passed
 
     def training_set(self) -> TrainingSet:
         from mlops_assets.domain.training_set.training_rows import divide, write_parts

@@ -11,8 +11,8 @@ import pytest
 from feast import FeatureView
 
 import feature_repo.flight_delay as repository
-from feature_repo.transforms.derivation import views_of
 from feature_repo.transforms.flight_delay import LATE, REPORTING, VIEWS, WINDOW, departure_time
+from feature_repo.transforms.view import view_transforms
 from mlops_assets.domain.training_set.asof import AsOfView, Beside, asof_join
 from mlops_assets.domain.training_set.leakage import Recipe, prove_no_leakage
 from mlops_assets.domain.verdict import Outcome
@@ -173,6 +173,6 @@ def test_clock_and_calendar_are_new_yorks(moment, hour, weekday) -> None:
 
 
 def test_a_model_without_transforms_is_told_where_they_belong() -> None:
-    assert views_of("flight_delay") is VIEWS
+    assert view_transforms("flight_delay") is VIEWS
     with pytest.raises(ModuleNotFoundError, match=r"feature_repo/transforms/no_such_model\.py"):
-        views_of("no_such_model")
+        view_transforms("no_such_model")

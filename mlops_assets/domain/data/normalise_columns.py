@@ -20,14 +20,14 @@ _TRUE, _FALSE = {"true", "t", "yes", "y", "1", "1.0"}, {"false", "f", "no", "n",
 
 
 @dataclass(frozen=True)
-class Typed:
+class TypedRows:
     """The rows with their types, and by reason the rows at fault."""
 
     rows: pa.Table
     faults: Mapping[str, np.ndarray] = field(default_factory=dict)  # reason → mask over the rows
 
 
-def typed(rows: pa.Table, feed: FeedSpec, declared: Mapping[str, str]) -> Typed:
+def normalise_columns(rows: pa.Table, feed: FeedSpec, declared: Mapping[str, str]) -> TypedRows:
     """Every column in its canonical type. `declared`: column → number, integer, text, boolean or time."""
     columns, faults = {}, {}
     for name in rows.column_names:
@@ -41,7 +41,7 @@ def typed(rows: pa.Table, feed: FeedSpec, declared: Mapping[str, str]) -> Typed:
             infinite = _mask(pc.is_inf(column))
             if infinite.any():
                 faults[f"{name}: infinite"] = infinite
-    return Typed(pa.table(columns) if columns else rows, faults)
+    return TypedRows(pa.table(columns) if columns else rows, faults)
 
 
 def _plain(column: pa.ChunkedArray) -> pa.Array:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlops_assets.declaration.data import FeedSpec
-from mlops_assets.domain.data.normalise_columns import typed
+from mlops_assets.domain.data.normalise_columns import normalise_columns
 from mlops_assets.domain.names import CREATED_TIME, EVENT_TIME, REASONS, ROW_KEY
 from mlops_assets.domain.times import TIME, event_times, known_times
 
@@ -113,7 +113,7 @@ def _stamped(
     rows: pa.Table, feed: FeedSpec, declared: Mapping[str, str], places: "_Places"
 ) -> tuple[pa.Table, Mapping[str, np.ndarray]]:
     """Typed rows with their times, read from the rows as they came, and an id where they have no key."""
-    result = typed(rows, feed, declared)
+    result = normalise_columns(rows, feed, declared)
     faults = {reason: mask for reason, mask in result.faults.items() if reason.partition(":")[0] not in feed.time}
     events = event_times(rows, feed, places.positions)
     known = known_times(rows, feed, events)

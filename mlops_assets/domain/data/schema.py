@@ -26,7 +26,7 @@ _READABLE = {  # declared type → kinds it can be read from
 
 
 @dataclass(frozen=True)
-class Observed:
+class PartitionColumns:
     """The columns of one partition that has rows, and those that were known before it."""
 
     feed: str
@@ -35,22 +35,22 @@ class Observed:
     known: Mapping[str, str]  # of validated partitions; empty where this is the first
 
 
-def judge_schema(spec: ModelSpec, observed: Sequence[Observed], *, accept: bool) -> Verdict:
+def judge_schema(spec: ModelSpec, partitions: Sequence[PartitionColumns], *, accept: bool) -> Verdict:
     """Fails on a missing column, a changed or unreadable type, a reserved name. New columns pass, named.
 
     `accept`: a person says that the change is meant; what is declared must be there all the same.
     """
-    declared = [problem for each in observed for problem in _against_declaration(spec, each)]
-    changes = [(each, change(_comparable(spec, each), each.columns)) for each in observed if each.known]
+    declared = [problem for each in partitions for problem in _against_declaration(spec, each)]
+    changes = [(each, change(_comparable(spec, each), each.columns)) for each in partitions if each.known]
     broken = [f"{each.feed} {each.partition}: {found}" for each, found in changes if found.breaking]
     added = [f"{each.feed} {each.partition}: {found}" for each, found in changes if found and not found.breaking]
-    numbers = {"partitions": float(len(observed)), "problems": float(len(declared) + len(broken))}
+    numbers = {"partitions": float(len(partitions)), "problems": float(len(declared) + len(broken))}
     if declared or (broken and not accept):
         return Verdict("schema", Outcome.FAIL, _remedy(declared, broken), numbers)
-    said = ["every column is there with its type"]
-    said += [f"accepted by hand: {listed(broken)}"] if broken else []
-    said += [f"{listed(added)}"] if added else []
-    return Verdict("schema", Outcome.PASS, "; ".join(said), numbers)
+    parts = ["every column is there with its type"]
+    parts += [f"accepted by hand: {listed(broken)}"] if broken else []
+    parts += [f"{listed(added)}"] if added else []
+    return Verdict("schema", Outcome.PASS, "; ".join(parts), numbers)
 
 
 def expectations_of(spec: ModelSpec, feed: str) -> list[ExpectationSpec]:
@@ -72,32 +72,32 @@ def needed_columns(spec: ModelSpec, feed: FeedSpec) -> dict[str, str]:
     return needed | ({feed.order: "the order"} if feed.order not in (None, POSITION) else {})
 
 
-def _against_declaration(spec: ModelSpec, observed: Observed) -> Iterable[str]:
-    feed = spec.source.feeds[observed.feed]
-    place = f"{observed.feed} {observed.partition}"
+def _against_declaration(spec: ModelSpec, partition: PartitionColumns) -> Iterable[str]:
+    feed = spec.source.feeds[partition.feed]
+    place = f"{partition.feed} {partition.partition}"
     for name, needed_by in needed_columns(spec, feed).items():
-        if name not in observed.columns:
+        if name not in partition.columns:
             yield f"{place}: no column {name!r}, which is {needed_by}"
     reserved = [EVENT_TIME, CREATED_TIME, RAW_LABEL, REASONS] + ([] if feed.key else [ROW_KEY])
     for name in reserved:
-        if name in observed.columns and name not in (*feed.time, feed.arrived, feed.order):
+        if name in partition.columns and name not in (*feed.time, feed.arrived, feed.order):
             yield f"{place}: column {name!r} has a reserved name: rename it, or declare it as time or key"
-    for name, declared in declared_types(spec, observed.feed).items():
-        kind = kind_of(observed.columns.get(name, "null"))
+    for name, declared in declared_types(spec, partition.feed).items():
+        kind = kind_of(partition.columns.get(name, "null"))
         if kind not in _READABLE[declared]:
-            yield f"{place}: {name} is {kind} ({observed.columns[name]}), which cannot be read as {declared}"
-    yield from _misapplied(spec, observed, place)
+            yield f"{place}: {name} is {kind} ({partition.columns[name]}), which cannot be read as {declared}"
+    yield from _misapplied(spec, partition, place)
 
 
-def _misapplied(spec: ModelSpec, observed: Observed, place: str) -> Iterable[str]:
+def _misapplied(spec: ModelSpec, partition: PartitionColumns, place: str) -> Iterable[str]:
     """Limits on what is no number, patterns on what is no text."""
-    types = declared_types(spec, observed.feed)
-    for expectation in expectations_of(spec, observed.feed):
+    types = declared_types(spec, partition.feed)
+    for expectation in expectations_of(spec, partition.feed):
         for name in expectation.columns:
             kind = (
                 ColumnKind.NUMBER
                 if types.get(name) == "integer"
-                else types.get(name) or kind_of(observed.columns.get(name, "null"))
+                else types.get(name) or kind_of(partition.columns.get(name, "null"))
             )
             if expectation.between is not None and kind not in (ColumnKind.NUMBER, ColumnKind.EMPTY):
                 yield f"{place}: `between` is for numbers, {name} is {kind}: declare its type or correct it"
@@ -105,12 +105,12 @@ def _misapplied(spec: ModelSpec, observed: Observed, place: str) -> Iterable[str
                 yield f"{place}: `matches` is for texts, {name} is {kind}: declare its type or correct it"
 
 
-def _comparable(spec: ModelSpec, observed: Observed) -> dict[str, str]:
+def _comparable(spec: ModelSpec, partition: PartitionColumns) -> dict[str, str]:
     """The known columns as raw ones. Of those with a declared type only the presence is compared."""
-    feed = spec.source.feeds[observed.feed]
-    declared = declared_types(spec, observed.feed)
+    feed = spec.source.feeds[partition.feed]
+    declared = declared_types(spec, partition.feed)
     own = {*feed.time, *feed.key, feed.arrived, feed.order}
-    kept = {name: kind for name, kind in observed.known.items() if name not in _ADDED or name in own}
+    kept = {name: kind for name, kind in partition.known.items() if name not in _ADDED or name in own}
     return {
         name: "null" if name in declared or (name in _ADDED and name in own) else kind for name, kind in kept.items()
     }

@@ -1,7 +1,6 @@
 """features: the rows of each feature view in the offline store, then the online store brought up to the same moment."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
 
 import dagster as dg
 
@@ -9,7 +8,6 @@ from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.domain.data.checks import ONLINE
 from mlops_assets.domain.names import Stage
 from mlops_assets.domain.partitions import windows
-from mlops_assets.domain.records import Snapshot
 from mlops_assets.domain.verdict import Outcome
 from mlops_assets.resources.clock import Clock
 from mlops_assets.resources.features.store import FeatureStore
@@ -23,10 +21,7 @@ from mlops_assets.stages.common import (
     retried_on_infrastructure,
     stage_asset,
 )
-from mlops_assets.stages.metadata import counts, data_version, report_partitions, table
-
-if TYPE_CHECKING:
-    from mlops_assets.stages.features.build_rows import Derived
+from mlops_assets.stages.metadata import counts, data_version, report_partitions
 
 
 def features(spec: ModelSpec) -> dg.AssetsDefinition:
@@ -46,20 +41,18 @@ def features(spec: ModelSpec) -> dg.AssetsDefinition:
     def asset(
         context: dg.AssetExecutionContext, lake: Lake, features: FeatureStore, clock: Clock
     ) -> dg.MaterializeResult:
-        from mlops_assets.stages.features.build_rows import bring_online, compare, derive
+        from mlops_assets.stages.features import build_rows, publish
 
-        now = clock.now(spec)
-        asked = windows(spec.partitions.every, partition_keys(context))
+        run_windows = windows(spec.partitions.every, partition_keys(context))
+        run = build_rows.FeatureRun(spec, run_windows, lake, clock.now(spec))
         with retried_on_infrastructure():
-            derived = derive(spec, asked, lake, features, now)
-            until = bring_online(derived, features, now)
-            compared = [compare(spec, derived, lake, features, now)] if _checks(spec) else []
-        after = {view: dict(snapshots) for view, snapshots in derived.views.items()}
-        whole = {"feature_service": derived.service, "views": _table(derived, until)}
+            written = publish.write_features(run, features)
+            until = publish.bring_online(written, features, run.now)
+            compared = [publish.compare_stores(run, written, features)] if _checks(spec) else []
+        after = {view: dict(snapshots) for view, snapshots in written.views.items()}
+        by_partition = {each.partition: counts(after, each.partition) for each in run_windows}
         return dg.MaterializeResult(
-            metadata=report_partitions(
-                context, asked, whole, {each.partition: counts(after, each.partition) for each in asked}
-            ),
+            metadata=report_partitions(context, run_windows, publish.describe_views(written, until), by_partition),
             data_version=data_version(after.values()),
             check_results=[check_result(each, blocking=each.outcome is not Outcome.INCONCLUSIVE) for each in compared],
         )
@@ -70,19 +63,3 @@ def features(spec: ModelSpec) -> dg.AssetsDefinition:
 def _checks(spec: ModelSpec) -> Sequence[str]:
     """Rows that bring their own features have no online values that could differ from the offline ones."""
     return [ONLINE] if spec.features.service or spec.features.entity else []
-
-
-def _table(derived: "Derived", until: Mapping[str, Any]) -> dg.MarkdownMetadataValue:
-    def lines() -> Iterator[Sequence[Any]]:
-        for view, snapshots in derived.views.items():
-            rows = sum(snapshot.rows for snapshot in snapshots.values())
-            yield view, rows, _watermark(snapshots.values()), until.get(view, "not online")
-
-    return table(("view", "rows", "latest event", "online up to"), list(lines()))
-
-
-def _watermark(snapshots: Any) -> Any:
-    marks: list[Any] = [
-        snapshot.watermark for snapshot in snapshots if isinstance(snapshot, Snapshot) and snapshot.watermark
-    ]
-    return max(marks, default="none")

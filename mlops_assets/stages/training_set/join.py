@@ -8,7 +8,7 @@ from datetime import datetime
 
 import pyarrow as pa
 
-from feature_repo.transforms.derivation import views_of
+from feature_repo.transforms.view import view_transforms
 from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.domain.digest import content_digest
 from mlops_assets.domain.names import Layer
@@ -102,8 +102,8 @@ def with_features(spec: ModelSpec, lake: Lake, service: str) -> tuple[list[str],
     Without this, rows of a partition that a check has stopped would be learnt from with every feature missing.
     """
     examples = lake.table(spec.model, Layer.VALIDATED, spec.source.examples).snapshots()
-    hows = views_of(spec.model) if spec.features.service else {}
-    views = [name for name, how in hows.items() if not how.static] if hows else [service]
+    transforms = view_transforms(spec.model) if spec.features.service else {}
+    views = [name for name, each in transforms.items() if not each.static] if transforms else [service]
     made = [lake.table(spec.model, Layer.FEATURES, view).snapshots() for view in views]
 
     def is_joinable(name: str, digest: str) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from feature_repo.transforms.derivation import views_of
+from feature_repo.transforms.view import view_transforms
 from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.domain.names import CREATED_TIME, SNAPSHOT, Layer
 from mlops_assets.domain.partitions import EPOCH, window
@@ -19,21 +19,21 @@ from mlops_assets.stages.training_set.join import Joined
 
 def prove_no_future(spec: ModelSpec, joined: Joined, lake: Lake, store: FeatureStore) -> Verdict:
     """Make features of training rows again from what had arrived by their moment. Only for looked-up features."""
-    derivations = views_of(spec.model)
+    transforms = view_transforms(spec.model)
     views = {view.name: view for view in store.views(joined.service)}
     recipes = [
-        Recipe(name, how.function, how.feeds, views[name].keys, views[name].features, views[name].ttl)
-        for name, how in derivations.items()
+        Recipe(name, each.function, each.feeds, views[name].keys, views[name].features, views[name].ttl)
+        for name, each in transforms.items()
         if name in views
     ]
     needed = sorted({feed for recipe in recipes for feed in recipe.feeds})
-    lookback = max((how.lookback for how in derivations.values() if how.lookback), default=timedelta())
+    lookback = max((each.lookback for each in transforms.values() if each.lookback), default=timedelta())
 
     def read(start: datetime, end: datetime) -> Feeds:
-        return feed_frames(spec, needed, lake, start - lookback, end)
+        return feed_frames(spec, needed, lake, start=start - lookback, end=end)
 
     arrived = {feed: None if spec.source.feeds[feed].static else CREATED_TIME for feed in needed}
-    since = _made_since(spec, [name for name in views if name in derivations and not derivations[name].static], lake)
+    since = _made_since(spec, [name for name in views if name in transforms and not transforms[name].static], lake)
     return prove_no_leakage(recipes, read, arrived, joined.rows, since=since)
 
 

@@ -6,7 +6,7 @@ from decimal import Decimal
 import pyarrow as pa
 import pytest
 
-from mlops_assets.domain.data.normalise_columns import typed
+from mlops_assets.domain.data.normalise_columns import normalise_columns
 from tests.kit.specs import feed_spec
 
 
@@ -38,7 +38,7 @@ from tests.kit.specs import feed_spec
     ],
 )
 def test_a_column_gets_its_type_and_what_cannot_is_a_fault(values, declared, kind, expected, lost):
-    result = typed(pa.table({"x": values}), feed_spec(missing=("?",)), {"x": declared} if declared else {})
+    result = normalise_columns(pa.table({"x": values}), feed_spec(missing=("?",)), {"x": declared} if declared else {})
     assert str(result.rows["x"].type) == kind
     assert result.rows["x"].to_pylist() == expected
     assert sum(mask.sum() for mask in result.faults.values()) == lost
@@ -46,14 +46,14 @@ def test_a_column_gets_its_type_and_what_cannot_is_a_fault(values, declared, kin
 
 def test_a_dictionary_loses_its_coding_and_keeps_its_values():
     rows = pa.table({"x": pa.array(["a", "b", "a"]).dictionary_encode()})
-    assert typed(rows, feed_spec(), {}).rows["x"].to_pylist() == ["a", "b", "a"]
+    assert normalise_columns(rows, feed_spec(), {}).rows["x"].to_pylist() == ["a", "b", "a"]
 
 
 def test_a_number_can_be_a_marker_of_no_value():
-    result = typed(pa.table({"x": [1, -999], "y": [-999.0, 2.0]}), feed_spec(missing=("-999",)), {})
+    result = normalise_columns(pa.table({"x": [1, -999], "y": [-999.0, 2.0]}), feed_spec(missing=("-999",)), {})
     assert result.rows.to_pydict() == {"x": [1, None], "y": [None, 2.0]}
 
 
 def test_infinite_numbers_are_faults():
-    result = typed(pa.table({"x": [1.0, float("inf"), float("-inf")]}), feed_spec(), {})
+    result = normalise_columns(pa.table({"x": [1.0, float("inf"), float("-inf")]}), feed_spec(), {})
     assert result.faults["x: infinite"].tolist() == [False, True, True]

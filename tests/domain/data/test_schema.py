@@ -2,7 +2,7 @@
 
 import pytest
 
-from mlops_assets.domain.data.schema import Observed, judge_schema
+from mlops_assets.domain.data.schema import PartitionColumns, judge_schema
 from mlops_assets.domain.names import CREATED_TIME, EVENT_TIME, ROW_KEY
 from tests.kit.specs import expectation, feed_spec, model_spec, source_spec, validation_spec
 
@@ -12,7 +12,7 @@ VALIDATED = {**COLUMNS, EVENT_TIME: "timestamp[us, tz=UTC]", CREATED_TIME: "time
 
 def judged(columns, known=None, *expectations, accept=False, **feed):
     spec = model_spec(source=source_spec(feed_spec(**feed)), validation=validation_spec(*expectations))
-    return judge_schema(spec, [Observed("events", "2024-01-02", columns, known or {})], accept=accept)
+    return judge_schema(spec, [PartitionColumns("events", "2024-01-02", columns, known or {})], accept=accept)
 
 
 def without(name: str) -> dict[str, str]:

@@ -134,7 +134,7 @@ service = FeatureService(name="{model}_v1", features=[trade], tags={{"inputs": "
 TRANSFORMS = """
 from datetime import timedelta
 import pandas as pd
-from feature_repo.transforms.derivation import Derivation
+from feature_repo.transforms.view import ViewTransform
 
 AHEAD = timedelta(hours={ahead})
 
@@ -146,7 +146,7 @@ def trade(feeds, start, end):
         made.append(means.assign(event_timestamp=moment, created_timestamp=moment))
     return pd.concat(made).astype(dict.fromkeys(("event_timestamp", "created_timestamp"), "datetime64[us, UTC]"))
 
-VIEWS = {{"trade_{model}": Derivation(trade, ("rows",), timedelta(days=1))}}
+VIEWS = {{"trade_{model}": ViewTransform(trade, ("rows",), timedelta(days=1))}}
 """
 
 

@@ -39,7 +39,7 @@ class FeedArrival:
 
 
 def read_feeds(
-    spec: ModelSpec, windows: Sequence[Window], source: DeclaredSource, lake: Lake, now: datetime
+    spec: ModelSpec, windows: Sequence[Window], *, source: DeclaredSource, lake: Lake, now: datetime
 ) -> list[FeedArrival]:
     """Read every feed of the source and write the partitions that changed."""
     return [_read_feed(spec, feed, windows, source=source, lake=lake, now=now) for feed in spec.source.feeds.values()]

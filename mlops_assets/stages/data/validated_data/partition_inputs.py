@@ -1,4 +1,4 @@
-"""What the lake holds of a feed when it is to be validated. Imported only inside an asset's body."""
+"""Reads what the lake has of a feed that is to be validated."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,27 +9,34 @@ from mlops_assets.declaration.data import FeedSpec
 from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.domain.data.checks import listed
 from mlops_assets.domain.data.columns import change, known_columns
-from mlops_assets.domain.data.schema import Observed
+from mlops_assets.domain.data.schema import PartitionColumns, judge_schema
 from mlops_assets.domain.names import SNAPSHOT, Layer
 from mlops_assets.domain.partitions import Window, earlier
 from mlops_assets.domain.records import Snapshot
+from mlops_assets.domain.verdict import Verdict
 from mlops_assets.resources.lake.lake import Lake
 from mlops_assets.resources.lake.table import Table
 
 
 @dataclass(frozen=True)
-class Held:
-    """What the lake holds of one feed for this run, and before it."""
+class FeedInputs:
+    """What the lake has of one feed for this run, and from before it."""
 
+    spec: ModelSpec
+    lake: Lake
     feed: FeedSpec
     windows: Sequence[Window]
     raw: Mapping[str, Snapshot]
     raw_before: Mapping[str, Snapshot]
     validated_before: Mapping[str, Snapshot]
 
+    def table(self, layer: Layer) -> Table:
+        """The feed's table of a layer."""
+        return self.lake.table(self.spec.model, layer, self.feed.name)
 
-def held(spec: ModelSpec, feed: FeedSpec, windows: Sequence[Window], lake: Lake) -> Held:
-    """The manifests that validation needs. A raw partition that is not there is an error."""
+
+def read_inputs(spec: ModelSpec, feed: FeedSpec, windows: Sequence[Window], lake: Lake) -> FeedInputs:
+    """Read the manifests that validation needs. A raw partition that is not there is an error."""
     names = [each.partition for each in windows]
     raw_table = lake.table(spec.model, Layer.RAW, feed.name)
     raw = raw_table.snapshots(names)
@@ -40,22 +47,28 @@ def held(spec: ModelSpec, feed: FeedSpec, windows: Sequence[Window], lake: Lake)
         )
     before = earlier(spec.partitions.every, names[0], spec.validation.recent)
     accepted = lake.table(spec.model, Layer.VALIDATED, feed.name).snapshots(before or [SNAPSHOT])
-    return Held(feed, windows, raw, raw_table.snapshots(before), accepted)
+    return FeedInputs(spec, lake, feed, windows, raw, raw_table.snapshots(before), accepted)
 
 
-def observed(each: Held) -> list[Observed]:
+def judge_columns(spec: ModelSpec, feeds: Sequence[FeedInputs], *, accept: bool) -> Verdict:
+    """Judge the columns of every feed before a row is read."""
+    return judge_schema(spec, [each for feed in feeds for each in _list_columns(feed)], accept=accept)
+
+
+def _list_columns(inputs: FeedInputs) -> list[PartitionColumns]:
     """The columns of every partition that has rows, beside those known until then."""
-    known = known_columns(snapshot.columns for snapshot in each.validated_before.values() if snapshot.rows)
-    seen = []
-    for name, snapshot in each.raw.items():
+    known = known_columns(snapshot.columns for snapshot in inputs.validated_before.values() if snapshot.rows)
+    columns = []
+    for name, snapshot in inputs.raw.items():
         if snapshot.rows:
-            seen.append(Observed(each.feed.name, name, snapshot.columns, known))
+            columns.append(PartitionColumns(inputs.feed.name, name, snapshot.columns, known))
             broken = known and change(known, snapshot.columns).breaking
             known = dict(snapshot.columns) if broken else known_columns([known, snapshot.columns])
-    return seen
+    return columns
 
 
-def read(table: Table, snapshot: Snapshot) -> pa.Table:
+def read_rows(table: Table, snapshot: Snapshot) -> pa.Table:
+    """The rows of a snapshot; the error says how to get a damaged one again."""
     try:
         return table.read_snapshots([snapshot])
     except (pa.ArrowException, OSError) as err:

@@ -1,4 +1,4 @@
-"""One feed through validation: read, judge, divide, write. Imported only inside the asset's body."""
+"""Takes one feed through validation: read, judge, divide, write."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,15 +27,13 @@ from mlops_assets.domain.names import EVENT_TIME, REASONS, Layer
 from mlops_assets.domain.partitions import EPOCH, Window
 from mlops_assets.domain.records import Snapshot
 from mlops_assets.resources.checks.expectations import UNIQUE, Finding, judge_rows
-from mlops_assets.resources.lake.lake import Lake
-from mlops_assets.resources.lake.table import Table
-from mlops_assets.stages.data.validated_data.partition_inputs import Held, read
+from mlops_assets.stages.data.validated_data.partition_inputs import FeedInputs, read_rows
 
 _COUNTS = "error"  # the severity that quarantines
 
 
 @dataclass(frozen=True)
-class Line:
+class ExpectationLine:
     """One expectation in the table of the materialisation."""
 
     feed: str
@@ -51,41 +49,35 @@ class ValidatedFeed:
     """What became of one feed."""
 
     vitals: FeedVitals
-    lines: Sequence[Line]
+    lines: Sequence[ExpectationLine]
     after: Mapping[str, Snapshot]
     quarantined: Mapping[str, int]  # partition → rows
     untimed: int
 
 
-def validate(spec: ModelSpec, each: Held, lake: Lake, now: datetime) -> ValidatedFeed:
+def validate_feed(inputs: FeedInputs, now: datetime) -> ValidatedFeed:
     """Judge every row of the feed's partitions and write both halves: those that go on, those that wait."""
-    feed = each.feed
-    raw_table = lake.table(spec.model, Layer.RAW, feed.name)
-    raw = [read(raw_table, each.raw[window.partition]) for window in each.windows]
-    places = [Partition(window.ordinal, _first_position(window)) for window in each.windows]
+    spec, feed, windows = inputs.spec, inputs.feed, inputs.windows
+    raw = [read_rows(inputs.table(Layer.RAW), inputs.raw[window.partition]) for window in windows]
+    places = [Partition(window.ordinal, _first_position(window)) for window in windows]
     prepared = prepare(raw, places, feed, declared_types(spec, feed.name), now + spec.validation.future)
-    faults, findings = _judged(spec, feed, prepared)
-    divided = divide(prepared, faults, raw)
-    wrong = {window.partition: parts.quarantined for window, parts in zip(each.windows, divided, strict=True)}
-    shares = _shares(spec, each, lake, prepared, without_fault(faults, len(prepared.partition)))
-    after = {
-        window.partition: _write_valid(spec, each, lake, window.partition, parts.valid, now)
-        for window, parts in zip(each.windows, divided, strict=True)
-    }
-    untimed = _untimed(spec, each, raw_table, now)
-    _write_quarantine(spec, feed, lake, wrong | untimed, now)
-    quarantined = {name: rows.num_rows for name, rows in wrong.items()}
-    lines = _lines(feed.name, faults, findings, len(prepared.partition))
+    faults, findings = _judge_rows(spec, feed, prepared)
+    divided = dict(zip([window.partition for window in windows], divide(prepared, faults, raw), strict=True))
+    shares = _shares(inputs, prepared, without_fault(faults, len(prepared.partition)))
+    after = {name: _write_valid(inputs, name, parts.valid, now) for name, parts in divided.items()}
+    untimed = _untimed(inputs)
+    _write_quarantine(inputs, {name: parts.quarantined for name, parts in divided.items()} | untimed, now)
+    quarantined = {name: parts.quarantined.num_rows for name, parts in divided.items()}
     return ValidatedFeed(
-        _vitals(each, after, quarantined, shares),
-        lines,
+        _vitals(inputs, after, quarantined, shares),
+        _lines(feed.name, faults, findings, len(prepared.partition)),
         after,
         quarantined,
         sum(rows.num_rows for rows in untimed.values()),
     )
 
 
-def _judged(spec: ModelSpec, feed: FeedSpec, prepared: Prepared) -> tuple[dict[str, np.ndarray], list[Finding]]:
+def _judge_rows(spec: ModelSpec, feed: FeedSpec, prepared: Prepared) -> tuple[dict[str, np.ndarray], list[Finding]]:
     """Reason → rows at fault. Repeats come last, so that a faulty row never displaces a good one."""
     if not prepared.rows.num_rows:
         return {}, []
@@ -106,26 +98,24 @@ def _judged(spec: ModelSpec, feed: FeedSpec, prepared: Prepared) -> tuple[dict[s
     return faults, findings
 
 
-def _shares(
-    spec: ModelSpec, each: Held, lake: Lake, prepared: Prepared, good: np.ndarray
-) -> dict[str, Sequence[float]]:
+def _shares(inputs: FeedInputs, prepared: Prepared, good: np.ndarray) -> dict[str, Sequence[float]]:
     """Share of nulls, and PSI against the partitions before, by partition."""
     shares: dict[str, Sequence[float]] = {}
-    sizes = np.maximum(np.bincount(prepared.partition, minlength=len(each.windows)), 1)
-    for expectation in expectations_of(spec, each.feed.name) if prepared.rows.num_rows else ():
+    sizes = np.maximum(np.bincount(prepared.partition, minlength=len(inputs.windows)), 1)
+    for expectation in expectations_of(inputs.spec, inputs.feed.name) if prepared.rows.num_rows else ():
         for column in expectation.columns:
             if expectation.nulls:
                 null = pc.is_null(prepared.rows[column]).to_numpy()
-                lost = np.bincount(prepared.partition[null], minlength=len(each.windows))
+                lost = np.bincount(prepared.partition[null], minlength=len(inputs.windows))
                 shares[nulls_name(expectation, column)] = (lost / sizes).tolist()
-            if expectation.drift and each.windows[0].start is not None:
-                shares[drift_name(expectation, column)] = _drift(spec, each, lake, prepared, good, column)
+            if expectation.drift and inputs.windows[0].start is not None:
+                shares[drift_name(expectation, column)] = _drift(inputs, prepared, good, column)
     return shares
 
 
-def _drift(spec: ModelSpec, each: Held, lake: Lake, prepared: Prepared, good: np.ndarray, column: str) -> list[float]:
-    table = lake.table(spec.model, Layer.VALIDATED, each.feed.name)
-    earlier_rows = [table.read_snapshots([snapshot], [column]) for snapshot in each.validated_before.values()]
+def _drift(inputs: FeedInputs, prepared: Prepared, good: np.ndarray, column: str) -> list[float]:
+    table = inputs.table(Layer.VALIDATED)
+    earlier_rows = [table.read_snapshots([snapshot], [column]) for snapshot in inputs.validated_before.values()]
     earlier_rows = [rows for rows in earlier_rows if column in rows.column_names]
     first = len(earlier_rows)
     whole = pa.concat_tables(
@@ -137,20 +127,19 @@ def _drift(spec: ModelSpec, each: Held, lake: Lake, prepared: Prepared, good: np
             prepared.partition[good] + first,
         ]
     ).astype(np.int64)
-    return stability(whole[column], partition, first + len(each.windows), spec.validation.recent)[first:].tolist()
+    return stability(whole[column], partition, first + len(inputs.windows), inputs.spec.validation.recent)[
+        first:
+    ].tolist()
 
 
-def _write_valid(spec: ModelSpec, each: Held, lake: Lake, partition: str, rows: pa.Table, now: datetime) -> Snapshot:
-    table = lake.table(spec.model, Layer.VALIDATED, each.feed.name)
-    source = {f"{Layer.RAW}/{each.feed.name}/{partition}": each.raw[partition].digest}
-    return table.write(partition, rows, now=now, time_column=EVENT_TIME, inputs=source)
+def _write_valid(inputs: FeedInputs, partition: str, rows: pa.Table, now: datetime) -> Snapshot:
+    source = {f"{Layer.RAW}/{inputs.feed.name}/{partition}": inputs.raw[partition].digest}
+    return inputs.table(Layer.VALIDATED).write(partition, rows, now=now, time_column=EVENT_TIME, inputs=source)
 
 
-def _write_quarantine(
-    spec: ModelSpec, feed: FeedSpec, lake: Lake, wrong: Mapping[str, pa.Table], now: datetime
-) -> None:
+def _write_quarantine(inputs: FeedInputs, wrong: Mapping[str, pa.Table], now: datetime) -> None:
     """An empty partition is written only where it replaces one that was not."""
-    table = lake.table(spec.model, Layer.QUARANTINE, feed.name)
+    table = inputs.table(Layer.QUARANTINE)
     for partition, rows in wrong.items():
         if rows.num_rows:
             table.write(partition, rows, now=now)
@@ -158,13 +147,14 @@ def _write_quarantine(
             table.write(partition, pa.table({}), now=now)
 
 
-def _untimed(spec: ModelSpec, each: Held, raw_table: Table, now: datetime) -> dict[str, pa.Table]:
+def _untimed(inputs: FeedInputs) -> dict[str, pa.Table]:
     """The rows that belong to no partition go to quarantine as they are."""
-    snapshot = raw_table.snapshot(NO_TIME)
+    table, feed = inputs.table(Layer.RAW), inputs.feed
+    snapshot = table.snapshot(NO_TIME)
     if snapshot is None:
         return {}
-    rows = read(raw_table, snapshot)
-    reason = f"{' + '.join(each.feed.time) or each.feed.order}: no readable event time"
+    rows = read_rows(table, snapshot)
+    reason = f"{' + '.join(feed.time) or feed.order}: no readable event time"
     return {NO_TIME: rows.append_column(REASONS, pa.array([[reason]] * rows.num_rows, pa.list_(pa.string())))}
 
 
@@ -174,35 +164,38 @@ def _first_position(window: Window) -> int:
 
 
 def _vitals(
-    each: Held,
+    inputs: FeedInputs,
     after: Mapping[str, Snapshot],
     quarantined: Mapping[str, int],
     shares: Mapping[str, Sequence[float]],
 ) -> FeedVitals:
-    names = [window.partition for window in each.windows]
-    marks = [snapshot.watermark for name, snapshot in each.validated_before.items() if name not in names]
+    names = [window.partition for window in inputs.windows]
+    marks = [snapshot.watermark for name, snapshot in inputs.validated_before.items() if name not in names]
     return FeedVitals(
-        feed=each.feed.name,
-        windows=each.windows,
-        rows=[each.raw[name].rows for name in names],
+        feed=inputs.feed.name,
+        windows=inputs.windows,
+        rows=[inputs.raw[name].rows for name in names],
         quarantined=[quarantined[name] for name in names],
         latest=[after[name].watermark for name in names],
-        rows_before=[snapshot.rows for snapshot in each.raw_before.values()],
+        rows_before=[snapshot.rows for snapshot in inputs.raw_before.values()],
         latest_before=max((mark for mark in marks if mark is not None), default=None),
-        clocked=bool(each.feed.time),
+        clocked=bool(inputs.feed.time),
         shares=shares,
     )
 
 
-def _lines(feed: str, faults: Mapping[str, np.ndarray], findings: Sequence[Finding], rows: int) -> list[Line]:
+def _lines(
+    feed: str, faults: Mapping[str, np.ndarray], findings: Sequence[Finding], rows: int
+) -> list[ExpectationLine]:
     """Everything declared, and of what is always looked at that which was found."""
     declared = [
-        Line(feed, each.column, each.expectation, each.severity, int(each.failing.sum()), rows) for each in findings
+        ExpectationLine(feed, each.column, each.expectation, each.severity, int(each.failing.sum()), rows)
+        for each in findings
     ]
-    told = {each.reason for each in findings}
+    declared_reasons = {each.reason for each in findings}
     built_in = [
-        Line(feed, reason.partition(": ")[0], reason.partition(": ")[2], _COUNTS, int(mask.sum()), rows)
+        ExpectationLine(feed, reason.partition(": ")[0], reason.partition(": ")[2], _COUNTS, int(mask.sum()), rows)
         for reason, mask in faults.items()
-        if reason not in told
+        if reason not in declared_reasons
     ]
     return declared + built_in

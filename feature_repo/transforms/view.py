@@ -1,6 +1,6 @@
 """How a feature view's rows are made from feeds. Pure: frames in, rows out; the same offline and online.
 
-A model's module in this package has `VIEWS: Mapping[str, Derivation]`, one entry for each view it derives.
+A model's module in this package has `VIEWS: Mapping[str, ViewTransform]`, one entry for each view it makes.
 """
 
 import importlib
@@ -16,8 +16,8 @@ Feeds = Mapping[str, pd.DataFrame]
 
 
 @dataclass(frozen=True)
-class Derivation:
-    """One view: its function and what the function has to be given.
+class ViewTransform:
+    """One view: its function and what the function needs.
 
     `function(feeds, start, end)` returns the rows with start <= event_timestamp < end, each with its keys,
     features, event_timestamp and created_timestamp (when it became known). It may use feed rows from
@@ -33,8 +33,8 @@ class Derivation:
         return self.lookback is None
 
 
-def views_of(model: str) -> Mapping[str, Derivation]:
-    """The views that a model with hand-written features derives."""
+def view_transforms(model: str) -> Mapping[str, ViewTransform]:
+    """The views of a model with hand-written features."""
     name = f"feature_repo.transforms.{model}"
     try:
         return importlib.import_module(name).VIEWS
