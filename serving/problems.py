@@ -38,6 +38,13 @@ class RequestRefused(Exception):
         self.kind = kind or self.kind
         self.retry_after = retry_after
 
+    def at_places(self, places: Sequence[int]) -> "RequestRefused":
+        """The same refusal where the rows are these rows of a larger request."""
+        moved = [p if p.row is None else p._replace(row=places[p.row]) for p in self.problems]
+        whole = type(self)(moved, status=self.status, kind=self.kind, retry_after=self.retry_after)
+        whole.omitted, whole.is_counted = self.omitted, self.is_counted
+        return whole
+
 
 class InvalidInput(RequestRefused):
     """The rows break the model's contract."""

@@ -5,7 +5,7 @@ from typing import Any
 import orjson
 
 from serving.doors.options import KEY_RULE, is_key
-from serving.engine.answer import Answer, list_predictions
+from serving.engine.answer import Answer, list_by_row, list_predictions
 from serving.problems import Problem, RequestRefused
 from serving.rows.row_shapes import NamedRows, RequestRows
 
@@ -36,6 +36,8 @@ def write_named_rows(answer: Answer) -> bytes:
         "degraded": answer.degraded,
         "predictions": list_predictions(answer),
     }
+    if answer.parts:
+        content |= {f"{field}s": list_by_row(answer, field) for field in ("arm", "version")}
     if answer.why:
         content["why"] = answer.why
     if answer.notes:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from serving.contract.fields import Contract
-from serving.engine.answer import Answer, list_labels
+from serving.engine.answer import Answer, answer_scores, list_by_row, list_labels
 from serving.engine.engine import Engine
 from serving.models.served_models import ServedArm, ServedModel
 from serving.problems import RETRY, InvalidInput, NotFound, Problem, Unavailable
@@ -104,8 +104,10 @@ def repository(engine: Engine, *, ready: bool) -> list[dict[str, str]]:
 
 
 def stamp(answer: Answer) -> dict[str, Any]:
-    """Where an answer comes from: the parameters of every response."""
+    """Where an answer comes from: the parameters of every response. Of rows of several arms, `arms` and `versions`."""
+    of_rows = {f"{field}s": ",".join(list_by_row(answer, field)) for field in ("arm", "version") if answer.parts}
     return {
+        **of_rows,
         "request_id": answer.request_id,
         "arm": answer.arm,
         "provider": answer.provider,
@@ -126,13 +128,13 @@ def check_outputs(contract: Contract, names: Sequence[Any]) -> None:
 def answer_tensors(answer: Answer, names: Sequence[str]) -> list[OutputTensor]:
     """The tensors of these outputs; of all that the answer has where none is named."""
     check_outputs(answer.contract, names)
-    if answer.scores is None:
+    scores, contract = answer_scores(answer), answer.contract
+    if scores is None:
         return _default(answer, names)
-    scores, contract = answer.scores, answer.contract
     tensors = []
     for name in names or _every(contract):
         if name == "label" and contract.kind != "regression":
-            tensors.append(OutputTensor(name, "BYTES", [len(scores)], list_labels(contract, scores) or []))
+            tensors.append(OutputTensor(name, "BYTES", [len(scores)], list_labels(answer) or []))
         else:
             tensors.append(OutputTensor(name, "FP32", list(scores.shape), scores))
     return tensors

@@ -12,21 +12,22 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
-import numpy as np
-
-from serving.contract.release import Release
-from serving.engine.answer import DEFAULT, Answer
+from serving.contract.release import BANDITS, Release
+from serving.engine.answer import Answer, AnswerPart
 from serving.engine.completion import RowCompletion
 from serving.engine.fallback import FallbackScorer, QueuePlaces
-from serving.engine.refused import RefusedRequests, is_of_version
+from serving.engine.finishing import AnswerFinisher
+from serving.engine.parts import RowPart, combine_answers, divide_rows, is_divisible, row_keys
+from serving.engine.refused import RefusedRequests
 from serving.engine.routed import RoutedRequest, Scored
+from serving.engine.scoring import RequestScorer
 from serving.engine.shadow import ShadowRequest, ShadowScorer
-from serving.log.prediction_log import PredictionLog, Record
+from serving.log.prediction_log import PredictionLog
 from serving.log.refusals import RefusalLog
 from serving.models.loaded_model import LoadedModel
 from serving.models.router import BanditState
 from serving.models.served_models import ServedArm, ServedModel, ServedModels
-from serving.problems import RETRY, NotFound, RequestRefused, TooLate, Unavailable
+from serving.problems import RETRY, NotFound, RequestRefused, Unavailable
 from serving.rows.row_shapes import NamedRows, RequestRows
 from serving.telemetry.meter import Meters
 
@@ -53,15 +54,17 @@ class Engine:
         ladder: Callable[..., FallbackScorer] = FallbackScorer,
         completion: Callable[..., RowCompletion] = RowCompletion,
     ) -> None:
-        self.models, self.meters, self._log = models, meters, log
+        self.models, self.meters = models, meters
         self._numbers = itertools.count()
         self._prefix = f"{worker}-"
         self._places, self._deadline = QueuePlaces(queue), deadline
         self._draw, self._rewards = draw, rewards
         self._clock, self._now = clock, now
-        self._scorer = ladder(places=self._places, cache=cache, threads=threads, clock=clock)
+        self._ladder = ladder(places=self._places, cache=cache, threads=threads, clock=clock)
         self.completion = completion(places=self._places, deadline=deadline, clock=clock)
         self.refused = RefusedRequests(refusals, meters, self.completion, now)
+        self._scoring = RequestScorer(self._ladder, self.completion, self.refused, clock)
+        self._finishing = AnswerFinisher(log, meters, clock, now)
         self._shadows = ShadowScorer(log, self.completion.complete_from_thread)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closing = False
@@ -96,13 +99,24 @@ class Engine:
         given = NamedRows(rows) if isinstance(rows, list) else rows
         number = f"{name}-" if name else f"{self._prefix}{next(self._numbers):x}-"
         try:
+            if served.only is None and key is None and version is None and is_divisible(served, given):
+                answer = await self._answer_parts(served, given, number, (began, until))
+                if answer is not None:
+                    return answer
             arm, key = self._choose(served, given, key, version, number)
             request = RoutedRequest(served, arm, given, key, number + arm.tail, began, until, version is None)
-            scored = self._score_at_once(request) or await self._score(request)
+            scored = self._scoring.at_once(request) or await self._scoring.score(request)
         except RequestRefused as err:
             self.refused.count(model, err)
             raise
-        return self._finish(request, scored)
+        return self._finishing.finish(request, scored)
+
+    def divide(self, served: ServedModel, rows: RequestRows, key: str | None) -> list[RowPart]:
+        """Which arms the rows belong to, by this key or by their own; none where nothing but chance decides."""
+        if served.release.strategy in BANDITS:
+            return []
+        keys = [key] * len(rows) if key else row_keys(rows, served.champion.loaded.contract.entity)
+        return divide_rows(served, keys, self._draw)[0]
 
     def note_refusal(self, model: str, err: RequestRefused) -> None:
         """Count and log what a door refused before the engine saw it."""
@@ -131,7 +145,7 @@ class Engine:
         self._closing = True
         self.completion.close()
         self._shadows.close()
-        self._scorer.close()
+        self._ladder.close()
 
     def served(self, model: str) -> ServedModel:
         served = self.models.served.get(model)
@@ -144,7 +158,7 @@ class Engine:
 
     def _choose(
         self, served: ServedModel, given: RequestRows, key: str | None, version: str | None, number: str
-    ) -> tuple[ServedArm, str]:
+    ) -> tuple[ServedArm, str | None]:
         if version is not None:
             asked = served.by_version(version)
             if asked is None:
@@ -154,6 +168,8 @@ class Engine:
         only = served.only
         if only is not None and not only.loaded.contract.entity:
             return only, key or number
+        if only is not None and key is None and len(given) > 1 and given.entities(only.loaded.contract.entity):
+            return only, None
         key = key or _key_of(given, served.champion.loaded) or number
         if only is not None:
             return only, key
@@ -165,95 +181,36 @@ class Engine:
             )
         return served.arms[choice.arm.name], key
 
-    def _score_at_once(self, request: RoutedRequest) -> Scored | None:
-        """The scores of a light model for whole rows, without a turn of the loop; None where it takes the long way."""
-        rows, arm = request.rows, request.arm
-        loaded = arm.loaded
-        if loaded.batched or self.completion.is_needed(rows, loaded):
+    async def _answer_parts(
+        self, served: ServedModel, given: RequestRows, number: str, times: tuple[float, float]
+    ) -> Answer | None:
+        """The answer to rows of several arms, each part by its own; None where they have no keys."""
+        keys = row_keys(given, served.champion.loaded.contract.entity)
+        parts, copies = divide_rows(served, keys, self._draw)
+        if not parts:
             return None
-        try:
-            packed = loaded.reader.read(rows)
-        except RequestRefused:
-            return None  # the long way meets it again, and finds out who else takes the rows
-        if self._clock() > request.until:
-            return None
-        scores = self._scorer.score_inline(arm, packed)
-        return None if scores is None else Scored(rows, packed, scores, arm, ())
-
-    async def _score(self, request: RoutedRequest) -> Scored:
-        try:
-            return await self._attempt(request, request.arm)
-        except RequestRefused as err:
-            return await self._recover(request, err)
-
-    async def _attempt(self, request: RoutedRequest, arm: ServedArm) -> Scored:
-        """The scores by this arm, or by those that stand in where it fails."""
-        rows, loaded, why = request.rows, arm.loaded, ()
-        if self.completion.is_needed(rows, loaded):
-            rows, why = await self.completion.look_up(rows, loaded, request.until)
-        packed = loaded.reader.read(rows)
-        if self._clock() > request.until:
-            raise TooLate("the deadline passed before the request could be scored")
-        scores, gave, more = await self._scorer.score_with_fallback(request.served, arm, rows, packed, request.until)
-        return Scored(rows, packed, scores, gave, why + more)
-
-    async def _recover(self, request: RoutedRequest, err: RequestRefused) -> Scored:
-        """The champion's scores for what only the version on trial refuses, or the declared default, or the refusal."""
-        arm, served = request.arm, request.served
-        if request.is_routed and arm is not served.champion and is_of_version(err):
-            try:
-                scored = await self._attempt(request, served.champion)
-            except RequestRefused as refused_too:
-                err = refused_too
-            else:
-                arm.meter.count("refused", err.kind)
-                reason = f"{arm.name} {arm.version} refuses the request: {err}"[:300]
-                return scored._replace(why=(reason, *scored.why))
-        if isinstance(err, Unavailable) and served.release.default is not None:
-            return Scored(request.rows, None, None, None, (str(err),))
-        self.refused.log_routed(request, err, await self.refused.others_take(request, err))
-        raise err
-
-    def _finish(self, request: RoutedRequest, scored: Scored) -> Answer:
-        """Count, log, stamp."""
-        served, request_id = request.served, request.request_id
-        given, packed, scores, gave, why = scored
-        release = served.release
-        latency = self._clock() - request.began
-        standing = gave or served.champion
-        contract = standing.loaded.contract
-        rows = len(scores) if scores is not None else len(given.as_rows())
-        meter = gave.meter if gave else self.meters.of(release.model, DEFAULT, DEFAULT)
-        meter.answered((latency, rows, _probability(contract.kind, scores)))
-        if why:
-            meter.count("degraded", "model" if gave is None or _is_fallback(why) else "features")
-        if self._log:
-            record = Record(
-                request_id, self._now(release.model), request.key, rows, standing, release.generation,
-                given.entities(contract.entity) if contract.entity else None,
-                packed, scores, latency, "; ".join(why) if why else "",
-            )  # fmt: skip
-            self._log.add(record)
-        if gave is None or packed is None:
-            stamp = (release.model, DEFAULT, DEFAULT, "none", release.generation, True, why, ())
-            return Answer(request_id, *stamp, contract, rows, None, release.default)
-        return Answer(
-            request_id, release.model, gave.version, gave.name, gave.loaded.provider, release.generation,
-            bool(why), why, packed.notes, contract, rows, scores, None,
-        )  # fmt: skip
+        for arm, places in copies:
+            now = self._now(served.release.model)
+            self._shadows.offer(ShadowRequest(served, arm, given.take(places), number + arm.tail, None, now, places))
+        if len(parts) == 1:
+            arm = parts[0].arm
+            request = RoutedRequest(served, arm, given, None, number + arm.tail, *times, True)
+            return self._finishing.finish(request, self._scoring.at_once(request) or await self._scoring.score(request))
+        request_id = number + served.mixed_tail
+        requests = [
+            RoutedRequest(served, arm, given.take(places), None, request_id, *times, True, places)
+            for arm, places in parts
+        ]
+        scored = await asyncio.gather(*map(self._scoring.score_part, requests))
+        if lost := [reason for part in scored if part.gave is None for reason in part.why]:
+            scored = [Scored(request.rows, None, None, None, tuple(lost)) for request in requests]
+        answers = [self._finishing.finish(request, part) for request, part in zip(requests, scored, strict=True)]
+        return combine_answers(
+            request_id, [AnswerPart(part.places, answer) for part, answer in zip(parts, answers, strict=True)]
+        )
 
 
 def _key_of(given: RequestRows, loaded: LoadedModel) -> str | None:
     """Entity keys as the routing key: one traveller, one arm."""
     entities = given.entities(loaded.contract.entity)
     return "\x1f".join(str(values[0]) for values in entities.values() if values) if entities else None
-
-
-def _is_fallback(why: tuple[str, ...]) -> bool:
-    return any(not reason.startswith("features") for reason in why)
-
-
-def _probability(kind: str, scores: np.ndarray | None) -> np.ndarray | None:
-    if scores is None or kind == "regression":
-        return None
-    return scores if scores.ndim == 1 else scores.max(axis=1)

@@ -6,12 +6,13 @@ typical row's answer. Both explain the model, not the world.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from serving.engine.parts import RowPart
 from serving.models.loaded_model import LoadedModel
 from serving.models.served_models import ServedModel
 from serving.problems import Problem, RequestRefused
@@ -21,8 +22,9 @@ from serving.rows.row_shapes import NamedRows
 _MOST_ROWS = 16
 _MOST_SAMPLES = 64  # orders of the fields, each taken forwards and backwards
 _SAMPLES = 16
+_LONGEST_KEY = 200  # characters
 _METHODS = ("occlusion", "shapley")
-_TELLS = frozenset({"rows", "method", "samples", "seed", "version"})
+_TELLS = frozenset({"rows", "method", "samples", "seed", "version", "key"})
 
 
 class _ExplainOptions(NamedTuple):
@@ -31,27 +33,60 @@ class _ExplainOptions(NamedTuple):
     seed: int
 
 
-async def explain(context: Any, served: ServedModel, content: Mapping[str, Any]) -> dict[str, Any]:
-    """The explanation of each row by the version that would answer without a key: the champion, or the one asked."""
-    asked, rows = _read_options(content), content["rows"]
-    version = content.get("version")
-    standing = served.champion if version is None else served.by_version(version)
-    if standing is None:
-        raise RequestRefused([Problem("version", None, "is not served")], status=404, kind="not_found")
+async def explain(engine: Any, served: ServedModel, content: Mapping[str, Any]) -> dict[str, Any]:
+    """The explanation of each row by the version that answers it: its key decides, or the version that is named.
+
+    Rows without a key are explained by the champion.
+    """
+    options, rows = _read_options(content), NamedRows(content["rows"])
     if len(rows) > _MOST_ROWS:
         raise RequestRefused(f"at most {_MOST_ROWS} rows can be explained at a time", status=422)
-    loaded = standing.loaded
-    given = await context.engine.completion.complete(NamedRows(rows), loaded)
-    packed = loaded.reader.read(given)
-    told = await asyncio.to_thread(_explained, loaded, packed, asked)
+    parts = _choose_arms(engine, served, rows, content)
+    explanations: list[Any] = [None] * len(rows)
+    for arm, places in parts:
+        try:
+            explained = await _explain_part(engine, arm.loaded, rows.take(places), options)
+        except RequestRefused as err:
+            raise err.at_places(places) from err
+        for place, explanation in zip(places, explained, strict=True):
+            explanations[place] = explanation
     return {
         "model": served.release.model,
-        "version": standing.version,
-        "arm": standing.name,
-        "method": asked.method,
-        "explains": _explains(loaded),
-        "explanations": told,
+        **_describe_arms(parts, len(rows)),
+        "method": options.method,
+        "explains": _explains(parts[0].arm.loaded),
+        "explanations": explanations,
     }
+
+
+def _choose_arms(engine: Any, served: ServedModel, rows: NamedRows, content: Mapping[str, Any]) -> Sequence[RowPart]:
+    version, every = content.get("version"), list(range(len(rows)))
+    if version is None:
+        return engine.divide(served, rows, content.get("key")) or [RowPart(served.champion, every)]
+    arm = served.by_version(version)
+    if arm is None:
+        raise RequestRefused([Problem("version", None, "is not served")], status=404, kind="not_found")
+    return [RowPart(arm, every)]
+
+
+async def _explain_part(
+    engine: Any, loaded: LoadedModel, rows: NamedRows, options: _ExplainOptions
+) -> list[dict[str, Any]]:
+    packed = loaded.reader.read(await engine.completion.complete(rows, loaded))
+    return await asyncio.to_thread(_explained, loaded, packed, options)
+
+
+def _describe_arms(parts: Sequence[RowPart], rows: int) -> dict[str, Any]:
+    """Version and arm; of several parts those of each row too, as an answer has them."""
+    described: dict[str, Any] = {
+        "version": ",".join(dict.fromkeys(part.arm.version for part in parts)),
+        "arm": ",".join(part.arm.name for part in parts),
+    }
+    if len(parts) > 1:
+        of_rows = {place: part.arm for part in parts for place in part.places}
+        described["arms"] = [of_rows[place].name for place in range(rows)]
+        described["versions"] = [of_rows[place].version for place in range(rows)]
+    return described
 
 
 def _read_options(content: Mapping[str, Any]) -> _ExplainOptions:
@@ -70,6 +105,9 @@ def _read_options(content: Mapping[str, Any]) -> _ExplainOptions:
     version = content.get("version")
     if version is not None and not isinstance(version, str):
         problems.append(Problem("version", None, "is a text"))
+    key = content.get("key")
+    if key is not None and not (isinstance(key, str) and 0 < len(key) <= _LONGEST_KEY):
+        problems.append(Problem("key", None, f"is a text of 1 to {_LONGEST_KEY} characters"))
     if problems:
         raise RequestRefused(problems, status=422)
     return _ExplainOptions(method, samples, seed)

@@ -7,6 +7,7 @@ the judge of a rollout sees what only one version refuses.
 from collections.abc import Callable
 
 from serving.engine.completion import RowCompletion
+from serving.engine.parts import row_keys
 from serving.engine.routed import RoutedRequest
 from serving.log.refusals import Refusal, RefusalLog
 from serving.models.served_models import ServedArm
@@ -44,7 +45,7 @@ class RefusedRequests:
             arm.meter.count("refused", err.kind)
         if self._log:
             refusal = Refusal(
-                request.request_id, self._now(release.model), request.key, arm.version, arm.name, arm.role,
+                request.request_id, self._now(release.model), _key_of(request), arm.version, arm.name, arm.role,
                 arm.digest, release.generation, err.kind, str(err), len(request.rows), others_take,
             )  # fmt: skip
             self._log.add(release.model, refusal)
@@ -73,6 +74,12 @@ class RefusedRequests:
         except RequestRefused:
             return False
         return True
+
+
+def _key_of(request: RoutedRequest) -> str:
+    if request.key is not None:
+        return request.key
+    return next(iter(row_keys(request.rows, request.served.champion.loaded.contract.entity)), "")
 
 
 def is_of_version(err: RequestRefused) -> bool:

@@ -15,11 +15,12 @@ class RoutedRequest(NamedTuple):
     served: ServedModel
     arm: ServedArm
     rows: RequestRows  # as they came
-    key: str
+    key: str | None  # None: each row's own entity keys
     request_id: str
     began: float
     until: float
     is_routed: bool  # by the release; False: the caller named the version
+    places: list[int] | None = None  # of the rows in their request; None: they are all of it
 
 
 class Scored(NamedTuple):

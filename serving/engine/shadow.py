@@ -31,8 +31,9 @@ class ShadowRequest(NamedTuple):
     standing: ServedArm
     given: RequestRows
     request_id: str
-    key: str
+    key: str | None  # None: each row's own entity keys
     time: float
+    places: list[int] | None = None  # of the rows in their request; None: they are all of it
 
 
 class ShadowScorer:
@@ -92,6 +93,6 @@ class ShadowScorer:
             entities = copy.given.entities(copy.standing.loaded.contract.entity)
             record = Record(
                 copy.request_id, copy.time, copy.key, rows, copy.standing, copy.served.release.generation,
-                entities, packed, scores, latency, why,
+                entities, packed, scores, latency, why, copy.standing.name, copy.places,
             )  # fmt: skip
             self._log.add(record)

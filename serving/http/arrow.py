@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from serving.contract.segments import STREAM_END
 from serving.doors.bodies import too_large
-from serving.engine.answer import Answer, list_labels
+from serving.engine.answer import Answer, answer_scores, list_by_row, list_labels
 from serving.http.arrow_sizes import unpacked_bytes
 from serving.http.messages import ARROW, Response
 from serving.problems import RequestRefused
@@ -27,7 +27,10 @@ def read_table(body: bytes, most: int) -> pa.Table:
 
 
 def write_answer(answer: Answer) -> Response:
-    """A column for each output, and one for the label; the stamp stands in the schema's metadata."""
+    """A column for each output, and one for the label; the stamp stands in the schema's metadata.
+
+    Where rows belong to several arms, version and arm are columns too.
+    """
     columns = _columns(answer)
     stamp = {
         "request_id": answer.request_id,
@@ -44,24 +47,25 @@ def write_answer(answer: Answer) -> Response:
 
 
 def _columns(answer: Answer) -> dict[str, pa.Array]:
-    if answer.scores is None:
+    scores = answer_scores(answer)
+    if scores is None:
         return {name: pa.array([value] * answer.rows) for name, value in (answer.default or {}).items()}
     name = answer.contract.outputs[0].name
-    scores = answer.scores
     if scores.ndim == 1:
         columns: dict[str, pa.Array] = {name: pa.array(scores)}
     else:
         flat = pa.array(np.ascontiguousarray(scores).ravel())
         columns = {name: pa.FixedSizeListArray.from_arrays(flat, scores.shape[1])}
     if answer.contract.kind != "regression":
-        columns["label"] = _labels(answer)
+        columns["label"] = _labels(answer, scores)
+    if answer.parts:
+        columns |= {field: pa.array(list_by_row(answer, field)) for field in ("version", "arm")}
     return columns
 
 
-def _labels(answer: Answer) -> pa.Array:
-    contract, scores = answer.contract, answer.scores
-    assert scores is not None
-    if contract.kind != "binary":
-        return pa.array(list_labels(contract, scores))
+def _labels(answer: Answer, scores: np.ndarray) -> pa.Array:
+    contract = answer.contract
+    if contract.kind != "binary" or answer.parts:
+        return pa.array(list_labels(answer))
     limit = 0.5 if contract.threshold is None else contract.threshold
     return pa.array(contract.classes).take(pa.array((scores >= limit).astype(np.int8)))

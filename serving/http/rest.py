@@ -44,7 +44,10 @@ async def explained(context: Context, request: Request) -> Response:
     if not isinstance(content, dict) or not isinstance(content.get("rows"), list):
         raise RequestRefused(ROWS_RULE, status=422)
     served = context.engine.served(request.params[0])
-    return json_response(await explain(context, served, content))
+    key = header_key(request.headers.get(KEY))
+    if key is not None:
+        content.setdefault("key", key)
+    return json_response(await explain(context.engine, served, content))
 
 
 async def feedback(context: Context, request: Request) -> Response:

@@ -2,8 +2,9 @@
 
 request_id, row      the answer's id, the row's position in its request
 time                 timestamp[us, UTC], of the model's clock
-key                  what the arm was chosen by
-version, arm, role, bundle, generation
+key                  what the arm was chosen by: the caller's own, or else the entity keys of the row
+routed               the arm that was chosen
+version, arm, role, bundle, generation      who answered
 latency_ms           of the whole request
 degraded, why
 answer               list<double>: one number, or one for each class; null: the declared default
@@ -22,9 +23,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from serving.rows.reader import Packed
 
+BETWEEN_KEYS = "\x1f"  # in the key of a row with several entity keys
 _DEFAULT = "default"
 _MOMENT = pa.timestamp("us", "UTC")
 _LARGE = 200  # rows of a request whose columns are copied as they lie, one by one
@@ -51,7 +54,7 @@ def split_into_batches(records: Sequence[Any]) -> Iterator[Sequence[Any]]:
 def build_batch(records: Sequence[Any]) -> pa.RecordBatch:
     """Columns for records of one model and one layout of rows."""
     # Not zip(*records): thousands of iterators at once cost ten times as much.
-    ids, times, keys, rows, standings, generations, entities, packed, scores, latencies, whys = (
+    ids, times, keys, rows, standings, generations, entities, packed, scores, latencies, whys, routed, places = (
         list(map(operator.itemgetter(place), records)) for place in range(len(records[0]))
     )
     counts = np.array(rows)
@@ -60,18 +63,20 @@ def build_batch(records: Sequence[Any]) -> pa.RecordBatch:
     contract = standings[0].loaded.contract
     total = int(counts.sum())
     request = _requests(counts)
+    entity_columns = _entities(entities, rows, contract.entity)
     columns = {
         "request_id": _shared(pa.array(ids, pa.string()), request),
-        "row": pa.array(_positions(counts, each is None)),
+        "row": pa.array(_positions(counts, each is None, places)),
         "time": _shared(_timestamps(times), request),
-        "key": _shared(pa.array(keys, pa.string()), request),
+        "key": _keys(keys, entity_columns, request),
+        "routed": _shared(pa.array(routed, pa.string()), request),
         **_stamps(standings, answered, request),
         "generation": _shared(pa.array(generations, pa.int64()), request),
         "latency_ms": _shared(pa.array(np.array(latencies) * 1_000), request),
         "degraded": _spread(pa.array(list(map(bool, whys)), pa.bool_()), each),
         "why": _shared(pa.array(whys, pa.string()), request),
         "answer": _answers(scores, total) if answered else pa.nulls(total, pa.list_(pa.float64())),
-        "entities": _entities(entities, rows, contract.entity),
+        "entities": entity_columns,
         "features": _features(packed, contract.numbers, contract.categories, total),
     }
     return pa.record_batch(columns)
@@ -96,11 +101,30 @@ def _spread(column: pa.Array, each: np.ndarray | None) -> pa.Array:
     return column.take(pa.array(np.repeat(np.arange(len(each)), each)))
 
 
-def _positions(counts: np.ndarray, single: bool) -> np.ndarray:
-    if single:
+def _keys(keys: Sequence[str | None], entities: pa.StructArray, request: pa.Array) -> pa.Array:
+    """The key of each row; where a request has none, the entity keys of the row."""
+    of_requests = pa.array(keys, pa.string())
+    if not of_requests.null_count:
+        return pa.DictionaryArray.from_arrays(request.cast(pa.int32()), of_requests, safe=False)
+    if not entities.type.num_fields:
+        return pc.dictionary_encode(pc.fill_null(of_requests.take(request), ""))
+    own = pc.binary_join_element_wise(
+        *entities.flatten(), BETWEEN_KEYS, null_handling="replace", null_replacement="None"
+    )
+    return pc.dictionary_encode(pc.coalesce(of_requests.take(request), own))
+
+
+def _positions(counts: np.ndarray, single: bool, places: Sequence[Sequence[int] | None]) -> np.ndarray:
+    divided = any(place is not None for place in places)
+    if single and not divided:
         return np.zeros(len(counts), dtype=np.int32)
     begins = np.repeat(np.cumsum(counts) - counts, counts)
-    return (np.arange(len(begins)) - begins).astype(np.int32)
+    positions = (np.arange(len(begins)) - begins).astype(np.int32)
+    if divided:
+        for begin, place in zip(np.cumsum(counts) - counts, places, strict=True):
+            if place is not None:
+                positions[begin : begin + len(place)] = place
+    return positions
 
 
 def _timestamps(times: Sequence[float]) -> pa.Array:

@@ -29,7 +29,7 @@ class Record(NamedTuple):
 
     request_id: str
     time: float  # seconds since 1970, of the model's clock
-    key: str
+    key: str | None  # None: each row's own entity keys
     rows: int
     standing: ServedArm  # who answered, or the champion that could not
     generation: int
@@ -38,6 +38,8 @@ class Record(NamedTuple):
     scores: Any  # [n] or [n, k]; None: the default answer
     latency: float  # seconds
     why: str  # empty: not degraded
+    routed: str  # name of the arm that was to answer
+    places: Sequence[int] | None = None  # of the rows in their request; None: from 0 on
 
 
 class PredictionLog:

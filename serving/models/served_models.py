@@ -18,6 +18,7 @@ from serving.models.loaded_model import LoadedModel
 from serving.models.router import Route, build_router
 from serving.telemetry.meter import Meter, Meters
 
+MIXED = "m"  # in the place of an arm's number, which is hexadecimal
 _PAUSE = 1.0  # seconds until a failed load is tried again; doubles
 _LONGEST_PAUSE = 30.0
 _BREAKER_PAUSE = 2.0
@@ -51,6 +52,12 @@ class ServedModel:
     previous: ServedArm | None
     fallbacks: dict[str, tuple[ServedArm, ...]]  # arm → who answers, in this order
     only: ServedArm | None  # the arm that answers every request, where there is but one
+    shares_keys: bool  # the arms have entity keys, and the same ones
+
+    @property
+    def mixed_tail(self) -> str:
+        """How the id of a request ends whose rows belong to several arms."""
+        return f"{self.release.generation:x}.{MIXED}"
 
     def by_version(self, version: str) -> ServedArm | None:
         return next((arm for arm in self.arms.values() if arm.version == version), None)
@@ -198,7 +205,9 @@ class ServedModels:
         rest = (champion, *([previous] if previous else []))
         fallbacks = {name: (arm, *(other for other in rest if other is not arm)) for name, arm in served.items()}
         only = champion if len(release.arms) == 1 else None
-        return ServedModel(release, build_router(release), served, champion, previous, fallbacks, only)
+        keys = {arm.loaded.contract.entity for arm in served.values()}
+        shares_keys = len(keys) == 1 and keys != {()}
+        return ServedModel(release, build_router(release), served, champion, previous, fallbacks, only, shares_keys)
 
     def _serve_arm(self, release: Release, arm: Arm, loaded: LoadedModel, index: int) -> ServedArm:
         breaker = Breaker(share=release.guards.error_share, pause=_BREAKER_PAUSE)

@@ -40,6 +40,10 @@ class RequestRows(Protocol):
 
     def as_rows(self) -> list[dict[str, Any]]: ...
 
+    def take(self, places: Sequence[int]) -> "RequestRows":
+        """The rows at these places, in this order."""
+        ...
+
 
 class NamedRows:
     """Rows as dicts: JSON, streams, batches from Python."""
@@ -67,6 +71,9 @@ class NamedRows:
 
     def as_rows(self) -> list[dict[str, Any]]:
         return self.rows
+
+    def take(self, places: Sequence[int]) -> "NamedRows":
+        return NamedRows([self.rows[place] for place in places])
 
 
 class ColumnRows:
@@ -109,6 +116,13 @@ class ColumnRows:
         values = [_to_list(column) for column in self.columns.values()]
         return [dict(zip(names, row, strict=True)) for row in zip(*values, strict=True)]
 
+    def take(self, places: Sequence[int]) -> "ColumnRows":
+        taken = {
+            name: [column[place] for place in places] if isinstance(column, list) else column[list(places)]
+            for name, column in self.columns.items()
+        }
+        return ColumnRows(taken, len(places))
+
 
 class MatrixRows:
     """Tensors of plain numbers, the most of them: one row of `values` for each name."""
@@ -138,6 +152,9 @@ class MatrixRows:
 
     def as_rows(self) -> list[dict[str, Any]]:
         return self.columns().as_rows()
+
+    def take(self, places: Sequence[int]) -> "MatrixRows":
+        return MatrixRows(self.names, self.values[:, list(places)])
 
 
 class TableRows:
@@ -194,6 +211,9 @@ class TableRows:
 
     def as_rows(self) -> list[dict[str, Any]]:
         return self.table.to_pylist()
+
+    def take(self, places: Sequence[int]) -> "TableRows":
+        return TableRows(self.table.take(pa.array(places, pa.int64())))
 
 
 def _unknown(names: Iterable[str], layout: FieldLayout) -> list[Problem]:

@@ -82,6 +82,7 @@ def routed_requests(
         "time": pa.array([at] * (n * rows), TIME),
         "key": pa.array(keys or [f"k{first + i}" for i in range(n)], pa.string()).take(pa.array(each)),
         **{name: pa.array(stamps).take(pa.array(gave[each] % len(stamps))) for name in ("version", "arm", "bundle")},
+        "routed": pa.array(names, pa.string()).take(pa.array(arm[each])),
         "generation": pa.array(np.full(n * rows, state.generation)),
         "latency_ms": pa.array(np.where(slow, 900.0, 5.0)[each]),
         "degraded": pa.array(failed[each]),

@@ -62,6 +62,11 @@ class ReleaseState:
         """Arm → how the ids of requests that were routed to it end."""
         return {arm.name: f"-{self.generation:x}.{index:x}" for index, arm in enumerate(self.arms)}
 
+    @property
+    def mixed_tail(self) -> str:
+        """How the ids of requests end whose rows were routed to several arms, each by its own key."""
+        return f"-{self.generation:x}.m"
+
 
 def find_release_in_force(entries: Iterable[Entry]) -> ReleaseState | None:
     """The release in force: the latest entry that holds one. None before the first."""

@@ -1,7 +1,8 @@
 """What each arm did since the present step began, from the rows of the log. Counts; judges nothing, reads no file.
 
-Requests are counted, not rows: what one request asks for together succeeds or fails together. The arm that a request
-was routed to stands in the tail of its id. Where another one answered, the routed arm failed: that is its error, and
+Requests are counted, not rows: what one request brings to an arm succeeds or fails together. The arm that a request
+was routed to stands in the tail of its id; where its rows have keys that lead to several arms, each row names its own.
+Where another one answered, the routed arm failed: that is its error, and
 the answer is no evidence of what its model can do. A request that got no answer is an error of its arm too, unless no
 version takes such rows. A shadow's failed copy counts only where the champion answered the
 same request: what nobody could have answered is nobody's fault.
@@ -132,16 +133,29 @@ def _routed(state: ReleaseState, rows: pa.Table) -> tuple[pa.Table, _Rows]:
     """The rows that count, and which arm each was routed to."""
     arm = np.full(len(rows), -1)
     failed = np.zeros(len(rows), dtype=bool)
+    divided = pc.ends_with(rows["request_id"], state.mixed_tail)
     for index, (name, tail) in enumerate(state.tails.items()):
-        routed = pc.ends_with(rows["request_id"], tail).to_numpy()
+        own = pc.and_(divided, pc.equal(rows["routed"], name))
+        routed = pc.or_(pc.ends_with(rows["request_id"], tail), own).to_numpy()
         arm[routed] = index
         failed |= routed & pc.not_equal(rows["arm"], name).to_numpy()
     counted = (arm >= 0) & ~_unpaired(state, rows, arm, failed)
     if not counted.all():
         rows, arm, failed = rows.filter(pa.array(counted)), arm[counted], failed[counted]
-    request = np.cumsum(rows["row"].to_numpy() == 0) - 1
+    request = np.cumsum(_begins(rows, arm)) - 1
     no, nothing = np.zeros(len(rows), dtype=bool), np.full(len(rows), np.nan)
     return rows, _Rows(arm, request, failed, no, no, nothing, nothing)
+
+
+def _begins(rows: pa.Table, arm: Codes) -> NDArray[np.bool_]:
+    """Where a request begins, or its part for another arm: their rows follow one another."""
+    if not len(rows):
+        return np.zeros(0, dtype=bool)
+    ids = pc.dictionary_encode(rows["request_id"].combine_chunks()).indices.to_numpy()
+    row = rows["row"].to_numpy()
+    begins = np.ones(len(rows), dtype=bool)
+    begins[1:] = (ids[1:] != ids[:-1]) | (arm[1:] != arm[:-1]) | (row[1:] <= row[:-1])
+    return begins
 
 
 def _unpaired(state: ReleaseState, rows: pa.Table, arm: Codes, failed: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -154,11 +168,13 @@ def _unpaired(state: ReleaseState, rows: pa.Table, arm: Codes, failed: NDArray[n
     unpaired = np.zeros(len(rows), dtype=bool)
     if len(suspects):
         ids = rows["request_id"]
-        prefixes = [text.removesuffix(tails[ours]) + tails[theirs] for text in ids.take(pa.array(suspects)).to_pylist()]
-        answered = ids.filter(pa.array((arm == theirs) & ~failed))
-        unpaired[suspects] = ~pc.is_in(pa.array(prefixes, pa.string()), value_set=answered.combine_chunks()).to_numpy(
-            zero_copy_only=False
-        )
+        prefixes = [text.removesuffix(tails[ours]) for text in ids.take(pa.array(suspects)).to_pylist()]
+        answered = ids.filter(pa.array((arm == theirs) & ~failed)).combine_chunks()
+        paired = np.zeros(len(suspects), dtype=bool)
+        for tail in (tails[theirs], state.mixed_tail):
+            twins = pa.array([prefix + tail for prefix in prefixes], pa.string())
+            paired |= pc.is_in(twins, value_set=answered).to_numpy(zero_copy_only=False)
+        unpaired[suspects] = ~paired
     return unpaired
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from mlops_assets.declaration.evaluation import SliceSpec
 
-COLUMNS = ("request_id", "row", "time", "key", "arm", "latency_ms", "answer")  # of the log, judged as they are
+COLUMNS = ("request_id", "row", "time", "key", "arm", "routed", "latency_ms", "answer")  # of the log, as they are
 SLICE, ENTITY = "slice:", "entity:"  # before the names of columns taken out of features and entity keys
 SENT_KEY = "sent_key"  # what the caller named the request by
 MOST = 20  # values of one column that are judged; each takes its share of alpha

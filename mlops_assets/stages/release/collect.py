@@ -56,7 +56,7 @@ def read_rollout_evidence(
         spec,
         state,
         rows,
-        outcomes_by_tail(feedback, state.tails.values()),
+        outcomes_by_tail(feedback, [*state.tails.values(), state.mixed_tail]),
         judged={name: LabelSpace.of(bundle.contract, bundle.profile) for name, bundle in opened.items()},
         profile=opened[state.champion.name].profile,
         now=now,
@@ -101,7 +101,7 @@ def read_outcomes(traffic: Traffic, state: "ReleaseState") -> "tuple[pa.Table, l
 def _no_rows() -> "pa.RecordBatch":
     import pyarrow as pa
 
-    texts = dict.fromkeys(("request_id", "key", "arm"), pa.string())
+    texts = dict.fromkeys(("request_id", "key", "arm", "routed"), pa.string())
     kinds = {"row": pa.int32(), "time": pa.timestamp("us", "UTC"), "latency_ms": pa.float64()}
     structs = dict.fromkeys(("entities", "features"), pa.struct([]))
     schema = pa.schema({**texts, **kinds, "answer": pa.list_(pa.float64()), **structs})

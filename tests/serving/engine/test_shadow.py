@@ -72,8 +72,8 @@ def ask(engine: Engine, rows: list[dict[str, Any]], then: Any = None) -> None:
 
 
 def logged(engine: Engine, folder: Path) -> list[dict[str, Any]]:
-    assert engine._log is not None
-    engine._log.close()
+    assert engine._finishing._log is not None
+    engine._finishing._log.close()
     found = (folder / "predictions").rglob("*.arrow")
     return [row for path in found for batch in read_batches(path) for row in batch.to_pylist()]
 

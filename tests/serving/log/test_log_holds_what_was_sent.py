@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from serving.contract.arms import Role, Strategy
 from serving.contract.release import write_release
 from serving.contract.segments import read_batches
-from serving.engine.answer import Answer
+from serving.engine.answer import Answer, list_by_row
 from serving.engine.engine import Engine
 from serving.log.prediction_log import PredictionLog
 from serving.models.loaded_model import load_model
@@ -213,7 +213,11 @@ def test_segments_hold_what_was_sent(endpoint, sent):
         assert [row["answer"] for row in logged] == np.float64(answer.scores).reshape(answer.rows, -1).tolist()
         tails = each.values.get("tail")
         assert [row["entities"] for row in logged] == [{"tail": t} for t in tails] if tails else [{}] * answer.rows
-        assert {(row["version"], row["arm"]) for row in logged} == {(answer.version, answer.arm)}
+        of_rows = zip(list_by_row(answer, "version"), list_by_row(answer, "arm"), strict=True)
+        expected_arms = list(of_rows) if answer.parts else [(answer.version, answer.arm)] * answer.rows
+        assert [(row["version"], row["arm"]) for row in logged] == expected_arms
+        assert [row["routed"] for row in logged] == [arm for _, arm in expected_arms]
+        assert [row["key"] for row in logged] == tails if tails else len({row["key"] for row in logged}) == 1
 
 
 def assert_same(logged: list[Any], expected: list[Any], *, as_text: bool) -> None:

@@ -47,7 +47,9 @@ def record(standing: ServedArm, number: int, rows: int = 1) -> Record:
     packed = Packed(np.full((rows, 1), float(number)), np.full((rows, 1), "AA", dtype=object), ())
     scores = np.linspace(0, 1, rows, dtype=np.float32)
     tails = {"tail": [f"N{i}" for i in range(rows)]}
-    return Record(f"r{number}", 1_000.5, "k", rows, standing, 3, tails, packed, scores, 0.002, "why" if number else "")
+    return Record(
+        f"r{number}", 1_000.5, "k", rows, standing, 3, tails, packed, scores, 0.002, "why" if number else "", "champion"
+    )
 
 
 def open_log(folder: Path, *, buffer: int = 1_000_000) -> PredictionLog:

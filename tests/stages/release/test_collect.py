@@ -142,6 +142,28 @@ def test_a_request_that_only_the_champion_refuses_is_its_error(tmp_path):
     assert ours.requests + theirs.requests == 60
 
 
+def test_each_arm_counts_its_rows_of_one_request(tmp_path):
+    digests = [bundle(tmp_path, seed, entity=("id",)) for seed in (0, 1)]
+    arms = (("champion", digests[0], Role.CHAMPION, 0.5), ("variant", digests[1], Role.VARIANT, 0.5))
+    given = release(*arms, strategy=Strategy.AB_TEST)
+    write_release(tmp_path / "releases" / "delay.json", given)
+
+    async def ask() -> None:
+        async with in_process(tmp_path) as (client, _):
+            body = {"rows": [{"id": f"N{i}", **row} for i, row in enumerate(rows(40))]}
+            for _ in range(3):
+                answer = (await client.post("/v1/models/delay/predict", json=body)).json()
+                outcomes = [{"request_id": answer["request_id"], "row": i, "outcome": "yes"} for i in range(40)]
+                assert (await client.post("/v1/models/delay/feedback", json=outcomes)).status_code == 202
+
+    asyncio.run(ask())
+    found = seen(tmp_path, given)
+    assert [(arm.requests, arm.errors) for arm in found.arms.values()] == [(3, 0), (3, 0)]
+    assert labelled(found) == 120
+    assert sum(arm.people for arm in found.people.values()) == 40
+    assert min(arm.people for arm in found.people.values()) > 8
+
+
 def labelled(found: StepObservations) -> int:
     return sum(int(np.asarray(arm.losses.count)) for arm in found.arms.values())
 
