@@ -62,7 +62,7 @@ class DayRows:
     @cached_property
     def maturity(self) -> float:
         return (
-            measure_maturity(self.day.curve, read_times(self.mine["time"]), to_datetime64(self.day.now))
+            measure_maturity(self.day.curve, read_times(self.mine["time"]), to_datetime64(self.day.known_until))
             if len(self.mine)
             else 0.0
         )
@@ -80,7 +80,7 @@ class DayRows:
         policy = self.spec.monitoring.quality
         if self.maturity < policy.maturity:
             return None
-        return select_ripe(rows, self.day.curve.after(policy.maturity), self.day.now)
+        return select_ripe(rows, self.day.curve.after(policy.maturity), self.day.known_until)
 
     @cached_property
     def baseline(self) -> Interval | None:

@@ -49,4 +49,5 @@ class DayInputs:
     sample: tuple[Array, Array]  # scores and features of some of its rows, for the estimate of a number
     before: Sequence[PerformanceDay]
     odd: Mapping[str, int]
+    known_until: datetime  # outcomes that came up to then are there
     now: datetime

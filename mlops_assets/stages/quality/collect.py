@@ -48,6 +48,14 @@ class CollectedQuality:
     version: ServedVersion | None
 
 
+@dataclass(frozen=True)
+class NamedAnswers:
+    """The days of the answers that some outcomes belong to, and how many belong to none within reach."""
+
+    days: tuple[str, ...]
+    strangers: int
+
+
 @dataclass
 class QualityCollector:
     """Collects the days of one model, oldest first; a later day is judged on the records of the days before it."""
@@ -68,14 +76,15 @@ class QualityCollector:
         since = follow_back_to(min(*requested, f"{self.now - REACH:%Y-%m-%d}"))
         self.records = monitoring.read(self.spec.model, Stage.PERFORMANCE, PerformanceDay, since=since)
         young = f"{self.now - REACH:%Y-%m-%d}"
-        ripening = [day for day, each in self.records.items() if day >= young and not _settled(each)]
-        for day in sorted({*requested, *ripening}):
+        recent = {day: each for day, each in self.records.items() if day >= young}
+        ripening = {day for day, each in recent.items() if not _settled(each)}
+        for day in sorted({*requested, *ripening, *self._find_news(recent)}):
             yield self._collect(day, day in requested)
 
     def _collect(self, day: str, requested: bool) -> CollectedQuality:
         answers = self.labelled.answered(day)
         joined = self.labelled.bring(day, answers, self.read_label_spaces(answers.rows))
-        strangers = self._count_strangers(day) if requested else self.records[day].odd.get(UNKNOWN_REQUESTS, 0)
+        strangers = self._find_answers(day).strangers if requested else self.records[day].odd.get(UNKNOWN_REQUESTS, 0)
         lead = find_leading_version(joined.rows)
         version = self._version(*lead) if lead else None
         sample = self._sample(answers, version)
@@ -83,25 +92,39 @@ class QualityCollector:
             self._inputs(day, joined.rows, sample, {**joined.odd, UNKNOWN_REQUESTS: strangers}), version
         )
 
+    def _find_news(self, records: Mapping[str, PerformanceDay]) -> set[str]:
+        """The days for which an outcome came into the lake after they were judged, or answers did."""
+        if not records:
+            return set()
+        judged = {day: each.made_at for day, each in records.items()}
+        answers = self.labelled.answer_snapshots(judged)
+        found = {day for day, each in answers.items() if each.written_at > judged[day]}
+        for came, each in self.labelled.outcome_snapshots(start_of(min(judged)), self.now).items():
+            if each.rows and each.written_at > min(judged.values()):
+                named = self._find_answers(came)
+                found |= {day for day in named.days if day in judged and each.written_at > judged[day]}
+        return found
+
     def _inputs(self, day: str, rows: pa.Table, sample: EstimateRows, odd: Mapping[str, int]) -> DayInputs:
-        start = start_of(day)
+        start, until = start_of(day), self.labelled.known_until(day)
         earlier = days_between(start - timedelta(days=RECENT - 1), start - timedelta(days=1))
         recent = {name: thin_rows(each, _WINDOW) for name, each in self.labelled.read(earlier).items()}
         return DayInputs(
             name=day,
             rows=rows,
             recent={**recent, day: thin_rows(rows, _WINDOW)} if len(rows) else recent,
-            curve=self._curve(start, rows),
+            curve=self._curve(start, rows, until),
             sample=sample,
             before=[each for name, each in sorted(self.records.items()) if name < day],
             odd=odd,
+            known_until=until,
             now=self.now,
         )
 
-    def _curve(self, start: datetime, rows: pa.Table) -> DelayCurve:
+    def _curve(self, start: datetime, rows: pa.Table, until: datetime) -> DelayCurve:
         earlier = self.labelled.read(days_between(start - _CURVE, start - timedelta(days=1)), _TIMES)
         found = [thin_rows(each, _DELAYS) for each in (*earlier.values(), rows.select(_TIMES))]
-        return measure_label_delay(concat_days(found), self.now)
+        return measure_label_delay(concat_days(found), until)
 
     def _sample(self, answers: AnsweredDay, version: ServedVersion | None) -> EstimateRows:
         """Scores and features of some rows of the version that answered."""
@@ -112,14 +135,17 @@ class QualityCollector:
         columns = [pc.struct_field(mine["features"], name).to_numpy() for name in version.numbers]
         return read_scores(mine), np.column_stack(columns) if columns else np.empty((len(mine), 0))
 
-    def _count_strangers(self, day: str) -> int:
-        """Outcomes that came on the day and belong to no answer of the days before it within reach."""
-        left, start = self.labelled.outcomes([day]), start_of(day)
+    def _find_answers(self, day: str) -> NamedAnswers:
+        """Where the answers are that the outcomes of a day belong to."""
+        left, start, days = self.labelled.outcomes([day]), start_of(day), list[str]()
         for name in reversed(days_between(start - REACH, start)):
             if not len(left):
                 break
-            left = find_unknown_outcomes(left, self.labelled.requests(name))
-        return len(left)
+            unknown = find_unknown_outcomes(left, self.labelled.requests(name))
+            if len(unknown) < len(left):
+                days.append(name)
+            left = unknown
+        return NamedAnswers(tuple(days), len(left))
 
     def read_label_spaces(self, rows: pa.Table) -> dict[str, LabelSpace]:
         """Bundle → what its labels mean, of each bundle that can be opened."""

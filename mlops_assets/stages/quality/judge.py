@@ -53,7 +53,7 @@ def judge_quality(spec: ModelSpec, collected: CollectedQuality) -> JudgedQuality
     level = central(spec.monitoring.quality.confidence)
     metric = metric_named(spec.gates.metric, spec.target.kind)
     after = day.curve.after(spec.monitoring.quality.maturity)
-    arms = tuple(summarise_arms(day.rows, metric, level, after=after, now=day.now))
+    arms = tuple(summarise_arms(day.rows, metric, level, after=after, now=day.known_until))
     notes = _list_notes(spec, day, version)
     if found.ripe is None or version is None:
         return JudgedQuality(found, day.curve, arms, (), None, FairnessReport((), (), ()), notes)

@@ -3,7 +3,7 @@
 An outcome is in the partition of the day on which it came, so days after the answer's are read too. Judges nothing.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -14,6 +14,7 @@ from mlops_assets.declaration.data import Kind
 from mlops_assets.declaration.evaluation import SliceSpec
 from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.domain.names import Layer
+from mlops_assets.domain.records import Snapshot
 from mlops_assets.domain.traffic.labelled_rows import OUTCOMES, LabelledAnswers, label_answers
 from mlops_assets.domain.traffic.outcomes import source_outcomes
 from mlops_assets.domain.traffic.row_loss import LabelSpace
@@ -62,6 +63,22 @@ class LabelledDays:
         table = self.lake.table(self.spec.model, Layer.PREDICTIONS, "outcomes")
         found = table.read(days, OUTCOMES.names)
         return found.select(OUTCOMES.names).cast(OUTCOMES) if found.num_columns else OUTCOMES.empty_table()
+
+    def known_until(self, day: str) -> datetime:
+        """Up to when the outcomes of the day's answers are in the lake; now where none came as feedback."""
+        start = start_of(day)
+        snapshots = self.outcome_snapshots(start, min(self.now, start + REACH))
+        if not any(snapshot.rows for snapshot in snapshots.values()):
+            return self.now
+        return min(self.now, start_of(max(snapshots)) + _DAY)
+
+    def answer_snapshots(self, days: Iterable[str]) -> dict[str, Snapshot]:
+        """Day → what the lake holds of its answers."""
+        return self.lake.table(self.spec.model, Layer.PREDICTIONS, "answers").snapshots(days)
+
+    def outcome_snapshots(self, first: datetime, last: datetime) -> dict[str, Snapshot]:
+        """Day → what the lake holds of the feedback that came on it."""
+        return self.lake.table(self.spec.model, Layer.PREDICTIONS, "outcomes").snapshots(days_between(first, last))
 
     def requests(self, day: str) -> pa.Table:
         """Read the identities of the requests and rows that were answered on the day."""

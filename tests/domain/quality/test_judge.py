@@ -72,6 +72,7 @@ def judged(
         sample=given.pop("sample", (np.empty(0), np.empty((0, 0)))),
         before=before,
         odd={},
+        known_until=now,
         now=now,
     )
     return judge_day(given.pop("spec", model_spec()), of, given.pop("version", version()))

@@ -64,7 +64,9 @@ class Watch:
         curve = measure_label_delay(pa.concat_tables(list(tables.values())), now)
         blank = np.empty(0), np.empty((0, 0))
         recent = {name: table for name, table in tables.items() if len(table)}
-        return judge_day(self.spec, DayInputs(day, tables[day], recent, curve, blank, before, {}, now), version).record
+        return judge_day(
+            self.spec, DayInputs(day, tables[day], recent, curve, blank, before, {}, now, now), version
+        ).record
 
     def _drift_day(self, day: str, rows: Rows, now: datetime) -> DriftDay:
         lead, policy = leading(self.answers[day]), self.spec.monitoring.drift

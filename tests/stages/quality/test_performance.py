@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from mlops_assets.declaration.evaluation import FairnessSpec
-from mlops_assets.domain.names import Stage
+from mlops_assets.domain.names import Layer, Stage
 from mlops_assets.domain.quality.label_soundness import judge_labels
 from mlops_assets.domain.quality.records import PerformanceDay
 from mlops_assets.domain.verdict import Outcome
@@ -124,6 +124,40 @@ def test_a_late_outcome_counts_for_the_day_of_its_answer(made):
     assert [each.record.day for each in found] == [partition_name(4), partition_name(8)]
     assert found[0].record.labelled == 150
     assert found[1].record.labelled == 0
+
+
+def test_a_day_waits_for_outcomes_that_are_not_compacted(made):
+    """Half of the outcomes come a day later; the last day is judged when only its own outcomes are in the lake."""
+    late = {}
+    for number in (5, 6, 7, 8):
+        rows, said = without_source(answer_table(made, number)), true_outcomes(number)
+        write_rows(made, number, "answers", rows)
+        tell(made, number, rows.slice(0, 75), after=timedelta(0), said=said[:75])
+        late[number] = rows.slice(75), said[75:]
+    for number in (5, 6, 7):
+        tell(made, number, late[number][0], after=DAY, said=late[number][1])
+    young = judge(made, 5, 6, 7, 8, now=moment(12))[-1].record
+    assert (young.labelled, young.realised) == (75, None)
+    assert f"outcomes are in the lake up to {moment(9):%Y-%m-%d %H:%M}" in young.fall.reason
+    tell(made, 8, late[8][0], after=DAY, said=late[8][1])
+    found = {each.record.day: each.record for each in judge(made, 9, now=moment(12))}
+    assert found[partition_name(8)].labelled == 150
+    assert found[partition_name(8)].realised is not None
+
+
+def test_a_settled_day_is_judged_again_when_more_comes(made):
+    rows = without_source(answer_table(made, 8))
+    write_rows(made, 8, "answers", rows)
+    tell(made, 8, rows.slice(0, 140), after=HOUR, said=true_outcomes(8)[:140])
+    (settled,) = judge(made, 8, now=moment(10))
+    assert (settled.record.maturity, settled.record.labelled) == (1.0, 140)
+    assert [each.record.day for each in judge(made, 10, now=moment(11))] == [partition_name(10)]
+    late = outcome_table(rows["request_id"].to_pylist()[140:], true_outcomes(8)[140:], moment(10.5))
+    made.resources["lake"].table(MODEL, Layer.PREDICTIONS, "outcomes").write(
+        partition_name(10), late, now=moment(11.5), time_column="time"
+    )
+    again = judge(made, 11, now=moment(12))
+    assert (again[0].record.day, again[0].record.labelled) == (partition_name(8), 150)
 
 
 def test_the_same_run_again_changes_nothing(made):
@@ -269,7 +303,7 @@ def test_labels_that_stop_fail_the_check_and_are_no_fall(made):
             tell(made, number, rows)
     found = judge(made, 6, 7, 8, now=moment(10))
     assert sound(found).outcome is Outcome.FAIL
-    assert f"{partition_name(8)}: 0 labels are there, about 150 should be" in sound(found).reason
+    assert f"{partition_name(8)}: 0 labels are there, about 147 should be" in sound(found).reason
     assert found[-1].record.fall.outcome is not Outcome.FAIL
     tell(made, 8, without_source(answer_table(made, 8)), after=DAY)
     late = {each.record.day: each for each in judge(made, 9, now=moment(10))}
