@@ -57,7 +57,6 @@ check: $(READY) $(INSTANCE) ## lint, format, types, layers, YAML declarations
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/dg check toml
 	@$(BIN)/dg check yaml
-	@$(BIN)/python -m infra.check.declarations
 	@$(BIN)/dg check defs
 
 format: $(READY) ## bring the code into its form

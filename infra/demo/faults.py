@@ -96,11 +96,11 @@ def min_clear_distance(most: float) -> float:
 
 
 def read_drift_distances(report: Mapping[str, Any] | None) -> dict[str, float]:
-    """Of each feature that drifted on a day, the distance from training: KS of a number, Cramér's V of a category."""
+    """Of each feature that drifted on a day, the share of rows that moved, or the distance from all training rows."""
     findings = report["window"]["findings"] if report else []
     failed = [each for each in findings if each["aspect"] == "feature" and each["verdict"]["outcome"] == Outcome.FAIL]
     numbers = {each["column"]: each["verdict"]["numbers"] for each in failed}
-    return {name: max(each.get("ks", 0.0), each.get("cramers_v", 0.0)) for name, each in numbers.items()}
+    return {name: max(each.get(size, 0.0) for size in ("moved", "ks", "cramers_v")) for name, each in numbers.items()}
 
 
 def detect_missing_outcomes(story: Story, day: str) -> str | None:

@@ -49,11 +49,19 @@ _CauseByItself = Annotated[
 class DriftPolicy(DeclaredPart):
     """When a day of live rows has drifted, and when that raises an alarm."""
 
-    alpha: InnerShare = Field(
-        default=0.01, description="The chance of any false finding in a day, over all its tests (Holm)."
+    alarms_a_year: Annotated[float, Field(gt=0, le=100)] = Field(
+        default=1.0,
+        description="The false alarms that are bearable in a year, over all columns, answers and labels together.",
+    )
+    moved: InnerShare = Field(
+        default=0.04,
+        description="The smallest share of rows that matters when it moved across a value or between categories; "
+        "0.04 is a tenth of a standard deviation. Live days are so compared with the training data's own days.",
     )
     ks: InnerShare = Field(
-        default=0.1, description="The smallest Kolmogorov-Smirnov distance of a number that matters."
+        default=0.1,
+        description="The smallest Kolmogorov-Smirnov distance of a number that matters. This and the next three are "
+        "for training rows of fewer than ten days, whose rows can only be taken for independent.",
     )
     psi: Positive = Field(
         default=0.2, description="The smallest population stability index that matters, less what chance explains."
@@ -86,6 +94,11 @@ class DriftPolicy(DeclaredPart):
         default=(),
         description="The features that are not judged as they differ from day to day, such as the weekday.",
     )
+
+    @property
+    def alpha(self) -> float:
+        """The chance of a false finding in a day, over all its tests (Holm); half is kept for what nobody foresees."""
+        return self.alarms_a_year / 365 / 2
 
 
 class QualityPolicy(DeclaredPart):

@@ -69,12 +69,6 @@ ROW_KEY = "row_id"  # the key of a row that has none of its own
 LABEL = "label"  # the target in a training set, as number
 RAW_LABEL = "_outcome"  # the target beside it, as it came
 REASONS = "quarantine_reasons"
-TRAINING_SET_RECORD = "manifest.json"  # in the folder of a training set
-
-
-def training_set_path(model: str, digest: str) -> str:
-    """The folder of a training set, relative to the lake."""
-    return f"{model}/{Layer.TRAINING_SETS}/{digest}"
 
 
 def training_job(model: str) -> str:

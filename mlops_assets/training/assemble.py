@@ -16,12 +16,13 @@ import pyarrow.types as pt
 
 from mlops_assets.declaration.data import Kind
 from mlops_assets.declaration.release import Precision, ServingSpec
+from mlops_assets.domain.names import EVENT_TIME
 from mlops_assets.domain.records import Compressed, TrainingSet
 from mlops_assets.training.compress import Clock, Difference, Variant, choose, measure_variants
 from mlops_assets.training.export import OPSET, output_of
 from mlops_assets.training.golden import golden
 from mlops_assets.training.layout import Layout
-from mlops_assets.training.profile import MOST_CATEGORIES, profile
+from mlops_assets.training.profile import MOST_CATEGORIES, Moments, profile
 from mlops_assets.training.rows import Rows, pack_parts
 from mlops_assets.training.store import canonical_json, load_model
 from serving.contract.bundle import CARD, CONTRACT, GOLDEN, MODEL, PROFILE, Session, open_session, write_bundle
@@ -65,7 +66,7 @@ def assemble(
         precision=chosen.measured.precision,
         commit=commit,
     )
-    files = _files(contract, chosen.content, layout=model.layout, parts=parts, test=tables["test"], card=card)
+    files = _files(contract, chosen.content, layout=model.layout, parts=parts, tables=tables, card=card)
     return Assembled(
         digest=write_bundle(root, files),
         precision=chosen.measured.precision,
@@ -85,20 +86,25 @@ def _files(
     *,
     layout: Layout,
     parts: Mapping[str, Rows],
-    test: pa.Table,
+    tables: Mapping[str, pa.Table],
     card: str,
 ) -> dict[str, bytes]:
     session = Session(contract, open_session(content, "cpu", threads=1))
     unseen = parts["test"]
     answers = session.predict(unseen.numbers, unseen.categories)
+    moments = Moments(_moments(tables["train"]), _moments(tables["test"]))
     spread = layout.target.scale if layout.target.transform == "none" else 1.0
     return {
         MODEL: content,
         CONTRACT: contract.to_json(),
-        PROFILE: canonical_json(profile(layout, parts["train"], unseen, answers)),
-        GOLDEN: canonical_json(golden(contract, test, session.predict, spread)),
+        PROFILE: canonical_json(profile(layout, parts["train"], unseen, answers, moments=moments)),
+        GOLDEN: canonical_json(golden(contract, tables["test"], session.predict, spread)),
         CARD: card.encode(),
     }
+
+
+def _moments(table: pa.Table) -> np.ndarray | None:
+    return table[EVENT_TIME].to_numpy() if EVENT_TIME in table.column_names else None
 
 
 def _contract(

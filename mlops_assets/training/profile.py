@@ -7,12 +7,24 @@ each category, and the model's answers on rows it did not learn from. Counts ove
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from mlops_assets.declaration.data import Kind
-from mlops_assets.domain.drift.reference import FORMAT, count_cells
+from mlops_assets.domain.drift.reference import (
+    CHOSEN,
+    CONFIDENCE,
+    FORMAT,
+    LABEL,
+    PREDICTION,
+    count_cells,
+    read_features,
+    read_label,
+    read_predictions,
+)
+from mlops_assets.training.day_profile import describe_days
 from mlops_assets.training.layout import Layout
 from mlops_assets.training.rows import Rows
 
@@ -21,8 +33,43 @@ BINS = 20
 MOST_CATEGORIES = 1_000
 
 
-def profile(layout: Layout, train: Rows, unseen: Rows, answers: np.ndarray) -> dict[str, Any]:
+@dataclass(frozen=True, eq=False)
+class Moments:
+    """The event times of the rows, datetime64 [n]; None where they have none."""
+
+    train: np.ndarray | None = None
+    unseen: np.ndarray | None = None
+
+
+def profile(layout: Layout, train: Rows, unseen: Rows, answers: np.ndarray, *, moments: Moments) -> dict[str, Any]:
     """`unseen` rows and the `answers` to them tell what scores look like; training rows tell the rest."""
+    described = _describe_rows(layout, train, unseen, answers)
+    numbers = {column.name: train.numbers[:, i] for i, column in enumerate(layout.numbers)}
+    inputs = numbers | {column.name: train.categories[:, i] for i, column in enumerate(layout.categories)}
+    labels, given = {LABEL: _plain_labels(train.labels, layout)}, _plain_answers(answers, layout)
+    return {
+        **described,
+        "days": {
+            "features": describe_days(moments.train, read_features(described), inputs),
+            "scores": describe_days(moments.unseen, read_predictions(described["scores"]), given),
+            "label": describe_days(moments.train, read_label(described["label"]), labels),
+        },
+    }
+
+
+def _plain_labels(labels: np.ndarray, layout: Layout) -> np.ndarray:
+    """Labels as live outcomes come: the number, or the name of the class."""
+    return labels if layout.kind is Kind.REGRESSION else np.array(layout.classes, dtype=object)[labels]
+
+
+def _plain_answers(answers: np.ndarray, layout: Layout) -> dict[str, np.ndarray]:
+    if layout.kind is not Kind.MULTICLASS:
+        return {PREDICTION: answers}
+    chosen = np.array(layout.classes, dtype=object)[answers.argmax(axis=1)]
+    return {CHOSEN: chosen, CONFIDENCE: answers.max(axis=1)}
+
+
+def _describe_rows(layout: Layout, train: Rows, unseen: Rows, answers: np.ndarray) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "rows": len(train),

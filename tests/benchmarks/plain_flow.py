@@ -82,11 +82,11 @@ class Flow:
 
     def training_set(self) -> TrainingSet:
         from mlops_assets.domain.training_set.training_rows import divide, write_parts
-        from mlops_assets.stages.training_set.join import join_features
+        from mlops_assets.stages.training_set.join import join
         from mlops_assets.stages.training_set.prove import prove_no_future
 
         store = self.at["features"]
-        joined = join_features(self.spec, self.lake, store, self.now)
+        joined = join(self.spec, self.lake, store, self.now)
         parts = divide(self.spec, joined.rows)
         record = joined.record(self.spec, parts)
         with tempfile.TemporaryDirectory() as aside:

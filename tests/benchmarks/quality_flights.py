@@ -25,7 +25,7 @@ from mlops_assets.domain.names import EVENT_TIME, LABEL
 from mlops_assets.domain.partitions import windows
 from mlops_assets.domain.records import Inputs, TrainingSet
 from mlops_assets.domain.training_set.training_rows import Parts
-from mlops_assets.stages.training_set.join import join_features
+from mlops_assets.stages.training_set.join import join
 from mlops_assets.training.loop import answers_of
 from mlops_assets.training.rows import on_device, pack_parts
 from mlops_assets.training.store import load_baselines, load_model
@@ -52,7 +52,7 @@ def opened(home: str) -> Flow:
 
 def training_set(flow: Flow) -> tuple[TrainingSet, dict[str, pa.Table]]:
     """Train and validation from before the first tested day less the gap, test from it on."""
-    joined = join_features(flow.spec, flow.lake, flow.at["features"], flow.now)
+    joined = join(flow.spec, flow.lake, flow.at["features"], flow.now)
     rows = joined.rows.sort_by(EVENT_TIME)
     time = pc.field(EVENT_TIME)
     before = rows.filter(time < pa.scalar(TESTED_FROM - flow.spec.training.gap))

@@ -17,7 +17,7 @@ from mlops_assets.declaration.values import DeclaredPart
 @pytest.mark.parametrize(
     ("part", "changes", "why"),
     [
-        (DriftPolicy, {"alpha": 0.0}, "alpha"),
+        (DriftPolicy, {"alarms_a_year": 0.0}, "alarms_a_year"),
         (DriftPolicy, {"together": 0.4}, "greater than 0.5"),
         (DriftPolicy, {"psi": 0.0}, "greater than 0"),
         (DriftPolicy, {"minimum_rows": 0}, "greater than or equal to 1"),

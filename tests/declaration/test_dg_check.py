@@ -8,8 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from infra.check.declarations import list_mistakes
-
 DG = Path(sys.executable).parent / "dg"
 PROJECT = """
 [project]
@@ -129,23 +127,6 @@ def test_a_wrong_field_is_reported_at_its_line(wrong: str, field: str, message: 
 
 def test_each_mistake_is_reported_once(wrong: str) -> None:
     assert len(re.findall(r"defs\.yaml:\d+ - ", wrong)) == 11
-
-
-@pytest.mark.parametrize("apart", [False, True], ids=["one file", "a file each"])
-def test_no_model_hides_the_mistakes_of_another(tmp_path: Path, wrong: str, apart: bool) -> None:
-    (tmp_path / "second").mkdir()
-    (tmp_path / "defs.yaml").write_text(WRONG if apart else f"{WRONG}---{SOUND}")
-    (tmp_path / "second" / "defs.yaml").write_text(SOUND)
-    result = subprocess.run(
-        [sys.executable, "-m", "infra.check.declarations", tmp_path], capture_output=True, text=True, check=False
-    )
-    assert result.returncode == 1
-    assert len(re.findall(r"/defs\.yaml:\d+ - ", result.stdout)) == len(re.findall(r"/defs\.yaml:\d+ - ", wrong))
-
-
-def test_sound_models_pass_together(tmp_path: Path) -> None:
-    (tmp_path / "defs.yaml").write_text(f"{SOUND}---{SOUND}")
-    assert list(list_mistakes(tmp_path)) == []
 
 
 def test_templates_may_be_any_value(tmp_path: Path) -> None:

@@ -9,10 +9,11 @@ import numpy as np
 import pyarrow as pa
 
 from mlops_assets.declaration.monitoring import DriftPolicy, QualityPolicy, RetrainPolicy
-from mlops_assets.domain.drift.reference import FORMAT, Profile, read_profile
+from mlops_assets.domain.drift.reference import FORMAT, Profile, read_features, read_profile
 from mlops_assets.domain.evaluation.evidence import Interval
 from mlops_assets.domain.retraining.records import RetrainEvidence
 from mlops_assets.domain.verdict import Outcome, Verdict
+from mlops_assets.training.day_profile import describe_days
 from mlops_assets.training.profile import describe_category, describe_number
 
 DRIFT = DriftPolicy()
@@ -22,11 +23,16 @@ NOW = datetime(2013, 7, 2, tzinfo=UTC)
 
 
 def profile_of(
-    numbers: Mapping[str, np.ndarray], categories: Mapping[str, np.ndarray] | None = None, **other: Any
+    numbers: Mapping[str, np.ndarray],
+    categories: Mapping[str, np.ndarray] | None = None,
+    *,
+    moments: np.ndarray | None = None,
+    **other: Any,
 ) -> dict[str, Any]:
-    """What `training.profile` writes, of columns given as arrays."""
-    rows = len(next(iter({**numbers, **(categories or {})}.values())))
-    return {
+    """What `training.profile` writes, of columns given as arrays; with `moments`, each row's time."""
+    columns = {**numbers, **(categories or {})}
+    rows = len(next(iter(columns.values())))
+    described: dict[str, Any] = {
         "format": FORMAT,
         "rows": rows,
         "numbers": {name: describe_number(values) for name, values in numbers.items()},
@@ -35,6 +41,8 @@ def profile_of(
         "scores": {"rows": rows, **describe_number(np.linspace(0.01, 0.99, rows))},
         **other,
     }
+    days = describe_days(moments, read_features(described), columns)
+    return {**described, "days": {"features": days, "scores": None, "label": None}}
 
 
 def reference_of(numbers: Mapping[str, np.ndarray], categories: Mapping[str, np.ndarray] | None = None) -> Profile:

@@ -10,7 +10,7 @@ import yaml
 
 from infra.demo.world import Airport, Flight, complete_rows, list_fields, take_share
 from mlops_assets.domain.names import Stage
-from mlops_assets.stages.training_set.join import join_features
+from mlops_assets.stages.training_set.join import join
 from tests.kit.declared import Bench, run_errors, specified
 
 DECLARATION = Path("mlops_assets/defs/flight_delay/defs.yaml")
@@ -29,7 +29,7 @@ def trained_on(tmp_path_factory) -> dict[str, dict]:
         made = Bench(spec, home, instance)
         result = made.materialize(Stage.RAW_DATA, Stage.VALIDATED_DATA, Stage.FEATURES)
         assert result.success, run_errors(result)
-        joined = join_features(spec, made.resources["lake"], made.resources["features"], NOW)
+        joined = join(spec, made.resources["lake"], made.resources["features"], NOW)
     return {row["flight_id"]: row for row in joined.rows.to_pylist()}
 
 

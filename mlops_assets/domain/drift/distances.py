@@ -122,12 +122,12 @@ def compare_shares(
     p = float(2 * ndtr(-abs(z)) if both_ways else ndtr(-z))
     old, new = before / m, now / n
     change = abs(new - old) if both_ways else new - old
-    summary = f"{new:.1%} of {n:,} rows are {_FAULT_TEXTS[aspect]}, {old:.1%} were in training{note}"
+    summary = f"{new:.1%} of {n:,} rows are {FAULTS[aspect]}, {old:.1%} were in training{note}"
     numbers = {"share": new, "share_in_training": old, "p": p, "rows": float(n)}
     return DriftTest(aspect, name, p, change >= limit, summary, numbers)
 
 
-_FAULT_TEXTS = {
+FAULTS = {
     Aspect.MISSING: "missing",
     Aspect.RANGE: "outside the training range",
     Aspect.UNSEEN: "of values that training did not see or keep",

@@ -13,7 +13,19 @@ from typing import Any
 
 import numpy as np
 
-FORMAT = 2  # of the profile
+from mlops_assets.domain.drift.days.contrasts import (
+    angle_of,
+    bell_contrasts,
+    bell_noise,
+    normal_scores,
+    quantile_noise,
+    quantile_of,
+    rank_basis,
+)
+from mlops_assets.domain.drift.days.training_days import TrainingDays, days_from_plain
+
+FORMAT = 3  # of the profile
+_MOST_VALUES, _COMMON = 20, 0.01  # of a category: how many values have a contrast of their own, from which share
 
 
 class ProfileError(ValueError):
@@ -44,6 +56,28 @@ class NumberReference:
         """The largest share of the reference strictly between two edges."""
         return float(self.cells[::2].max() / max(self.cells.sum(), 1))
 
+    @cached_property
+    def basis(self) -> np.ndarray:
+        """[cells, J] what a value in each cell adds to the contrasts of its rank."""
+        return rank_basis(self.cells)
+
+    @cached_property
+    def scores(self) -> np.ndarray:
+        """[cells] where a value in each cell is on a bell curve."""
+        return normal_scores(self.cells)
+
+    @cached_property
+    def noise(self) -> np.ndarray:
+        """[2J] the variance of the contrasts of one row, on both scales."""
+        shares = self.cells / max(self.cells.sum(), 1)
+        ranks = np.maximum(shares @ self.basis**2 - (shares @ self.basis) ** 2, 0.01)
+        return np.append(ranks, bell_noise(self.cells, self.scores))
+
+    def contrast(self, cells: np.ndarray) -> np.ndarray:
+        """[..., 2J] of values counted in the cells: of their ranks, then on the bell curve."""
+        ranks = cells @ self.basis / np.maximum(cells.sum(axis=-1, keepdims=True), 1)
+        return np.concatenate([ranks, bell_contrasts(cells, self.scores)], axis=-1)
+
 
 @dataclass(frozen=True, eq=False)
 class CategoryReference:
@@ -64,6 +98,26 @@ class CategoryReference:
     def index(self) -> Mapping[str, int]:
         return {value: place for place, value in enumerate(self.values)}
 
+    @cached_property
+    def common(self) -> np.ndarray:
+        """Places of the values that have a contrast of their own."""
+        least = max(_COMMON * (self.counts.sum() + self.other), 1)
+        ranked = np.argsort(-self.counts, kind="stable")[:_MOST_VALUES]
+        return ranked[self.counts[ranked] >= least]
+
+    @cached_property
+    def noise(self) -> np.ndarray:
+        """[2J] the variance of the contrasts of one row, on both scales."""
+        shares = np.append(self.counts[self.common], self.counts.sum() + self.other - self.counts[self.common].sum())
+        return np.append(np.ones(len(shares)), quantile_noise(shares / max(self.counts.sum() + self.other, 1)))
+
+    def contrast(self, counts: np.ndarray) -> np.ndarray:
+        """[..., 2J] of the shares of the common values, and of all others together: angles, then quantiles."""
+        total = counts.sum(axis=-1, keepdims=True)
+        common = counts[..., self.common]
+        angles = angle_of(np.concatenate([common, total - common.sum(axis=-1, keepdims=True)], axis=-1), total)
+        return np.concatenate([angles, quantile_of(angles, total)], axis=-1)
+
 
 Reference = Mapping[str, NumberReference | CategoryReference]  # by column
 
@@ -76,6 +130,9 @@ class Profile:
     features: Reference
     predictions: Reference
     label: Reference
+    feature_days: TrainingDays | None  # None: the rows have no days, or too few
+    prediction_days: TrainingDays | None
+    label_days: TrainingDays | None
 
 
 PREDICTION, CONFIDENCE, CHOSEN, LABEL = "prediction", "confidence", "class", "label"
@@ -89,12 +146,17 @@ def read_profile(content: Mapping[str, Any]) -> Profile:
             "materialise serving_model to rebuild the bundle"
         )
     try:
-        numbers = {name: _number(described) for name, described in content["numbers"].items()}
-        categories = {name: _category(described) for name, described in content["categories"].items()}
-        label = {LABEL: _label(content["label"])}
-        return Profile(content["rows"], numbers | categories, _predictions(content["scores"]), label)
+        features, answers = read_features(content), read_predictions(content["scores"])
+        past = (days_from_plain(content["days"][part]) for part in ("features", "scores", "label"))
+        return Profile(content["rows"], features, answers, read_label(content["label"]), *past)
     except (KeyError, TypeError, AttributeError) as err:
         raise ProfileError(f"the bundle's profile cannot be read: {err!r} is missing or of another kind") from err
+
+
+def read_features(content: Mapping[str, Any]) -> Reference:
+    """What training rows looked like."""
+    numbers = {name: _number(described) for name, described in content["numbers"].items()}
+    return numbers | {name: _category(described) for name, described in content["categories"].items()}
 
 
 def _number(described: Mapping[str, Any]) -> NumberReference:
@@ -123,11 +185,13 @@ def _category(described: Mapping[str, Any]) -> CategoryReference:
     )
 
 
-def _label(described: Mapping[str, Any]) -> NumberReference | CategoryReference:
-    return _number(described) if "quantiles" in described else _category(described)
+def read_label(described: Mapping[str, Any]) -> Reference:
+    """What labels looked like."""
+    return {LABEL: _number(described) if "quantiles" in described else _category(described)}
 
 
-def _predictions(scores: Mapping[str, Any]) -> Reference:
+def read_predictions(scores: Mapping[str, Any]) -> Reference:
+    """What answers to rows that were not learnt from looked like."""
     if "chosen" not in scores:
         return {PREDICTION: _number(scores)}
     chosen = {"counts": scores["chosen"], "rows": scores["rows"]}

@@ -16,6 +16,10 @@ from mlops_assets.domain.drift.window import DriftFinding, WindowDrift
 from mlops_assets.domain.verdict import Outcome, Verdict
 
 REACH = 31  # days back that may count
+NO_DAYS = (
+    "all training rows together, taken for independent: they have fewer than ten days, so that nothing is known of how "
+    "much days differ, and alarms may be too many"
+)
 _QUALITY = (Aspect.SCHEMA, Aspect.MISSING, Aspect.RANGE, Aspect.UNSEEN)
 _NAMED = 5  # columns named in a sentence
 _WHOLLY = 2.0  # strength of a change that has no size: a column that is gone
@@ -37,6 +41,7 @@ class DriftReport:
     training_sample: int
     labels: int  # outcomes that became known
     notes: tuple[str, ...]
+    compared_with: str  # which days of the training data, and what their replay gave; empty: nothing was compared
 
 
 def find_open_days(day: str, earlier: Sequence[DriftReport], bundle: str) -> list[str]:
@@ -101,6 +106,7 @@ def _strength(finding: DriftFinding, policy: DriftPolicy) -> float:
     if finding.aspect is Aspect.SCHEMA:
         return _WHOLLY if finding.drifted else 0.0
     sizes = [
+        numbers.get("moved", 0.0) / policy.moved,
         numbers.get("ks", 0.0) / policy.ks,
         numbers.get("cramers_v", 0.0) / policy.cramers_v,
         max(numbers.get("auc", 0.5) - 0.5, 0.0) / (policy.together - 0.5),

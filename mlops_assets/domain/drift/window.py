@@ -7,14 +7,17 @@ came or went are all judged in this one way. What several windows add up to: `al
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 
 from mlops_assets.declaration.monitoring import DriftPolicy
+from mlops_assets.domain.drift.days.compare import TrainingPast, compare_with_days
 from mlops_assets.domain.drift.distances import Aspect, DriftTest, compare_categories, compare_numbers, compare_shares
 from mlops_assets.domain.drift.reference import CategoryReference, NumberReference, Reference
 from mlops_assets.domain.drift.sketch import CategorySketch, NumberSketch, Sketch
 from mlops_assets.domain.many_tests import holm
 from mlops_assets.domain.verdict import Outcome, Verdict
 
+IMMATERIAL = "real, but too small to matter"
 _NAMED = 5  # columns named in a sentence
 
 
@@ -58,14 +61,25 @@ def judge_window(
     policy: DriftPolicy,
     *,
     besides: Sequence[DriftTest] = (),
+    past: TrainingPast | None = None,
+    days: Sequence[date] = (),
 ) -> WindowDrift:
-    """Of FEATURE, and PREDICTION and LABEL where there are any; `besides`: the results of `joint_test`."""
+    """Of FEATURE, and PREDICTION and LABEL where there are any; `besides`: the results of `joint_test`.
+
+    With `past`, the window of `days` is compared with the training data's own days like them; an aspect that has none
+    is not judged. Without, rows are taken for independent, and differ by sampling alone.
+    """
     rows = compared[Aspect.FEATURE][1].rows
     schema = tuple(_schema(*compared[Aspect.FEATURE])) if rows else ()
     if rows < policy.minimum_rows:
         return inconclusive_window(window, rows, f"{rows:,} rows, at least {policy.minimum_rows:,} are needed", schema)
-    tests = [test for aspect, (ref, live) in compared.items() for test in _tests(aspect, ref, live, policy)]
-    findings = (*schema, *_findings([*tests, *besides], policy))
+    if past is None:
+        tests = [test for aspect, (ref, live) in compared.items() for test in _tests(aspect, ref, live, policy)]
+    else:
+        there = {aspect: live for aspect, (_, live) in compared.items() if aspect in past.like}
+        tests = [t for aspect, live in there.items() for t in compare_with_days(aspect, past, live, days, policy)]
+    alpha = policy.alpha if past is None else past.replay.alpha
+    findings = (*schema, *_findings([*tests, *besides], alpha))
     drifted = [finding for finding in findings if finding.drifted]
     outcome = Outcome.FAIL if drifted else Outcome.PASS
     return WindowDrift(window, rows, outcome, _summarise(drifted, len(findings)), findings)
@@ -136,12 +150,12 @@ def _schema_failure(name: str, what: str) -> DriftFinding:
     return DriftFinding(Aspect.SCHEMA, name, Verdict(name, Outcome.FAIL, f"{what}.", {}))
 
 
-def _findings(tests: Sequence[DriftTest], policy: DriftPolicy) -> Iterator[DriftFinding]:
+def _findings(tests: Sequence[DriftTest], alpha: float) -> Iterator[DriftFinding]:
     """Drifted ones first, then by how unlikely chance is."""
     judged = [(float(adjusted), test) for adjusted, test in zip(holm([t.p for t in tests]), tests, strict=True)]
-    for adjusted, test in sorted(judged, key=lambda pair: (not _has_drifted(*pair, policy), pair[0])):
-        drifted = _has_drifted(adjusted, test, policy)
-        ending = "drifted" if drifted else _why_not(adjusted, test, policy)
+    for adjusted, test in sorted(judged, key=lambda pair: (not _has_drifted(*pair, alpha), pair[0])):
+        drifted = _has_drifted(adjusted, test, alpha)
+        ending = "drifted" if drifted else _why_not(adjusted, test, alpha)
         reason = f"{test.summary}; p {adjusted:.2g} adjusted: {ending}."
         outcome = Outcome.FAIL if drifted else Outcome.PASS
         yield DriftFinding(
@@ -149,14 +163,14 @@ def _findings(tests: Sequence[DriftTest], policy: DriftPolicy) -> Iterator[Drift
         )
 
 
-def _has_drifted(adjusted: float, test: DriftTest, policy: DriftPolicy) -> bool:
-    return test.material and adjusted < policy.alpha
+def _has_drifted(adjusted: float, test: DriftTest, alpha: float) -> bool:
+    return test.material and adjusted < alpha
 
 
-def _why_not(adjusted: float, test: DriftTest, policy: DriftPolicy) -> str:
+def _why_not(adjusted: float, test: DriftTest, alpha: float) -> str:
     if test.material:
         return "may be chance"
-    return "real, but too small to matter" if adjusted < policy.alpha else "nothing found"
+    return IMMATERIAL if adjusted < alpha else "nothing found"
 
 
 def _summarise(drifted: Sequence[DriftFinding], tests: int) -> str:

@@ -1,7 +1,8 @@
-"""How often a policy would retrain a model though nothing changed: simulated on the code that decides. Pure.
+"""How often a policy would retrain a model though nothing changed: tried on the code that decides. Pure.
 
-Windows of the present size are drawn from the bundle's profile and judged like live ones, against references that are
-drawn from it too, as training rows were a sample as well. From windows to alarms the arithmetic is exact.
+Where the training data have days, they are replayed through the policy, each without its neighbours. Else windows of
+the present size are drawn from the bundle's profile and judged like live ones, against references that are drawn from
+it too, as training rows were a sample as well; from windows to alarms the arithmetic is exact.
 The second reason that drift needs (falling quality, enough new rows) is taken for granted: an upper bound.
 """
 
@@ -10,9 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.special import bdtrc, betaincinv
+from scipy.special import bdtrc, betaincinv, gammaincinv
 
 from mlops_assets.declaration.monitoring import DriftPolicy
+from mlops_assets.domain.drift.days.compare import fit_past
+from mlops_assets.domain.drift.days.replay import DayReplay
 from mlops_assets.domain.drift.distances import Aspect
 from mlops_assets.domain.drift.reference import CategoryReference, NumberReference, Reference, read_profile
 from mlops_assets.domain.drift.sketch import CategorySketch, NumberSketch, Sketch
@@ -30,7 +33,8 @@ class FalseRetrains:
     """In a year in which nothing changes."""
 
     rows: int  # of a window
-    windows: int  # simulated
+    windows: int  # tried
+    of_training: bool  # the windows are days of the training data
     drifted: int  # of them
     alarms: float  # expected
     alarms_at_most: float  # with 95 % confidence, as so few windows say
@@ -43,10 +47,11 @@ class FalseRetrains:
     def __str__(self) -> str:
         if not self.windows:
             return f"no false retrains: windows of {self.rows:,} rows are inconclusive"
+        tried = f"simulated windows of {self.rows:,} rows" if not self.of_training else "days of the training data"
         return (
-            f"{self.retrains:.2g} false retrains a year are expected: {self.drifted} of {self.windows} simulated "
-            f"windows of {self.rows:,} rows drifted by chance ({self.alarms:.2g} alarms a year, at most "
-            f"{self.alarms_at_most:.2g}), and quality falls by chance {self.falls:.2g} times at most"
+            f"{self.retrains:.2g} false retrains a year are expected: {self.drifted} of {self.windows} {tried} "
+            f"drifted by chance ({self.alarms:.2g} alarms a year, at most {self.alarms_at_most:.2g}), and quality "
+            f"falls by chance {self.falls:.2g} times at most"
         )
 
 
@@ -61,19 +66,32 @@ def expected_false_retrains(
 ) -> FalseRetrains:
     """`watches_quality`: days have realised scores, by which quality may fall too."""
     if rows_per_window < policy.minimum_rows:
-        return FalseRetrains(rows_per_window, 0, 0, 0.0, 0.0, 0.0)
-    reference, rng = read_profile(profile).features, np.random.default_rng(seed)
+        return FalseRetrains(rows_per_window, 0, False, 0, 0.0, 0.0, 0.0)
+    read = read_profile(profile)
+    falls = _DAYS_A_YEAR / PATIENCE if watches_quality else 0.0
+    past = fit_past(read, policy)
+    if past is not None:
+        return _replayed(past.replay, rows_per_window, windows_per_year, falls)
+    reference, rng = read.features, np.random.default_rng(seed)
     hits = [_drifted(policy, reference, rows_per_window, rng) for _ in range(_REFERENCES)]
     total = _REFERENCES * _WINDOWS
     most = float(betaincinv(sum(hits) + 1, max(total - sum(hits), 1), _SURE))
     return FalseRetrains(
         rows_per_window,
         total,
+        False,
         sum(hits),
         windows_per_year * float(np.mean([alarm_rate(hit / _WINDOWS, policy) for hit in hits])),
         windows_per_year * alarm_rate(most, policy),
-        _DAYS_A_YEAR / PATIENCE if watches_quality else 0.0,
+        falls,
     )
+
+
+def _replayed(replay: DayReplay, rows: int, windows_per_year: float, falls: float) -> FalseRetrains:
+    """Alarms come one by one, so their number is Poisson's."""
+    years = replay.days / windows_per_year
+    most = float(gammaincinv(replay.alarms + 1, _SURE)) / years
+    return FalseRetrains(rows, replay.days, True, replay.drifted, replay.alarms / years, most, falls)
 
 
 def alarm_rate(window_rate: float, policy: DriftPolicy) -> float:

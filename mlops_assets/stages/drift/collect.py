@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mlops_assets.declaration.model import ModelSpec
+from mlops_assets.domain.drift.days.compare import TrainingPast, fit_past
 from mlops_assets.domain.drift.joint_test import MOST_ROWS
 from mlops_assets.domain.drift.live_day import (
     ANSWERED_BY,
@@ -125,6 +126,13 @@ class DriftCollector:
         """What was counted of a day before; None where it is not there any more."""
         return self._kept(day, None)
 
+    def past(self, opened: OpenedVersion) -> TrainingPast | None:
+        """The days of the version's training data, fitted once a run; None where it has too few."""
+        digest = opened.bundle.digest
+        if digest not in self._pasts:
+            self._pasts[digest] = fit_past(opened.against.profile, self.spec.monitoring.drift)
+        return self._pasts[digest]
+
     def training_sample(self, opened: OpenedVersion) -> pa.Table | None:
         """Some of the rows that the version was trained on; None where they are gone."""
         contract = opened.bundle.contract
@@ -194,6 +202,10 @@ class DriftCollector:
         )
         brought = pc.cast(labels.filter(within)[self.spec.target.column], pa.string())
         return (brought, "the source") if len(brought) > len(texts) else (texts, "feedback")
+
+    @cached_property
+    def _pasts(self) -> dict[str, TrainingPast | None]:
+        return {}
 
     @cached_property
     def _source_labels(self) -> pa.Table:

@@ -12,7 +12,14 @@ from mlops_assets.domain.drift.distances import Aspect, DriftTest
 from mlops_assets.domain.drift.joint_test import compare_all_features, compare_vectors
 from mlops_assets.domain.drift.live_day import LiveDay, find_vectors
 from mlops_assets.domain.drift.reference import Reference
-from mlops_assets.domain.drift.report import REACH, DriftReport, find_open_days, judge_day_alarm, judge_input_quality
+from mlops_assets.domain.drift.report import (
+    NO_DAYS,
+    REACH,
+    DriftReport,
+    find_open_days,
+    judge_day_alarm,
+    judge_input_quality,
+)
 from mlops_assets.domain.drift.sketch import Sketch
 from mlops_assets.domain.drift.window import WindowDrift, inconclusive_window, judge_window
 from mlops_assets.domain.names import Stage
@@ -104,13 +111,18 @@ def _judged(collector: DriftCollector, day: str, known: CollectedDay, before: _B
     training = collector.training_sample(opened) if enough else None
     since = added[0] if added else day
     name = day if since == day else f"{since} to {day}"
-    window = judge_window(name, compared, policy, besides=_besides(collector, opened, sample, training))
+    past, days = collector.past(opened), [date.fromisoformat(each) for each in (*added, day)]
+    besides = _besides(collector, opened, sample, training) if past is None else []
+    window = judge_window(name, compared, policy, besides=besides, past=past, days=days)
     about = _About(day, since, version, bundle, window.outcome is Outcome.INCONCLUSIVE, opened.features)
     notes = _notes(known, bundle)
     if enough and training is None:
         notes.append("the rows that the version was trained on are gone: columns were judged, not all together")
+    if past is not None and Aspect.PREDICTION not in past.like:
+        notes.append("the rows that the version was tested on are of too few days: its answers were not judged")
     report = replace(
         _report(window, about, before, policy=policy, notes=notes),
+        compared_with=str(past.replay) if past else NO_DAYS,
         sample=len(sample),
         training_sample=0 if training is None else len(training),
         labels=compared[Aspect.LABEL][1].rows if Aspect.LABEL in compared else 0,
@@ -205,6 +217,7 @@ def _report(
         training_sample=0,
         labels=0,
         notes=(*before.notes, *notes),
+        compared_with="",
     )
 
 

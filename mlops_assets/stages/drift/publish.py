@@ -148,6 +148,7 @@ def build_metadata(
         "why alarm": report.alarm.reason,
         "version": report.version or "nobody",
         "window": window.window,
+        "compared with": report.compared_with or "nothing",
         "rows": window.rows,
         "columns": table(("what", "respect", "verdict", "change", "found"), _lines(spec, report)),
         "report (JSON)": dg.MetadataValue.path(f"{lake}/{spec.model}/monitoring/{Stage.DRIFT_REPORT}/{report.day}"),

@@ -60,7 +60,7 @@ def _pause_file(lake: Lake, model: str) -> str:
 
 
 def record_file(lake: Lake, model: str, stage: Stage, name: str) -> str:
-    return lake.place(f"{model}/{Layer.RECORDS}/{stage}/{name}.json")
+    return f"{lake.root.rstrip('/')}/{model}/{Layer.RECORDS}/{stage}/{name}.json"
 
 
 def _read_decision(lake: Lake, model: str, name: str) -> DecisionRecord:

@@ -1,4 +1,4 @@
-"""Joins labelled examples with the features that were known at their moment."""
+"""Joins labelled examples with their features, and proves that none knew the future. Imported inside bodies only."""
 
 import hashlib
 import json
@@ -14,13 +14,13 @@ from mlops_assets.domain.digest import content_digest
 from mlops_assets.domain.names import Layer
 from mlops_assets.domain.records import Inputs, TrainingSet
 from mlops_assets.domain.training_set.labels import Labelled
-from mlops_assets.domain.training_set.training_rows import Parts, divide, inputs_of, labelled_examples
+from mlops_assets.domain.training_set.training_rows import Parts, inputs_of, labelled_examples
 from mlops_assets.resources.features.store import FeatureStore, service_name
 from mlops_assets.resources.lake.lake import Lake
 
 
 @dataclass(frozen=True, eq=False)
-class JoinedRows:
+class Joined:
     """Every labelled example with its features."""
 
     rows: pa.Table
@@ -32,10 +32,6 @@ class JoinedRows:
     left_out: Mapping[str, int]
     partitions: Mapping[str, str]
     as_of: datetime
-
-    def divide(self, spec: ModelSpec) -> Parts:
-        """Train, validation and test rows."""
-        return divide(spec, self.rows)
 
     def record(self, spec: ModelSpec, parts: Parts) -> TrainingSet:
         return TrainingSet(
@@ -60,7 +56,7 @@ class JoinedRows:
         return hashlib.sha256(json.dumps([meaning, rows]).encode()).hexdigest()
 
 
-def join_features(spec: ModelSpec, lake: Lake, store: FeatureStore, now: datetime) -> JoinedRows:
+def join(spec: ModelSpec, lake: Lake, store: FeatureStore, now: datetime) -> Joined:
     """One point-in-time join through the feature service."""
     labelled = _labelled(spec, lake, now)
     service = service_name(spec)
@@ -82,9 +78,7 @@ def join_features(spec: ModelSpec, lake: Lake, store: FeatureStore, now: datetim
             f"{', '.join(inputs.names)}"
         )
     keys = tuple(dict.fromkeys(key for view in store.views(service) for key in view.keys))
-    return JoinedRows(
-        frame, service, inputs, labelled.classes, keys, context, labelled.left_out, _origin(spec, lake), now
-    )
+    return Joined(frame, service, inputs, labelled.classes, keys, context, labelled.left_out, _origin(spec, lake), now)
 
 
 def _labelled(spec: ModelSpec, lake: Lake, now: datetime) -> Labelled:

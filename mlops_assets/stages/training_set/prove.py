@@ -14,10 +14,10 @@ from mlops_assets.domain.verdict import Verdict
 from mlops_assets.resources.features.store import FeatureStore
 from mlops_assets.resources.lake.lake import Lake
 from mlops_assets.stages.features.build_rows import feed_frames
-from mlops_assets.stages.training_set.join import JoinedRows
+from mlops_assets.stages.training_set.join import Joined
 
 
-def prove_no_future(spec: ModelSpec, joined: JoinedRows, lake: Lake, store: FeatureStore) -> Verdict:
+def prove_no_future(spec: ModelSpec, joined: Joined, lake: Lake, store: FeatureStore) -> Verdict:
     """Make features of training rows again from what had arrived by their moment. Only for looked-up features."""
     transforms = view_transforms(spec.model)
     views = {view.name: view for view in store.views(joined.service)}
@@ -44,7 +44,7 @@ def _made_since(spec: ModelSpec, views: Sequence[str], lake: Lake) -> datetime:
     return max((start for start in starts if start is not None), default=EPOCH)
 
 
-def suspect_columns(spec: ModelSpec, joined: JoinedRows, parts: Parts) -> tuple[list[Telling], Verdict]:
+def suspect_columns(spec: ModelSpec, joined: Joined, parts: Parts) -> tuple[list[Telling], Verdict]:
     """What each column tells of the outcome on rows later than those it was learnt from."""
     tables = list(parts.tables.values())
     return judge_suspects(tables, joined.inputs, classes=len(joined.classes), known=spec.features.known)

@@ -42,6 +42,7 @@ def report(day: int, outcome: Outcome, *, since: int = 0, bundle: str = "b", is_
         training_sample=0,
         labels=0,
         notes=(),
+        compared_with="",
     )
 
 

@@ -10,7 +10,7 @@ import dagster as dg
 
 from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.domain.evaluation.metrics import metric_named
-from mlops_assets.domain.names import Layer, training_set_path
+from mlops_assets.domain.names import Layer
 from mlops_assets.domain.records import TrainedModel, TrainingSet
 from mlops_assets.resources.lake.lake import Lake
 from mlops_assets.resources.lake.workspace import Workspace
@@ -20,7 +20,7 @@ from mlops_assets.resources.registry.provenance import read_environment, require
 from mlops_assets.resources.registry.tracking import TrackedRun
 from mlops_assets.stages.common import PROJECT
 from mlops_assets.stages.metadata import picture, table
-from mlops_assets.stages.training.collect import read_training_set
+from mlops_assets.stages.training.collect import read_training_set, training_set_path
 from mlops_assets.training.loop import OnEpoch
 from mlops_assets.training.search import OnTrial, TrialResult
 from mlops_assets.training.store import Trained
@@ -107,7 +107,7 @@ class TrackedTraining:
             name=f"{training_set.model} training set",
             digest=training_set.digest,
             context="training",
-            source={"lake": training_set_path(training_set.model, training_set.digest)},
+            source={"lake": training_set_path(training_set)},
         )
         run.text("environment/requirements.txt", requirements(read_environment(PROJECT)))
         run.figure("plots/learning_curve.png", learning_curve(trained.history))
