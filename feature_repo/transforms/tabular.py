@@ -14,7 +14,7 @@ def column_view(
     """The view of a feed's columns. Without a time column it is one snapshot, known all along."""
 
     def rows(feeds: Feeds, start: datetime, end: datetime) -> pd.DataFrame:
-        return _rows(feeds[feed], [*keys], [*columns], time, arrived, start, end)
+        return _rows(feeds[feed], [*keys], [*columns], time=time, arrived=arrived, start=start, end=end)
 
     return ViewTransform(rows, (feed,), None if time is None else timedelta())
 
@@ -23,6 +23,7 @@ def _rows(
     frame: pd.DataFrame,
     keys: list[str],
     columns: list[str],
+    *,
     time: str | None,
     arrived: str | None,
     start: datetime,

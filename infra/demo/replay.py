@@ -151,7 +151,7 @@ class Replay:
         return day
 
     def _tick(
-        self, day: Day, end: datetime, due: Sequence[Flight], rows: Mapping[str, Any], conditions: DayConditions
+        self, day: Day, end: datetime, due: Sequence[Flight], rows: Mapping[str, Any], *, conditions: DayConditions
     ) -> None:
         self.system.move_clock(end)
         if due:

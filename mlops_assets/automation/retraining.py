@@ -136,11 +136,14 @@ def cause_sensors(spec: ModelSpec, decision: Any) -> list[dg.SensorDefinition]:
         (Cause.DATA_VOLUME, _check_volume, "enough new labelled rows", _COUNT_EVERY),
         (Cause.STALENESS, _check_age, "a champion that is too old", _COUNT_EVERY),
     )  # fmt: skip
-    return [_cause_sensor(spec, decision, cause, check, text, every) for cause, check, text, every in checks]
+    return [
+        _cause_sensor(spec, decision, cause, check=check, text=text, every=every)
+        for cause, check, text, every in checks
+    ]
 
 
 def _cause_sensor(
-    spec: ModelSpec, decision: Any, cause: Cause, check: CheckCause, text: str, every: int
+    spec: ModelSpec, decision: Any, cause: Cause, *, check: CheckCause, text: str, every: int
 ) -> dg.SensorDefinition:
     @dg.sensor(
         name=cause_sensor(spec.model, cause),

@@ -29,6 +29,7 @@ def cut(
     feed: FeedSpec,
     start: datetime | None,
     end: datetime | None,
+    *,
     known_by: datetime | None,
 ) -> Iterable[Piece]:
     """Of each table the rows of the window, or without readable event time, that were known by then."""

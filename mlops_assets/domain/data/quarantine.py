@@ -48,6 +48,7 @@ def prepare(
     partitions: Sequence[Partition],
     feed: FeedSpec,
     declared: Mapping[str, str],
+    *,
     latest: datetime,
 ) -> Prepared:
     """Types, times and keys of rows. `latest`: how late a row may have happened or become known.

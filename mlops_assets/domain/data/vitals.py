@@ -79,7 +79,7 @@ def judge_vitals(
         DISTRIBUTION: [name for name in limits if name.startswith(DRIFT_OF)],
     }
     return [
-        _verdict(kind, [name for name in kinds[kind] if name in limits], frame, limits, outside)
+        _verdict(kind, [name for name in kinds[kind] if name in limits], frame, limits, outside=outside)
         for kind in vital_checks(validation)
     ]
 
@@ -132,6 +132,7 @@ def _verdict(
     columns: Sequence[str],
     frame: pd.DataFrame,
     limits: Limits,
+    *,
     outside: Mapping[str, Sequence[int]],
 ) -> Verdict:
     problems = [

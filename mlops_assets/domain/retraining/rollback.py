@@ -65,7 +65,7 @@ def judge_term(policy: QualityPolicy, term: ChampionTerm, days: Sequence[Perform
     promised = ours[0].baseline
     if promised is None:
         return Verdict(NAME, Outcome.INCONCLUSIVE, "What its evaluation promised is not known.", {})
-    return _judged(policy, ours[0].metric, now_, then, promised)
+    return _judged(policy, ours[0].metric, now_, then, promised=promised)
 
 
 def _why_not_judged(policy: QualityPolicy, term: ChampionTerm, now: datetime) -> str:
@@ -79,7 +79,7 @@ def _why_not_judged(policy: QualityPolicy, term: ChampionTerm, now: datetime) ->
     return ""
 
 
-def _judged(policy: QualityPolicy, metric: str, ours: _Pooled, theirs: _Pooled, promised: float) -> Verdict:
+def _judged(policy: QualityPolicy, metric: str, ours: _Pooled, theirs: _Pooled, *, promised: float) -> Verdict:
     sign = METRICS[metric].sign
     change, reach = sign * (ours.value - theirs.value), math.hypot(ours.reach, theirs.reach)
     fall, limits = sign * (ours.value - promised), [-policy.fall * abs(each) for each in (theirs.value, promised)]

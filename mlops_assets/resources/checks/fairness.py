@@ -52,8 +52,8 @@ def assess(
     kind: Kind,
     labels: np.ndarray,
     scores: np.ndarray,
-    columns: pa.Table,
     *,
+    columns: pa.Table,
     level: float,
     rng: np.random.Generator,
     blocks: np.ndarray | None = None,
@@ -72,7 +72,9 @@ def assess(
         groups += _group_scores(attribute, rows, frame)
         for measure, limit in limits.items():
             if limit is not None:
-                found.append(_disparity(attribute, measure, limit, rows, frame, spec.minimum, level, rng))
+                found.append(
+                    _disparity(attribute, measure, limit, rows, frame=frame, minimum=spec.minimum, level=level, rng=rng)
+                )
     return FairnessReport(
         tuple(groups),
         tuple(each for each in found if isinstance(each, Disparity)),
@@ -132,6 +134,7 @@ def _disparity(
     measure: str,
     limit: float,
     rows: _GroupedRows,
+    *,
     frame: pd.DataFrame,
     minimum: int,
     level: float,

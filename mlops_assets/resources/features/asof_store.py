@@ -169,7 +169,7 @@ class AsOfOfflineStore(OfflineStore):
         """The row of each entity that was the best one known at `end_date`."""
 
         def latest() -> pa.Table:
-            rows = _read(config, data_source, join_key_columns, feature_name_columns, start_date, end_date)
+            rows = _read(config, data_source, join_key_columns, feature_name_columns, start=start_date, end=end_date)
             view = AsOfView(rows, tuple(join_key_columns), timestamp_field, created_timestamp_column, None)
             return _keyed(rows.take(pa.array(AsOf(view).latest())), join_key_columns)
 
@@ -189,7 +189,7 @@ class AsOfOfflineStore(OfflineStore):
         """All rows of the range, as they were known at its end."""
 
         def everything() -> pa.Table:
-            rows = _read(config, data_source, join_key_columns, feature_name_columns, start_date, end_date)
+            rows = _read(config, data_source, join_key_columns, feature_name_columns, start=start_date, end=end_date)
             return _keyed(rows, join_key_columns)
 
         return AsOfJob(_Made(everything))
@@ -223,6 +223,7 @@ def _read(
     source: DataSource,
     keys: list[str],
     features: list[str],
+    *,
     start: datetime | None,
     end: datetime | None,
 ) -> pa.Table:

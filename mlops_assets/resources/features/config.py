@@ -17,9 +17,9 @@ _FILE = "feature_store.yaml"
 
 
 @lru_cache(maxsize=8)
-def open_store(repo: str, home: str, lake: str, online_store: str, registry: str) -> feast.FeatureStore:
+def open_store(repo: str, home: str, *, lake: str, online_store: str, registry: str) -> feast.FeatureStore:
     """The store of these places; folders of local ones are made."""
-    settings = store_settings(repo, home, lake, online_store, registry)
+    settings = store_settings(repo, home, lake=lake, online_store=online_store, registry=registry)
     for path in (settings["online_store"].get("path"), _sqlite_path(registry)):
         if path:
             Path(path).parent.mkdir(parents=True, exist_ok=True)
@@ -28,7 +28,7 @@ def open_store(repo: str, home: str, lake: str, online_store: str, registry: str
     return feast.FeatureStore(config=config)
 
 
-def store_settings(repo: str, home: str, lake: str, online_store: str, registry: str) -> dict[str, Any]:
+def store_settings(repo: str, home: str, *, lake: str, online_store: str, registry: str) -> dict[str, Any]:
     """The settings as Feast takes them."""
     text = Path(repo, _FILE).read_text()
     settings = yaml.safe_load(Template(text).safe_substitute(MLOPS_HOME=home))

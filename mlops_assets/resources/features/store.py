@@ -170,7 +170,7 @@ class FeatureStore(dg.ConfigurableResource["FeatureStore"]):
     def _store(self) -> "feast.FeatureStore":
         from mlops_assets.resources.features.config import open_store
 
-        return open_store(self.repo, self.home, self.lake, self.online_store, self.registry)
+        return open_store(self.repo, self.home, lake=self.lake, online_store=self.online_store, registry=self.registry)
 
     @property
     def _feast(self):

@@ -32,7 +32,7 @@ class Monitoring(dg.ConfigurableResource["Monitoring"]):
 
     def write(self, model: str, stage: Stage, record: Daily) -> str:
         """Make this the day's record; returns its path, relative to the lake. Write the files beside it first."""
-        return self.put(model, stage, record.day, RECORD, to_json(record))
+        return self.put(model, stage, record.day, RECORD, content=to_json(record))
 
     def read(self, model: str, stage: Stage, kind: type[_Kind], *, since: str | None = None) -> dict[str, _Kind]:
         """Day → its record, oldest first. `since`: the first day to read, e.g. `2013-07-02`."""
@@ -44,7 +44,7 @@ class Monitoring(dg.ConfigurableResource["Monitoring"]):
         }
         return {day: record for day, record in records.items() if record is not None}
 
-    def put(self, model: str, stage: Stage, day: str, name: str, content: bytes) -> str:
+    def put(self, model: str, stage: Stage, day: str, name: str, *, content: bytes) -> str:
         """Keep a file beside the day's record; returns its path, relative to the lake."""
         relative = _path(model, stage, day, name)
         put_bytes(self.place(relative), content)

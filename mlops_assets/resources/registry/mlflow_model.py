@@ -32,7 +32,7 @@ _DESCRIPTION_LIMIT = 5000  # of the database
 _PROVENANCE = TypeAdapter(Provenance)
 
 
-def log_bundle(client: MlflowClient, experiment: str, candidate: Candidate, bundle: Path, tag: str) -> str:
+def log_bundle(client: MlflowClient, experiment: str, candidate: Candidate, bundle: Path, *, tag: str) -> str:
     """The id of the LoggedModel that holds this bundle; one that was begun and not finished is finished."""
     _verified(bundle, candidate.bundle)
     found = client.search_logged_models([experiment], filter_string=f"tags.`{tag}` = '{candidate.bundle}'")
@@ -75,6 +75,7 @@ def create_version(
     model_id: str,
     candidate: Candidate,
     tags: dict[str, str],
+    *,
     card: str,
     tracking_uri: str,
 ) -> str:
@@ -125,7 +126,7 @@ def fetch_bundle(client: MlflowClient, info: VersionInfo, into: Path, tracking_u
     if not target.exists():
         into.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=into) as aside:
-            local = _download(client, info, f"{DATA}/{info.bundle}", Path(aside), tracking_uri)
+            local = _download(client, info, f"{DATA}/{info.bundle}", Path(aside), tracking_uri=tracking_uri)
             _verified(local, info.bundle)
             _move(local, target)
     return _verified(target, info.bundle)
@@ -133,13 +134,13 @@ def fetch_bundle(client: MlflowClient, info: VersionInfo, into: Path, tracking_u
 
 def read_provenance(client: MlflowClient, info: VersionInfo, tracking_uri: str) -> Provenance:
     with tempfile.TemporaryDirectory() as folder:
-        local = _download(client, info, PROVENANCE, Path(folder), tracking_uri)
+        local = _download(client, info, PROVENANCE, Path(folder), tracking_uri=tracking_uri)
         return _PROVENANCE.validate_json(local.read_bytes())
 
 
 def read_card(client: MlflowClient, info: VersionInfo, tracking_uri: str) -> str:
     with tempfile.TemporaryDirectory() as folder:
-        return _download(client, info, CARD, Path(folder), tracking_uri).read_text(encoding="utf-8")
+        return _download(client, info, CARD, Path(folder), tracking_uri=tracking_uri).read_text(encoding="utf-8")
 
 
 def shortened(text: str) -> str:
@@ -172,7 +173,7 @@ def _info(version: ModelVersion, aliases: Mapping[str, str]) -> VersionInfo:
         ) from err
 
 
-def _download(client: MlflowClient, info: VersionInfo, path: str, into: Path, tracking_uri: str) -> Path:
+def _download(client: MlflowClient, info: VersionInfo, path: str, into: Path, *, tracking_uri: str) -> Path:
     source = client.get_model_version_download_uri(info.model, info.number)
     found = mlflow.artifacts.download_artifacts(
         artifact_uri=f"{source}/{path}",

@@ -69,7 +69,7 @@ class Registry(dg.ConfigurableResource["Registry"]):
         with self.lock(candidate.model):
             versions = self.versions(candidate.model)
             known = next((v for v in versions if v.bundle == candidate.bundle), None)
-            number = known.number if known else self._create(candidate, bundle, provenance, card, versions)
+            number = known.number if known else self._create(candidate, bundle, provenance, card, versions=versions)
             info = self.version(candidate.model, number)
             self._mlflow.link_run(self._client, info)
         return Version(info.model, info.number, info.semantic, info.bundle, info.run_id)
@@ -180,6 +180,7 @@ class Registry(dg.ConfigurableResource["Registry"]):
         bundle: Path,
         provenance: Provenance,
         card: Card,
+        *,
         versions: tuple[VersionInfo, ...],
     ) -> str:
         """A version in one step of the database, after everything it points to is there."""
@@ -187,8 +188,10 @@ class Registry(dg.ConfigurableResource["Registry"]):
         bump = next_version(candidate.facts, last and last.facts, last and last.semantic)
         text = card(bump, last)
         experiment = self._experiment(candidate.model)
-        logged = self._mlflow.log_bundle(self._client, experiment, candidate, bundle, Tag.BUNDLE)
+        logged = self._mlflow.log_bundle(self._client, experiment, candidate, bundle, tag=Tag.BUNDLE)
         self._mlflow.log_papers(self._client, logged, card=text, provenance=provenance)
         self._mlflow.ensure_registered_model(self._client, candidate.model, candidate.purpose)
         tags = version_tags(candidate, bump)
-        return self._mlflow.create_version(self._client, logged, candidate, tags, text, self.tracking_uri)
+        return self._mlflow.create_version(
+            self._client, logged, candidate, tags, card=text, tracking_uri=self.tracking_uri
+        )

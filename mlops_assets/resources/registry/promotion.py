@@ -110,7 +110,9 @@ def promote(
         current = champion_at(ledger.entries(model))
         if current is None or current.subject != info.number:
             cause = f"promoted:{info.number}:after:{current.sequence if current else 0}"
-            current = _enter(ledger, info, LedgerAction.PROMOTED, current, actor, reason, numbers, cause, now, details)
+            pins = _pin(info, current, details)
+            draft = Draft(LedgerAction.PROMOTED, info.number, actor, reason, numbers, pins, cause)
+            current = ledger.append(model, draft, now=now)
         _follow(registry, current, anchor)
         return current
 
@@ -135,7 +137,9 @@ def roll_back(
         if done is None:
             current = champion_at(ledger.entries(model))
             info = registry.version(model, find_earlier_champion(model, ledger.entries(model), to))
-            done = _enter(ledger, info, LedgerAction.ROLLBACK, current, actor, reason, numbers, cause, now, details)
+            pins = _pin(info, current, details)
+            draft = Draft(LedgerAction.ROLLBACK, info.number, actor, reason, numbers, pins, cause)
+            done = ledger.append(model, draft, now=now)
         if done == champion_at(ledger.entries(model)):  # a later decision stands otherwise
             _follow(registry, done, FIRST_PROMOTED)
         return done
@@ -167,20 +171,9 @@ def audit(registry: VersionStore, ledger: Ledger, model: str) -> list[str]:
     ]
 
 
-def _enter(
-    ledger: Ledger,
-    info: VersionInfo,
-    action: LedgerAction,
-    current: Entry | None,
-    actor: str,
-    reason: str,
-    numbers: Mapping[str, float],
-    cause: str,
-    now: datetime,
-    more: Mapping[str, str],
-) -> Entry:
-    details = {**version_details(info), REPLACED: current.subject if current else "", **more}
-    return ledger.append(info.model, Draft(action, info.number, actor, reason, numbers, details, cause), now=now)
+def _pin(info: VersionInfo, current: Entry | None, details: Mapping[str, str]) -> dict[str, str]:
+    """What the entry pins: the version, the champion that it replaces, and its release."""
+    return {**version_details(info), REPLACED: current.subject if current else "", **details}
 
 
 def _follow(registry: VersionStore, entry: Entry, anchor: str) -> None:

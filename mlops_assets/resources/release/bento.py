@@ -51,7 +51,7 @@ class Bentos(dg.ConfigurableResource["Bentos"]):
         """The version's Bento. One that is there is never changed: other code gives another tag."""
         with tempfile.TemporaryDirectory(prefix="bento-") as folder:
             staged = Path(folder)
-            _stage(staged, Path(self.project), bundle, model, version)
+            _stage(staged, Path(self.project), bundle, model=model, version=version)
             source = digest_of(staged)
             tags = (version.lower(), f"{version.lower()}-{source[:8]}")
             for tag in tags:
@@ -131,7 +131,7 @@ def digest_of(folder: Path) -> str:
     return whole.hexdigest()
 
 
-def _stage(folder: Path, project: Path, bundle: Path, model: str, version: str) -> None:
+def _stage(folder: Path, project: Path, bundle: Path, *, model: str, version: str) -> None:
     """What the Bento is made of, and nothing else of the project."""
     for name in _CODE:
         shutil.copytree(project / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.pyc", "*.md"))

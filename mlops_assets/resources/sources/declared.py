@@ -50,14 +50,14 @@ class DeclaredSource:
         declared = self._spec.source.feeds[feed]
         low, high = (None, None) if declared.static else (start, end)
         tables = self._readers[feed].read(low, high, as_of)
-        return list(cut(tables, declared, low, high, self._known_by(as_of)))
+        return list(cut(tables, declared, low, high, known_by=self._known_by(as_of)))
 
     def changed(self, feed: str, since: datetime, as_of: datetime) -> frozenset[str]:
         """The partitions that hold rows which became known after `since` and not after `as_of`."""
         declared = self._spec.source.feeds[feed]
         every = Every.NONE if declared.static else self._spec.partitions.every
         tables = self._readers[feed].arrived(since, as_of)
-        return partitions_in(cut(tables, declared, None, None, self._known_by(as_of)), every)
+        return partitions_in(cut(tables, declared, None, None, known_by=self._known_by(as_of)), every)
 
     def _known_by(self, as_of: datetime) -> datetime | None:
         """A replay's source has not yet released what becomes known later; a live one cannot know it."""

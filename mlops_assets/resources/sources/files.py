@@ -85,7 +85,7 @@ class FileReader:
             groups = [
                 group
                 for group in range(parquet.num_row_groups)
-                if time is None or start is None or end is None or _may_hold(parquet, group, time, start, end)
+                if time is None or start is None or end is None or _may_hold(parquet, group, time, start=start, end=end)
             ]
             rows = parquet.read_row_groups(groups)
         return rows.replace_schema_metadata(None)
@@ -123,7 +123,7 @@ def _csv(files: AbstractFileSystem, path: str, feed: FeedSpec) -> pa.Table:
     return rows
 
 
-def _may_hold(parquet: pq.ParquetFile, group: int, time: str, start: datetime, end: datetime) -> bool:
+def _may_hold(parquet: pq.ParquetFile, group: int, time: str, *, start: datetime, end: datetime) -> bool:
     """False only where the statistics prove that every time lies outside the window."""
     columns = parquet.metadata.row_group(group)
     place = next((at for at in range(columns.num_columns) if columns.column(at).path_in_schema == time), None)

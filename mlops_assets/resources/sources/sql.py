@@ -35,13 +35,13 @@ class SqlReader:
         time = self._feed.time[0] if self._feed.time else None
         with self._connected() as connection:
             rows = self._rows(connection)
-            return [_fetched(connection, self._between(connection, rows, time, start, end))]
+            return [_fetched(connection, self._between(connection, rows, time, start=start, end=end))]
 
     def arrived(self, since: datetime, as_of: datetime) -> Iterable[pa.Table]:
         watermark = self._feed.arrived or (self._feed.time[0] if self._feed.time else None)
         with self._connected() as connection:
             rows = self._rows(connection)
-            late = _fetched(connection, self._between(connection, rows, watermark, since, None))
+            late = _fetched(connection, self._between(connection, rows, watermark, start=since, end=None))
         return [known_after(late, self._feed, since)]
 
     def _rows(self, connection: Connection) -> Subquery:
@@ -55,6 +55,7 @@ class SqlReader:
         connection: Connection,
         rows: Subquery,
         column: str | None,
+        *,
         start: datetime | None,
         end: datetime | None,
     ) -> Select[Any]:

@@ -229,8 +229,8 @@ class DriftCollector:
         pq.write_table(sample, sink, compression="zstd")
         plain = {"format": _FORMAT, "answers": digest, **live.to_plain()}
         put = self.monitoring.put
-        put(self.spec.model, Stage.DRIFT_REPORT, day, _SAMPLE, sink.getvalue().to_pybytes())
-        put(self.spec.model, Stage.DRIFT_REPORT, day, _COUNTS, json.dumps(plain).encode())
+        put(self.spec.model, Stage.DRIFT_REPORT, day, _SAMPLE, content=sink.getvalue().to_pybytes())
+        put(self.spec.model, Stage.DRIFT_REPORT, day, _COUNTS, content=json.dumps(plain).encode())
 
 
 def digest_seed(digest: str) -> int:

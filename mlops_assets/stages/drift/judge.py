@@ -81,7 +81,9 @@ def judge_drift_day(collector: DriftCollector, day: Window) -> JudgedDrift:
         judged = _judged(collector, day.partition, known, before)
     except UnjudgeableDayError as reason:
         judged = _unjudged(collector, day.partition, reason, before)
-    collector.monitoring.put(collector.spec.model, Stage.DRIFT_REPORT, day.partition, REPORT, to_json(judged.report))
+    collector.monitoring.put(
+        collector.spec.model, Stage.DRIFT_REPORT, day.partition, REPORT, content=to_json(judged.report)
+    )
     return judged
 
 

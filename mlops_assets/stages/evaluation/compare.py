@@ -109,7 +109,7 @@ def _report(
         spec.target.kind,
         held_out.rows.labels,
         contenders.candidate,
-        held_out.columns,
+        columns=held_out.columns,
         level=central(spec.gates.confidence),
         rng=rng,
         blocks=held_out.blocks,

@@ -83,6 +83,6 @@ def _assess_fairness(spec: ModelSpec, ripe: RipeRows, version: ServedVersion, le
     rng = np.random.default_rng(spec.training.seed)
     columns = protected_columns(ripe, spec.fairness.attributes)
     return assess(
-        spec.fairness, spec.target.kind, ripe.labels, ripe.scores, columns, level=level, rng=rng,
+        spec.fairness, spec.target.kind, ripe.labels, ripe.scores, columns=columns, level=level, rng=rng,
         blocks=ripe.blocks, threshold=version.threshold or 0.5,
     )  # fmt: skip

@@ -33,7 +33,7 @@ def publish_days(collector: QualityCollector, monitoring: Monitoring, requested:
     for collected in collector.collect_days(requested, monitoring):
         judged = judge_quality(collector.spec, collected)
         record = judged.record
-        monitoring.put(collector.spec.model, Stage.PERFORMANCE, record.day, DETAILS, format_details(judged))
+        monitoring.put(collector.spec.model, Stage.PERFORMANCE, record.day, DETAILS, content=format_details(judged))
         monitoring.write(collector.spec.model, Stage.PERFORMANCE, record)
         collector.records[record.day] = record
         published.append(judged)

@@ -26,14 +26,14 @@ def piece(table: pa.Table) -> Piece:
 
 def test_a_window_is_cut_exactly_and_untimed_rows_stay():
     table = rows("2024-01-01T23:59:59", "2024-01-02", "2024-01-02T23:59:59", "2024-01-03", "?", None)
-    (found,) = cut([table], FEED, DAYS[1].start, DAYS[1].end, None)
+    (found,) = cut([table], FEED, DAYS[1].start, DAYS[1].end, known_by=None)
     assert found.rows["n"].to_pylist() == [1, 2, 4, 5]
 
 
 def test_a_replay_sees_only_what_had_arrived():
     feed = feed_spec(arrived="came")
     table = rows("2024-01-01", "2024-01-01", "2024-01-02", came=["2024-01-01", "2024-01-05", None])
-    (found,) = cut([table], feed, None, None, datetime(2024, 1, 3, tzinfo=UTC))
+    (found,) = cut([table], feed, None, None, known_by=datetime(2024, 1, 3, tzinfo=UTC))
     assert found.rows["n"].to_pylist() == [0, 2]
     assert known_after(table, feed, datetime(2024, 1, 3, tzinfo=UTC))["n"].to_pylist() == [1]
 
@@ -77,4 +77,4 @@ def test_the_partitions_of_rows_are_named():
 def test_missing_time_columns_are_named_beside_present_ones():
     feed = feed_spec(time=("day", "hour"), arrived="came")
     with pytest.raises(ValueError, match=r"'day'.*'hour'.*'came'.*It has: at, n"):
-        list(cut([rows("2024-01-01")], feed, START, START + timedelta(days=1), None))
+        list(cut([rows("2024-01-01")], feed, START, START + timedelta(days=1), known_by=None))

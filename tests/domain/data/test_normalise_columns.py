@@ -37,7 +37,7 @@ from tests.kit.specs import feed_spec
         ),
     ],
 )
-def test_a_column_gets_its_type_and_what_cannot_is_a_fault(values, declared, kind, expected, lost):
+def test_a_column_gets_its_type_and_what_cannot_is_a_fault(values, declared, kind, expected, *, lost):
     result = normalise_columns(pa.table({"x": values}), feed_spec(missing=("?",)), {"x": declared} if declared else {})
     assert str(result.rows["x"].type) == kind
     assert result.rows["x"].to_pylist() == expected

@@ -21,7 +21,7 @@ def events(*at: object, ids: list | None = None, **more: list) -> pa.Table:
 
 
 def prepared(*raw: pa.Table, feed=None, **declared: str):
-    return prepare(list(raw), PLACES[: len(raw)], feed or feed_spec(), declared, LATEST)
+    return prepare(list(raw), PLACES[: len(raw)], feed or feed_spec(), declared, latest=LATEST)
 
 
 def test_keyed_rows_get_times_and_no_row_id():
@@ -48,7 +48,7 @@ def test_each_partition_is_typed_as_if_it_were_alone():
 def test_position_stands_in_for_time_from_the_partition_s_first():
     places = [Partition(0, 0), Partition(1, 3600)]
     raw = [pa.table({"x": [1, 2]}), pa.table({"x": [3]})]
-    ready = prepare(raw, places, feed_spec(time=(), order="row", key=()), {}, LATEST)
+    ready = prepare(raw, places, feed_spec(time=(), order="row", key=()), {}, latest=LATEST)
     seconds = [int(moment.timestamp()) for moment in ready.rows[EVENT_TIME].to_pylist()]
     assert seconds == [0, 1, 3600]
 

@@ -20,6 +20,7 @@ def vitals(
     quarantined=(0, 0),
     before=(100,) * 5,
     latest=None,
+    *,
     latest_before=None,
     shares=None,
     of=DAYS,

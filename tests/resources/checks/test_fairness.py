@@ -29,7 +29,9 @@ def spec(**changes) -> FairnessSpec:
 def assessed(declared: FairnessSpec, kind: Kind = Kind.BINARY, blocks=None, column=None) -> FairnessReport:
     labels, scores, sex = people()
     table = pa.table({"sex": sex if column is None else column})
-    return assess(declared, kind, labels, scores, table, level=0.95, rng=np.random.default_rng(0), blocks=blocks)
+    return assess(
+        declared, kind, labels, scores, columns=table, level=0.95, rng=np.random.default_rng(0), blocks=blocks
+    )
 
 
 def test_differences_are_fairlearns_over_groups_with_enough_rows() -> None:
@@ -88,7 +90,7 @@ def test_a_group_of_one_class_has_no_odds() -> None:
     group = np.repeat(["a", "b", "c"], 300)
     labels = np.where(group == "c", 0, rng.integers(0, 2, 900))
     found = assess(
-        spec(attributes=("g",)), Kind.BINARY, labels, rng.random(900), pa.table({"g": group}),
+        spec(attributes=("g",)), Kind.BINARY, labels, rng.random(900), columns=pa.table({"g": group}),
         level=0.95, rng=rng,
     )  # fmt: skip
     parity, odds = found.disparities

@@ -64,7 +64,7 @@ def test_nothing_is_there_before_something_is_written(monitoring):
 
 
 def test_a_day_with_files_and_no_record_is_not_judged(monitoring):
-    path = monitoring.put("shop", Stage.DRIFT_REPORT, "2013-07-01", "report.html", b"<p>")
+    path = monitoring.put("shop", Stage.DRIFT_REPORT, "2013-07-01", "report.html", content=b"<p>")
     assert path == "shop/monitoring/drift_report/2013-07-01/report.html"
     assert monitoring.get("shop", Stage.DRIFT_REPORT, "2013-07-01", "report.html") == b"<p>"
     assert read(monitoring) == {}
@@ -77,6 +77,6 @@ def test_stages_and_models_do_not_see_each_others_records(monitoring):
 
 
 def test_a_record_of_another_shape_names_the_file(monitoring):
-    monitoring.put("shop", Stage.DRIFT_REPORT, "2013-07-01", "record.json", b'{"day": "2013-07-01"}')
+    monitoring.put("shop", Stage.DRIFT_REPORT, "2013-07-01", "record.json", content=b'{"day": "2013-07-01"}')
     with pytest.raises(ValueError, match=r"2013-07-01/record\.json is no DriftDay"):
         read(monitoring)

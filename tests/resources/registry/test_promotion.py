@@ -99,7 +99,7 @@ def test_an_enlisted_champion_stays_champion(registry, ledger):
         ({"actor": " ", "reason": ""}, ValueError, "actor and reason"),
     ],
 )
-def test_a_promotion_that_cannot_be_leaves_no_trace(registry, ledger, given, error, told):
+def test_a_promotion_that_cannot_be_leaves_no_trace(registry, ledger, given, *, error, told):
     with pytest.raises(error, match=told):
         crown(registry, ledger, given.pop("number", "1"), **given)
     assert ledger.entries("m") == []

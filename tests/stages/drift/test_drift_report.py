@@ -313,7 +313,7 @@ def test_a_training_set_that_is_gone_leaves_the_columns_judged(ran):
 
 def test_a_report_of_other_code_does_not_count_and_is_named(ran):
     put = ran.resources["monitoring"].put
-    put(MODEL, Stage.DRIFT_REPORT, name(back(1)), "report.json", b'{"day": "x"}')
+    put(MODEL, Stage.DRIFT_REPORT, name(back(1)), "report.json", content=b'{"day": "x"}')
     result = report(ran, LAST)
     assert record(ran, LAST).alarm.outcome is Outcome.PASS
     assert f"the report of {name(back(1))} was written by other code" in shown(result)["notes"]

@@ -76,14 +76,14 @@ def _read_feed(
     others = table.snapshots(earlier(spec.partitions.every, names[0], spec.validation.recent))
     untimed = parts.get(intake.NO_TIME, pa.table({}))
     if untimed.num_rows or table.snapshot(intake.NO_TIME) is not None:
-        _write(table, intake.NO_TIME, untimed, feed, now)
-    after = {name: _write(table, name, parts.get(name, pa.table({})), feed, now) for name in names}
+        _write(table, intake.NO_TIME, untimed, feed, now=now)
+    after = {name: _write(table, name, parts.get(name, pa.table({})), feed, now=now) for name in names}
     latest = [pc.max(piece.events).as_py() for piece in pieces]
     watermark = max((moment for moment in latest if moment is not None), default=None)
     return FeedArrival(Arrival(feed.name, before, after, others, untimed.num_rows), watermark)
 
 
-def _write(table: Table, partition: str, rows: pa.Table, feed: FeedSpec, now: datetime) -> Snapshot:
+def _write(table: Table, partition: str, rows: pa.Table, feed: FeedSpec, *, now: datetime) -> Snapshot:
     content = body(rows, feed)
     return table.write(partition, rows, now=now, inputs={} if content is None else {BODY: content_digest(content)})
 

@@ -60,7 +60,7 @@ def validate_feed(inputs: FeedInputs, now: datetime) -> ValidatedFeed:
     spec, feed, windows = inputs.spec, inputs.feed, inputs.windows
     raw = [read_rows(inputs.table(Layer.RAW), inputs.raw[window.partition]) for window in windows]
     places = [Partition(window.ordinal, _first_position(window)) for window in windows]
-    prepared = prepare(raw, places, feed, declared_types(spec, feed.name), now + spec.validation.future)
+    prepared = prepare(raw, places, feed, declared_types(spec, feed.name), latest=now + spec.validation.future)
     faults, findings = _judge_rows(spec, feed, prepared)
     divided = dict(zip([window.partition for window in windows], divide(prepared, faults, raw), strict=True))
     shares = _shares(inputs, prepared, without_fault(faults, len(prepared.partition)))
