@@ -12,13 +12,15 @@ from typing import Any, NamedTuple
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from serving.doors.context import Context
-from serving.http import oip, rest
+from serving.http import bento, oip, rest
 from serving.http.messages import Gone, Receive, Request, Response, Scope, Send, json_response, refusal
-from serving.http.openapi import PAGE, document
+from serving.http.openapi import document
+from serving.http.page import PAGE
 from serving.problems import RequestRefused
 
 Handler = Callable[[Context, Request], Awaitable[Response]]
 _MOST_PATHS, _LONGEST_PATH = 10_000, 200  # whose routes are cached; characters of one
+_OWN_ONLY = b"default-src 'none'; connect-src 'self'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 _log = logging.getLogger("serving.http.app")
 
 
@@ -55,7 +57,12 @@ async def openapi(context: Context, request: Request) -> Response:
 
 
 async def docs(context: Context, request: Request) -> Response:
-    return Response(PAGE, type=b"text/html; charset=utf-8")
+    """The page says nothing of a model: it asks for openapi.json as its reader, with the reader's token."""
+    return Response(PAGE, type=b"text/html; charset=utf-8", headers=((b"content-security-policy", _OWN_ONLY),))
+
+
+async def start(context: Context, request: Request) -> Response:
+    return Response(b"", status=307, type=b"text/plain", headers=((b"location", b"/docs"),))
 
 
 def _route(method: str, path: str, handler: Handler, *, open: bool = False) -> Route:
@@ -67,6 +74,9 @@ ROUTES = (
     _route("POST", "/v1/models/{}/explain", rest.explained),
     _route("POST", "/v1/models/{}/feedback", rest.feedback),
     _route("GET", "/v1/models/{}/card", rest.card),
+    _route("POST", "/predict", bento.predict),
+    _route("POST", "/explain", bento.explained),
+    _route("POST", "/feedback", bento.feedback),
     _route("GET", "/releases", rest.releases),
     _route("GET", "/v2", oip.server),
     _route("GET", "/v2/health/live", oip.live, open=True),
@@ -86,7 +96,8 @@ ROUTES = (
     _route("GET", "/readyz", ready, open=True),
     _route("GET", "/metrics", metrics),
     _route("GET", "/openapi.json", openapi),
-    _route("GET", "/docs", docs),
+    _route("GET", "/docs", docs, open=True),
+    _route("GET", "/", start, open=True),
 )
 
 

@@ -1,10 +1,8 @@
-"""The OpenAPI document, made from the contracts of the models that are served, and a page that shows it.
-
-The page fetches nothing from elsewhere.
-"""
+"""The OpenAPI document, made from the contracts of the models that are served."""
 
 from typing import Any
 
+from serving.contract.bundle import Bundle
 from serving.contract.fields import Contract, Field
 from serving.contract.guard import LONGEST_TEXT
 from serving.models.served_models import ServedModels
@@ -26,13 +24,19 @@ def document(models: ServedModels) -> dict[str, Any]:
             )
         },
         "/metrics": {"get": _get("Metrics for Prometheus", media="text/plain")},
+        "/predict": {"post": _post("Predictions, as BentoML's client asks for them", _named(_ROWS, ["rows"]))},
+        "/explain": {"post": _post("Explanations, as BentoML's client asks for them", _named(_ROWS, ["rows"]))},
+        "/feedback": {
+            "post": _post("Outcomes, as BentoML's client reports them", _named(_OUTCOMES, ["outcomes"]), status="202")
+        },
         "/v2/repository/index": {"post": _get("Open Inference Protocol: every version, and whether it answers")},
         "/v2": {"get": _get("Open Inference Protocol: server metadata")},
         "/v2/health/live": {"get": _get("Open Inference Protocol: liveness", media=None)},
         "/v2/health/ready": {"get": _get("Open Inference Protocol: readiness", media=None)},
     }
     for name, served in sorted(models.served.items()):
-        paths |= _model_paths(name, served.champion.loaded.contract)
+        loaded = served.champion.loaded
+        paths |= _model_paths(name, loaded.contract, example_of(loaded.bundle))
     return {
         "openapi": "3.1.0",
         "info": {"title": "Model endpoint", "version": "1"},
@@ -44,7 +48,13 @@ def document(models: ServedModels) -> dict[str, Any]:
     }
 
 
-def _model_paths(name: str, contract: Contract) -> dict[str, Any]:
+def example_of(bundle: Bundle) -> dict[str, Any] | None:
+    """A body that every release of the bundle's model has to answer: its first golden request."""
+    requests = bundle.golden.get("requests")
+    return {"rows": [requests[0]["row"]]} if requests else None
+
+
+def _model_paths(name: str, contract: Contract, example: dict[str, Any] | None) -> dict[str, Any]:
     rows = {"type": "array", "minItems": 1, "items": _row(contract)}
     predict = _object({"rows": rows, "key": {"type": "string", "minLength": 1, "maxLength": 200}}, ["rows"])
     explain = _object(
@@ -58,8 +68,10 @@ def _model_paths(name: str, contract: Contract) -> dict[str, Any]:
         ["rows"],
     )
     return {
-        f"/v1/models/{name}/predict": {"post": _post("Predictions for rows", predict)},
-        f"/v1/models/{name}/explain": {"post": _post("The contribution of each field to each answer", explain)},
+        f"/v1/models/{name}/predict": {"post": _post("Predictions for rows", predict, example=example)},
+        f"/v1/models/{name}/explain": {
+            "post": _post("The contribution of each field to each answer", explain, example=example)
+        },
         f"/v1/models/{name}/feedback": {"post": _post("Report an outcome", _FEEDBACK, status="202")},
         f"/v1/models/{name}/card": {"get": _get("The model card", media="text/markdown")},
         f"/v2/models/{name}": {"get": _get("Open Inference Protocol: inputs and outputs")},
@@ -69,6 +81,11 @@ def _model_paths(name: str, contract: Contract) -> dict[str, Any]:
             "post": _post("Open Inference Protocol: tensors in, tensors out", _infer(contract))
         },
     }
+
+
+def _named(properties: dict[str, Any], required: list[str]) -> dict[str, Any]:
+    """A body that names its model."""
+    return {"type": "object", "properties": {"model": _TEXTS, **properties}, "required": ["model", *required]}
 
 
 def _row(contract: Contract) -> dict[str, Any]:
@@ -120,7 +137,9 @@ def _get(summary: str, more: dict[str, Any] | None = None, *, media: str | None 
     return {"summary": summary, "responses": {"200": {"description": "OK", "content": content}} | (more or {})}
 
 
-def _post(summary: str, schema: dict[str, Any], *, status: str = "200") -> dict[str, Any]:
+def _post(
+    summary: str, schema: dict[str, Any], *, status: str = "200", example: dict[str, Any] | None = None
+) -> dict[str, Any]:
     refused = {
         "400": "The body cannot be read",
         "413": "The body is too large",
@@ -130,9 +149,10 @@ def _post(summary: str, schema: dict[str, Any], *, status: str = "200") -> dict[
         "503": "No version can answer",
         "504": "The deadline passed",
     }
+    content = {"schema": schema} if example is None else {"schema": schema, "example": example}
     return {
         "summary": summary,
-        "requestBody": {"required": True, "content": {_JSON: {"schema": schema}}},
+        "requestBody": {"required": True, "content": {_JSON: content}},
         "responses": {status: {"description": "OK", "content": {_JSON: {}}}}
         | {code: _error(reason) for code, reason in refused.items()},
     }
@@ -160,18 +180,5 @@ _FEEDBACK = _object(
     },
     ["request_id", "outcome"],
 )
-
-PAGE = b"""<!doctype html><meta charset=utf-8><title>Model endpoint</title>
-<style>body{font:15px/1.5 system-ui,sans-serif;max-width:60em;margin:2em auto;padding:0 1em}
-code,pre{background:#f4f4f4;border-radius:4px;padding:.1em .3em}pre{padding:1em;overflow:auto}
-summary{cursor:pointer;padding:.3em 0}b{display:inline-block;width:4em}</style>
-<h1>Model endpoint</h1><p>From <a href=openapi.json>openapi.json</a>.</p><div id=all></div>
-<script>
-const put=(to,name,text)=>{const e=document.createElement(name);if(text)e.textContent=text;to.append(e);return e};
-fetch('openapi.json').then(r=>r.json()).then(d=>{for(const [path,by] of Object.entries(d.paths))
-for(const [method,op] of Object.entries(by)){const box=put(all,'details'),s=put(box,'summary');
-put(s,'b',method.toUpperCase());put(s,'code',path);put(s,'span',' '+op.summary);
-const schema=op.requestBody?.content['application/json'].schema;
-if(schema)put(box,'pre',JSON.stringify(schema,null,1));
-put(box,'p','Answers: '+Object.entries(op.responses).map(([c,r])=>c+' '+r.description).join(' | '))}});
-</script>"""
+_ROWS = {"rows": {"type": "array", "minItems": 1, "items": {"type": "object"}}}
+_OUTCOMES = {"outcomes": {"type": "array", "minItems": 1, "items": _FEEDBACK}}
