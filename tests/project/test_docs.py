@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pytest
 import yaml
 
@@ -124,12 +125,23 @@ def python_problems(words: list[str]) -> list[str]:
 
 
 def dagster_problems(words: list[str]) -> list[str]:
-    """Options whose value names no module, job or asset of the example and of the README's model."""
+    """Options whose value names no module, job or asset, and a selection that Dagster would refuse to materialise."""
     options = dict(itertools.pairwise(words))
     modules = [options[key] for key in ("-m",) if key in options and importlib.util.find_spec(options[key]) is None]
     jobs = [options[key] for key in ("-j",) if key in options and options[key] not in automation_names()]
-    keys = re.findall(r'key:"([^"]+)"', options.get("--select", ""))
-    return modules + jobs + [key for key in keys if key not in asset_names()]
+    selection = options.get("--select", "")
+    keys = [key for key in re.findall(r'key:"([^"]+)"', selection) if key not in asset_names()]
+    return modules + jobs + (keys or selection_problems(selection, partitioned="--partition" in " ".join(words)))
+
+
+def selection_problems(selection: str, *, partitioned: bool) -> list[str]:
+    """One run materialises either partitions of one kind or assets without partitions."""
+    if not selection:
+        return []
+    assets = [asset for each in models() for asset in each.assets or ()]
+    chosen = dg.AssetSelection.from_string(selection).resolve([a for a in assets if isinstance(a, dg.AssetsDefinition)])
+    kinds = {str(a.partitions_def) for a in assets if isinstance(a, dg.AssetsDefinition) and a.keys & chosen}
+    return [] if len(kinds) == 1 and ("None" in kinds) is not partitioned else [f"{selection}: {sorted(kinds)}"]
 
 
 def bentoml_problems(words: list[str]) -> list[str]:
