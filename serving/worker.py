@@ -17,7 +17,6 @@ from ssl import SSLContext
 from types import FrameType
 from typing import Any
 
-from serving.contract.release import Release
 from serving.doors.bodies import SLOWEST, Budget
 from serving.doors.context import Context, Door
 from serving.doors.pressure import Pressure
@@ -25,13 +24,12 @@ from serving.doors.tokens import Tokens
 from serving.engine.engine import Engine
 from serving.features.clock import open_model_clock
 from serving.http.connections import Sweep, stop_accepting
-from serving.log.feedback import Feedback
-from serving.log.prediction_log import PredictionLog
-from serving.log.refusals import RefusalLog
+from serving.log.logs import Logs
 from serving.models.baked import open_baked_release
 from serving.models.bandits import Bandits
 from serving.models.loaded_model import load_model
-from serving.models.served_models import ServedModels
+from serving.models.request_ids import open_request_ids
+from serving.models.served_models import ServedModel, ServedModels
 from serving.settings.endpoint import Settings
 from serving.telemetry import gpu
 from serving.telemetry.meter import Labels, Meters
@@ -51,7 +49,6 @@ class Worker:
         self._settings, self._parent, self._tls = settings, parent, tls
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
-        self._lost = 0  # rows of the log, when it was last written down on demand
         self._doors: list[Any] = []
         self._traces: Any = None
         self._taken_up: dict[str, tuple[int, float]] = {}
@@ -72,8 +69,7 @@ class Worker:
             thread = threading.Thread(target=self._repeat, args=(work, seconds), name=name, daemon=True)
             thread.start()
             self._threads.append(thread)
-        if self._prediction_log:
-            self._prediction_log.start(self._settings.flush)
+        self._logs.start(self._settings.flush)
         self._drain_on_sigterm(loop)
         await self._open_doors()
         self._sweep(loop, Sweep(SLOWEST))
@@ -99,31 +95,23 @@ class Worker:
 
     def write_down(self) -> bool:
         """Put the log's rows on disk now; False where some were lost since the last time."""
-        log = self._prediction_log
-        if log is None:
-            return True
-        log.flush()
-        self._refusals.flush()
-        lost, self._lost = self._lost, sum(log.lost.values())
-        return self._lost == lost
+        return self._logs.write_down()
 
     def _close(self) -> None:
         for thread in self._threads:
             thread.join(timeout=10)
         context = self.context
         context.engine.close()
-        if self._prediction_log:
-            self._prediction_log.close()
-        context.feedback.close()
-        self._refusals.close()
-        self._bandits.settle(self._releases())
+        self._logs.close()
+        self._bandits.settle(self._served())
         context.metrics.write()
         if self._traces:
             self._traces.shutdown()
 
     def _context(self, settings: Settings, worker: str) -> Context:
         self._meters = Meters()
-        self._bandits = Bandits(settings.home / "rewards")
+        self._bandits = Bandits(settings.home / "rewards", settings.home / "feedback")
+        ids = open_request_ids(settings.id_secret, settings.home / "request-ids.key")
         self._model_now = open_model_clock(settings.clocks)
         baked = open_baked_release(settings)
         models = ServedModels(
@@ -134,33 +122,29 @@ class Worker:
             baked=baked,
             baked_path=settings.baked,
         )
-        self._prediction_log = _prediction_log(settings, worker)
-        self._refusals = RefusalLog(settings.home / "refusals", worker, segment=settings.segment)
+        self._logs = Logs(settings, worker, ids=ids, meters=self._meters, now=self._model_now)
         make, arrived = self._engine_kind(worker)
         engine = make(
             models,
             worker=worker,
             meters=self._meters,
-            log=self._prediction_log,
-            refusals=self._refusals if settings.log else None,
+            log=self._logs.answers,
+            refusals=self._logs.refusals,
             draw=Random(settings.seed),
             queue=settings.queue,
             deadline=settings.deadline,
             cache=settings.cache,
             threads=settings.threads,
+            ids=ids,
             rewards=self._bandits.state,
             now=self._model_now,
         )
-        feedback = Feedback(
-            settings.home / "feedback", worker, self._bandits, self._meters,
-            most_rows=settings.rows, segment=settings.segment, model_now=self._model_now,
-        )  # fmt: skip
         return Context(
             worker=worker,
             settings=settings,
             models=models,
             engine=engine,
-            feedback=feedback,
+            feedback=self._logs.feedback,
             metrics=SharedMetrics(
                 self._meters, self._gauges, claim_metrics_folder(settings.metrics), worker, os.getpid()
             ),
@@ -192,8 +176,8 @@ class Worker:
             _log.error("the server that started this worker is gone; it makes room for the next one's")
             os.kill(os.getpid(), signal.SIGTERM)
         if self.context.models.poll():
+            self._bandits.settle(self._served())
             self._open_features()
-        self._bandits.settle(self._releases())
         self.context.tokens.reload()
 
     def _open_features(self) -> None:
@@ -208,17 +192,13 @@ class Worker:
                 settings.registry, settings.online_store, self._meters, self._model_now
             )
 
-    def _releases(self) -> list[Release]:
-        return [served.release for served in self.context.models.served.values()]
+    def _served(self) -> list[ServedModel]:
+        return list(self.context.models.served.values())
 
     def _flush(self) -> None:
         """What the writing thread does each time."""
-        if self._prediction_log:
-            self._prediction_log.adopt()
-        self.context.feedback.flush()
-        self.context.feedback.adopt()
-        self._refusals.flush()
-        self._refusals.adopt()
+        self._logs.flush()
+        self._bandits.settle(self._served())
         self.context.metrics.write()
 
     def _repeat(self, work: Any, seconds: float) -> None:
@@ -276,18 +256,8 @@ class Worker:
 
     def _count_losses(self) -> None:
         counts = self._meters.of("", "", "").counts
-        if self._prediction_log:
-            for cause, rows in self._prediction_log.lost.items():
-                counts["log_lost", cause] = rows
-        counts["log_lost", "feedback"] = self.context.feedback.lost
-        counts["log_lost", "refusals"] = self._refusals.lost
-
-
-def _prediction_log(settings: Settings, worker: str) -> PredictionLog | None:
-    if not settings.log:
-        return None
-    folder = settings.home / "predictions"
-    return PredictionLog(folder, worker, buffer=settings.buffer, segment=settings.segment, clock=time.time)
+        for cause, rows in self._logs.count_losses().items():
+            counts["log_lost", cause] = rows
 
 
 def _use_all_files() -> None:

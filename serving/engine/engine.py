@@ -7,6 +7,7 @@ log and count. What only a version on trial cannot take, the champion answers. K
 
 import asyncio
 import itertools
+import secrets
 import time
 from collections.abc import Callable
 from random import Random
@@ -25,6 +26,7 @@ from serving.engine.shadow import ShadowRequest, ShadowScorer
 from serving.log.prediction_log import PredictionLog
 from serving.log.refusals import RefusalLog
 from serving.models.loaded_model import LoadedModel
+from serving.models.request_ids import RequestIds
 from serving.models.router import BanditState
 from serving.models.served_models import ServedArm, ServedModel, ServedModels
 from serving.problems import RETRY, NotFound, RequestRefused, Unavailable
@@ -48,6 +50,7 @@ class Engine:
         deadline: float,
         cache: int,
         threads: int,
+        ids: RequestIds | None = None,
         rewards: Callable[[Release], BanditState | None] = lambda release: None,
         clock: Callable[[], float] = time.perf_counter,
         now: Callable[[str], float] = lambda model: time.time(),
@@ -55,6 +58,7 @@ class Engine:
         completion: Callable[..., RowCompletion] = RowCompletion,
     ) -> None:
         self.models, self.meters = models, meters
+        self._ids = ids or RequestIds(secrets.token_bytes())
         self._numbers = itertools.count()
         self._prefix = f"{worker}-"
         self._places, self._deadline = QueuePlaces(queue), deadline
@@ -103,8 +107,11 @@ class Engine:
                 answer = await self._answer_parts(served, given, number, (began, until))
                 if answer is not None:
                     return answer
-            arm, key = self._choose(served, given, key, version, number)
-            request = RoutedRequest(served, arm, given, key, number + arm.tail, began, until, version is None)
+            arm, key, shadow = self._choose(served, given, key, version, number)
+            request_id = self._ids.issue(model, number, len(given), arm.tail)
+            request = RoutedRequest(served, arm, given, key, request_id, began, until, version is None)
+            if shadow is not None:
+                self._copy(shadow, request)
             scored = self._scoring.at_once(request) or await self._scoring.score(request)
         except RequestRefused as err:
             self.refused.count(model, err)
@@ -158,28 +165,32 @@ class Engine:
 
     def _choose(
         self, served: ServedModel, given: RequestRows, key: str | None, version: str | None, number: str
-    ) -> tuple[ServedArm, str | None]:
+    ) -> tuple[ServedArm, str | None, ServedArm | None]:
+        """The arm that answers, the key that chose it, and the shadow that gets a copy."""
         if version is not None:
             asked = served.by_version(version)
             if asked is None:
                 there = ", ".join(sorted({arm.version for arm in served.arms.values()}))
                 raise NotFound(f"version {version[:100]} is not served; there are: {there}")
-            return asked, key or number
+            return asked, key or number, None
         only = served.only
         if only is not None and not only.loaded.contract.entity:
-            return only, key or number
+            return only, key or number, None
         if only is not None and key is None and len(given) > 1 and given.entities(only.loaded.contract.entity):
-            return only, None
+            return only, None, None
         key = key or _key_of(given, served.champion.loaded) or number
         if only is not None:
-            return only, key
+            return only, key, None
         choice = served.route(key, self._rewards(served.release), self._draw)
-        if choice.shadow is not None:
-            shadow = served.arms[choice.shadow.name]
-            self._shadows.offer(
-                ShadowRequest(served, shadow, given, number + shadow.tail, key, self._now(served.release.model))
-            )
-        return served.arms[choice.arm.name], key
+        shadow = None if choice.shadow is None else served.arms[choice.shadow.name]
+        return served.arms[choice.arm.name], key, shadow
+
+    def _copy(self, shadow: ServedArm, request: RoutedRequest) -> None:
+        """Offer a shadow the rows of a request, under its id but for the end."""
+        served = request.served
+        own_id = f"{request.request_id.rpartition('-')[0]}-{shadow.tail}"
+        now = self._now(served.release.model)
+        self._shadows.offer(ShadowRequest(served, shadow, request.rows, own_id, request.key, now, request.places))
 
     async def _answer_parts(
         self, served: ServedModel, given: RequestRows, number: str, times: tuple[float, float]
@@ -189,14 +200,15 @@ class Engine:
         parts, copies = divide_rows(served, keys, self._draw)
         if not parts:
             return None
-        for arm, places in copies:
-            now = self._now(served.release.model)
-            self._shadows.offer(ShadowRequest(served, arm, given.take(places), number + arm.tail, None, now, places))
-        if len(parts) == 1:
-            arm = parts[0].arm
-            request = RoutedRequest(served, arm, given, None, number + arm.tail, *times, True)
+        arm = parts[0].arm if len(parts) == 1 else None
+        tail = arm.tail if arm else served.mixed_tail
+        request_id = self._ids.issue(served.release.model, number, len(given), tail)
+        for shadow, places in copies:
+            copied = RoutedRequest(served, shadow, given.take(places), None, request_id, *times, True, places)
+            self._copy(shadow, copied)
+        if arm is not None:
+            request = RoutedRequest(served, arm, given, None, request_id, *times, True)
             return self._finishing.finish(request, self._scoring.at_once(request) or await self._scoring.score(request))
-        request_id = number + served.mixed_tail
         requests = [
             RoutedRequest(served, arm, given.take(places), None, request_id, *times, True, places)
             for arm, places in parts

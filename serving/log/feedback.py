@@ -1,21 +1,23 @@
-"""Outcomes that callers report: into the feedback log, and to the bandits.
+"""Outcomes that callers report, into the feedback log. Only ids that this endpoint issued are taken.
 
-A row of the log: request id, row, time (the model's), outcome as JSON text, arm. What an outcome means for the model
-is judged elsewhere; here it is only kept. Bandits take `reward`, or an outcome that is a number or true/false.
+A row of the log: request id, row, time (the model's), outcome as JSON text, reward, arm. What an outcome means for the
+model is judged elsewhere; here it is only kept. The reward is the caller's `reward`, or an outcome that is a number or
+true/false; the books of rewards are folded from this log. What a full disk does not take waits until it does.
 """
 
 import json
 import threading
 import time
-from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 
 from serving.contract.segments import Writer, close_orphans
-from serving.models.bandits import Bandits
+from serving.models.request_ids import RequestIds
 from serving.models.served_models import ServedArm, ServedModel
 from serving.problems import InvalidInput, Overloaded, Problem
 from serving.telemetry.meter import Meters
@@ -31,7 +33,6 @@ SCHEMA = pa.schema(
     ]
 )
 _MOST_WAITING = 100_000
-_REMEMBERED = 100_000  # outcomes whose repetition earns no second reward
 _CLOSE_AFTER = 60.0
 _LONGEST = 1_000  # characters of an outcome
 _FIELDS = {"request_id", "row", "outcome", "reward"}
@@ -54,7 +55,7 @@ class Feedback:
         self,
         root: Path,
         worker: str,
-        bandits: Bandits,
+        ids: RequestIds,
         meters: Meters,
         *,
         most_rows: int,
@@ -63,10 +64,9 @@ class Feedback:
         model_now: Callable[[str], float] = lambda model: time.time(),
     ) -> None:
         self._model_now = model_now
-        self._root, self._worker, self._bandits, self._meters = root, worker, bandits, meters
+        self._root, self._worker, self._ids, self._meters = root, worker, ids, meters
         self._most_rows, self._segment, self._clock = most_rows, segment, clock
         self._waiting: deque[ReportedOutcome] = deque()
-        self._rewarded: OrderedDict[tuple[str, int], None] = OrderedDict()
         self._writing = threading.Lock()
         self._writers: dict[str, Writer] = {}
         self.lost = 0
@@ -81,6 +81,8 @@ class Feedback:
         if problems:
             raise InvalidInput(problems)
         model = served.release.model
+        if unknown := [problem for index, item in enumerate(items) for problem in self._unissued(model, index, item)]:
+            raise InvalidInput(unknown)
         now = self._model_now(model)
         for item in items:
             row, reward = item.get("row", 0), _reward(item)
@@ -91,8 +93,6 @@ class Feedback:
                     reward, arm.name if arm else None,
                 )
             )  # fmt: skip
-            if arm and reward is not None and self._is_first(item["request_id"], row):
-                self._bandits.earn(served.release, arm.name, reward)
             version = arm.version if arm else ""
             self._meters.of(model, version, arm.name if arm else "").count("feedback")
         return len(items)
@@ -103,24 +103,23 @@ class Feedback:
             for model in dict.fromkeys(outcome.model for outcome in taken):
                 self._write(model, [outcome for outcome in taken if outcome.model == model])
             for writer in self._writers.values():
-                writer.close_if_due()
+                with suppress(OSError):
+                    writer.close_if_due()
 
     def close(self) -> None:
         self.flush()
+        self.lost += len(self._waiting)
         for writer in self._writers.values():
-            writer.close()
+            with suppress(OSError):  # its rows are on disk; the next worker completes the file
+                writer.close()
 
     def adopt(self) -> list[Path]:
         return close_orphans(self._root)
 
-    def _is_first(self, request_id: str, row: int) -> bool:
-        key = (request_id, row)
-        if key in self._rewarded:
-            return False
-        self._rewarded[key] = None
-        if len(self._rewarded) > _REMEMBERED:
-            self._rewarded.popitem(last=False)
-        return True
+    def _unissued(self, model: str, index: int, item: dict[str, Any]) -> Iterator[Problem]:
+        """What is wrong with an outcome for an answer that nobody got."""
+        if problem := self._ids.find_problem(model, item["request_id"], item.get("row", 0)):
+            yield Problem(problem[0], index, problem[1])
 
     def _write(self, model: str, outcomes: list[ReportedOutcome]) -> None:
         columns = list(zip(*outcomes, strict=True))
@@ -138,7 +137,7 @@ class Feedback:
         try:
             self._writers[model].write(pa.record_batch(arrays, schema=SCHEMA))
         except OSError:
-            self.lost += len(outcomes)
+            self._waiting.extendleft(reversed(outcomes))
 
 
 def find_arm(served: ServedModel, request_id: str) -> ServedArm | None:

@@ -1,28 +1,29 @@
-"""What bandit arms have earned, on disk: shared by the workers of a machine, alive after a restart.
+"""What bandit arms have earned, as routing needs it: in memory, renewed from each model's book of rewards.
 
-Each reward is one read-change-write under a lock; other workers see it when they look again. Routing reads the
-state in memory only.
+Every worker folds the same feedback log into the same book, so that all of them see what any of them was told.
 """
 
-import fcntl
 import logging
+import sqlite3
+import threading
 from pathlib import Path
 
-from serving.contract.atomic import replace_file
 from serving.contract.release import BANDITS, Release
-from serving.contract.validation import Refused
-from serving.models.router import BanditState, add_reward, start_state, state_from_json, state_to_json
+from serving.models.reward_book import RewardBook
+from serving.models.router import BanditState, start_state
+from serving.models.served_models import ServedModel
 
 _log = logging.getLogger("serving.models.bandits")
 
 
 class Bandits:
-    """States by model."""
+    """States by model. `books`: folder of the books; `feedback`: folder of the feedback log."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, books: Path, feedback: Path) -> None:
+        self._folder, self._feedback = books, feedback
+        self._settling = threading.Lock()
+        self._books: dict[str, RewardBook] = {}
         self._states: dict[str, tuple[int, BanditState]] = {}  # model → generation and state
-        self._waiting: list[tuple[Release, str, float]] = []
 
     def state(self, release: Release) -> BanditState | None:
         """What is known of this release's arms; None where its strategy learns nothing."""
@@ -31,46 +32,25 @@ class Bandits:
         generation, state = self._states.get(release.model, (-1, None))
         return state if generation == release.generation else start_state(release, state)
 
-    def earn(self, release: Release, arm: str, reward: float) -> None:
-        """Note a reward; `settle` brings it to disk."""
-        if release.strategy in BANDITS:
-            self._waiting.append((release, arm, reward))
+    def settle(self, served: list[ServedModel]) -> None:
+        """Count the feedback that came since, of all workers, and note whose requests new generations will be.
 
-    def settle(self, releases: list[Release]) -> None:
-        """Bring new rewards to disk and take up those of other workers. Called by a thread."""
-        waiting, self._waiting = self._waiting, []
-        for release in releases:
-            if release.strategy in BANDITS:
-                self._states[release.model] = (release.generation, self._settle(release, waiting))
+        Called by a thread, which comes again where a book cannot be written.
+        """
+        with self._settling:
+            for model in served:
+                if model.release.strategy in BANDITS:
+                    self._settle(model)
 
-    def _settle(self, release: Release, waiting: list[tuple[Release, str, float]]) -> BanditState:
-        path = self._folder / f"{release.model}.json"
-        self._folder.mkdir(parents=True, exist_ok=True)
-        with (self._folder / f".{release.model}.lock").open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            before = _read(path)
-            state = start_state(release, before)
-            for of, arm, reward in waiting:
-                if of.model == release.model and of.generation == release.generation:
-                    state = _earned(state, arm, reward)
-            if state != before:
-                replace_file(path, state_to_json(state).encode())
-        return state
+    def _settle(self, model: ServedModel) -> None:
+        release = model.release
+        try:
+            state = self._book(release.model).fold(release, {arm.tail: arm.name for arm in model.arms.values()})
+            self._states[release.model] = (release.generation, state)
+        except (OSError, sqlite3.Error) as err:
+            _log.error("%s: rewards wait, their book cannot be written: %s", release.model, err)
 
-
-def _earned(state: BanditState, arm: str, reward: float) -> BanditState:
-    try:
-        return add_reward(state, arm, reward)
-    except ValueError as err:
-        _log.warning("a reward does not count: %s", err)
-        return state
-
-
-def _read(path: Path) -> BanditState | None:
-    try:
-        return state_from_json(path.read_bytes(), str(path))
-    except FileNotFoundError:
-        return None
-    except Refused as err:
-        _log.error("rewards start afresh: %s", err)
-        return None
+    def _book(self, model: str) -> RewardBook:
+        if model not in self._books:
+            self._books[model] = RewardBook(self._folder / f"{model}.db", self._feedback / model)
+        return self._books[model]

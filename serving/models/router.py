@@ -6,25 +6,20 @@ Sticky strategies hash the key to a point in [0, 1) with BLAKE2b, salted by rele
 faster and useless: two salts give hashes that differ by a constant, so canary and A/B groups would be the
 same people.) A canary takes the points below its weight: raising it only moves keys from champion to canary.
 
-Bandits learn from `BanditState`, which feedback updates and which survives a restart as JSON. Each arm keeps
+Bandits learn from `BanditState`, which feedback updates; `reward_book.py` keeps it. Each arm keeps
 at least its floor of the traffic: an arm that has become better can be found out.
 """
 
-import json
 import math
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from itertools import accumulate
 from random import Random
-from typing import Annotated
-
-from pydantic import AfterValidator, Field, TypeAdapter, ValidationInfo, with_config
 
 from serving.contract.arms import Role, Strategy
-from serving.contract.release import BANDITS, MOST_ARMS, STRICT, Arm, Bandit, Release, Reward
-from serving.contract.validation import Must, Within, check_rules, read_json
+from serving.contract.release import BANDITS, Arm, Bandit, Release, Reward
 
 _POINTS = 2**64
 _MOST = 2**53
@@ -36,19 +31,15 @@ class Choice:
     shadow: Arm | None  # gets a copy of the request
 
 
-Text = Annotated[str, Field(pattern=r"^.{1,100}$"), Must("be a text of 1 to 100 characters")]
-
-
-@with_config(STRICT)
 @dataclass(frozen=True, slots=True)
 class Rewards:
     """What one arm has earned. It belongs to a bundle: another version under the same name starts afresh."""
 
-    arm: Text
-    bundle: Text
-    count: Annotated[int, Within(0, _MOST)]
+    arm: str
+    bundle: str
+    count: int
     total: float
-    squares: Annotated[float, Field(ge=0)]
+    squares: float
 
     @property
     def mean(self) -> float:
@@ -59,21 +50,15 @@ class Rewards:
         """The sum of squared distances from the mean."""
         return max(self.squares - self.count * self.mean**2, 0.0)
 
-
-def _check_rewards(arms: tuple[Rewards, ...], info: ValidationInfo) -> tuple[Rewards, ...]:
-    if "reward" in info.data:
-        check_rules(_rules(info.data["reward"], arms))
-    return arms
+    def plus(self, reward: float) -> "Rewards":
+        """With one more reward."""
+        return replace(self, count=self.count + 1, total=self.total + reward, squares=self.squares + reward * reward)
 
 
-@with_config(STRICT)
 @dataclass(frozen=True, slots=True)
 class BanditState:
     reward: Reward
-    arms: Annotated[tuple[Rewards, ...], Field(min_length=1, max_length=MOST_ARMS), AfterValidator(_check_rewards)]
-
-
-_STATE = TypeAdapter(BanditState)
+    arms: tuple[Rewards, ...]
 
 
 Route = Callable[[str, BanditState | None, Random], Choice]
@@ -123,34 +108,20 @@ def add_reward(state: BanditState, arm: str, reward: float) -> BanditState:
     problems = []
     if arm not in {rewards.arm for rewards in state.arms}:
         problems.append(f"arm {arm!r} is none of {', '.join(rewards.arm for rewards in state.arms)}")
-    if state.reward is Reward.BINARY and reward not in (0, 1):
-        problems.append(f"a binary reward is 0 or 1, not {reward!r}")
-    if not math.isfinite(reward) or abs(reward) > _MOST:
-        problems.append(f"a reward is a finite number, not {reward!r}")
+    if problem := find_reward_problem(state.reward, reward):
+        problems.append(problem)
     if problems:
         raise ValueError("; ".join(problems))
-    return replace(state, arms=tuple(_earned(old, reward) if old.arm == arm else old for old in state.arms))
+    return replace(state, arms=tuple(old.plus(reward) if old.arm == arm else old for old in state.arms))
 
 
-def _earned(old: Rewards, reward: float) -> Rewards:
-    return replace(old, count=old.count + 1, total=old.total + reward, squares=old.squares + reward * reward)
-
-
-def state_to_json(state: BanditState) -> str:
-    return json.dumps(asdict(state), sort_keys=True, allow_nan=False) + "\n"
-
-
-def state_from_json(text: str | bytes, where: str = "bandit state") -> BanditState:
-    """The state in a text; `Refused` lists every problem."""
-    return read_json(_STATE, text, where)
-
-
-def _rules(reward: Reward, arms: tuple[Rewards, ...]) -> Iterator[str]:
-    if len({rewards.arm for rewards in arms}) < len(arms):
-        yield "two arms have the same name"
-    for rewards in arms:
-        if reward is Reward.BINARY and not 0 <= rewards.total <= rewards.count:
-            yield f"arm {rewards.arm} has {rewards.total:g} successes in {rewards.count} binary rewards"
+def find_reward_problem(kind: Reward, reward: float) -> str | None:
+    """Why a reward cannot count."""
+    if not math.isfinite(reward) or abs(reward) > _MOST:
+        return f"a reward is a finite number, not {reward!r}"
+    if kind is Reward.BINARY and reward not in (0, 1):
+        return f"a binary reward is 0 or 1, not {reward!r}"
+    return None
 
 
 def _pick(release: Release) -> Pick:

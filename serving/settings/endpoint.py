@@ -20,6 +20,7 @@ from serving.settings.traces import Traces, trace_texts
 BAKED = Path(__file__).resolve().parents[2] / "baked"  # where a Bento carries <digest>/ and VERSION
 ENVIRONMENT: Mapping[str, str] = os.environ
 _SQLITE = "sqlite:///"
+_SHORTEST_SECRET = 16  # characters
 
 
 class Megabytes(Within):
@@ -50,6 +51,12 @@ def _version_beside(bundle: Path | None) -> str:
 
 def _sqlite(path: Path) -> Mapping[str, Any]:
     return {"type": "sqlite", "path": str(path)}
+
+
+def _secret(text: str) -> str:
+    if len(text) < _SHORTEST_SECRET:
+        raise PydanticCustomError(SECRET, "must have at least {least} characters", {"least": _SHORTEST_SECRET})
+    return text
 
 
 def _online_store(url: str) -> Mapping[str, Any]:
@@ -105,6 +112,10 @@ class Settings(EnvironmentSettings):
     """Feast's settings of the online store."""
     tokens: Folder | None = Field(None, validation_alias="ENDPOINT_TOKENS")
     """File of hashed bearer tokens; without it nobody needs one."""
+    id_secret: Annotated[str | None, PlainValidator(_secret)] = Field(
+        None, validation_alias="ENDPOINT_ID_SECRET", repr=False
+    )
+    """Signs the ids of requests; replicas need the same one. Without it the first worker makes one in the home."""
     provider: Provider = Field(Provider.AUTO, validation_alias="ENDPOINT_PROVIDER")
     """For the baked bundle; a release names its own."""
     workers: Count = Field(1, validation_alias="ENDPOINT_WORKERS")

@@ -264,7 +264,7 @@ def test_feedback_is_kept_with_the_arm_that_answered(home):
         request_id = (await client.post(PREDICT, json={"rows": [ROW]})).json()["request_id"]
         outcome = {"request_id": request_id, "row": 0, "outcome": True}
         assert (await client.post(FEEDBACK, json=outcome)).json() == {"accepted": 1}
-        assert (await client.post(FEEDBACK, json=[outcome, {"request_id": "x", "outcome": "yes"}])).status_code == 202
+        assert (await client.post(FEEDBACK, json=[outcome, {**outcome, "outcome": "yes"}])).status_code == 202
         wrong = await client.post(FEEDBACK, json={"row": -1, "outcome": [1]})
         assert {problem["field"] for problem in wrong.json()["problems"]} == {"request_id", "row", "outcome"}
 
@@ -274,7 +274,7 @@ def test_feedback_is_kept_with_the_arm_that_answered(home):
     assert [(row["outcome"], row["arm"]) for row in rows] == [
         ("true", "champion"),
         ("true", "champion"),
-        ('"yes"', None),
+        ('"yes"', "champion"),
     ]
 
 

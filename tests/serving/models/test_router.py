@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from serving.contract.arms import Role, Strategy
 from serving.contract.release import Arm, Bandit, Guards, Provider, Release, Reward
-from serving.contract.validation import Refused
-from serving.models.router import add_reward, build_router, start_state, state_from_json, state_to_json, sticky_point
+from serving.models.router import add_reward, build_router, start_state, sticky_point
 
 KEYS = [f"user-{n}" for n in range(20_000)]
 DRAW = Random(0)
@@ -141,13 +140,6 @@ def test_the_same_randomness_gives_the_same_choices():
     assert runs[0] == runs[1]
 
 
-def test_a_state_survives_a_restart():
-    of = bandit(Strategy.THOMPSON, reward=Reward.NUMERIC)
-    state = add_reward(add_reward(start_state(of), "v0", 1.25), "v2", -3.5)
-    assert state_from_json(state_to_json(state)) == state
-    assert start_state(of, state) == state
-
-
 def test_a_new_version_under_an_old_name_starts_afresh():
     of = bandit(Strategy.THOMPSON, arms=2)
     state = add_reward(add_reward(start_state(of), "v0", 1), "v1", 1)
@@ -167,20 +159,6 @@ def test_a_new_version_under_an_old_name_starts_afresh():
 def test_a_reward_that_cannot_be_is_refused(name, reward, cause):
     with pytest.raises(ValueError, match=cause):
         add_reward(start_state(bandit(Strategy.THOMPSON)), name, reward)
-
-
-def test_a_broken_state_is_refused_with_every_problem():
-    text = '{"reward": "joy", "arms": [{"arm": "a", "bundle": "b", "count": -1, "total": 1, "squares": "x"}]}'
-    with pytest.raises(Refused) as caught:
-        state_from_json(text)
-    assert len(caught.value.problems) == 3
-
-
-@pytest.mark.parametrize("total", [-1, 3])
-def test_a_state_with_impossible_successes_is_refused(total):
-    one = f'{{"arm": "a", "bundle": "b", "count": 2, "total": {total}, "squares": 1}}'
-    with pytest.raises(Refused, match="binary rewards"):
-        state_from_json(f'{{"reward": "binary", "arms": [{one}]}}')
 
 
 def test_a_bandit_without_its_state_is_an_error():
