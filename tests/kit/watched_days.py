@@ -21,6 +21,7 @@ def drift_day(day: str, *, drifted: bool = False, alarm: bool = False, **changes
         "rows": 1_000,
         "verdict": Verdict(day, outcomes[drifted or alarm], f"{day}: as said.", {}),
         "alarm": Verdict("drift", outcomes[alarm], f"alarm on {day}: {alarm}.", {"drifted": 2.0 * alarm}),
+        "announced": day if alarm else "",
         "columns": ("price",) if drifted or alarm else (),
         "touched": ("shop", "price") if drifted or alarm else (),
         "report": "",

@@ -60,6 +60,7 @@ class Alert(AlertSubject):
     runbook: str = ""  # section of infra/docs/runbook.md; empty: the section of the kind
     link: str = ""
     numbers: Mapping[str, float] = field(default_factory=dict)
+    is_news: bool = True  # False: what is open already is not notified again
 
 
 @dataclass(frozen=True)
@@ -174,9 +175,8 @@ def _raise_alert(state: OutboxState, alert: Alert, now: datetime, policy: AlertP
         return _queue(state, NotificationKind.OPENED, alert, alert.cause, now=now)
     if alert.at <= known.alert.at:
         return state
-    due = now - known.notified_at >= policy.repeat or rank_severity(alert.severity) > rank_severity(
-        known.alert.severity
-    )
+    worse = rank_severity(alert.severity) > rank_severity(known.alert.severity)
+    due = worse or (alert.is_news and now - known.notified_at >= policy.repeat)
     state = _put_open(state, OpenAlert(alert, known.since, now if due else known.notified_at, known.times_raised + 1))
     return _queue(state, NotificationKind.REMINDER, alert, alert.cause, now=now) if due else state
 

@@ -18,7 +18,8 @@ class DriftDay:
     bundle: str
     rows: int
     verdict: Verdict  # of the day: FAIL: it drifted
-    alarm: Verdict  # of this day and those before it: FAIL: the alarm
+    alarm: Verdict  # of this day and those before it: FAIL: a shift goes on
+    announced: str  # the day on which the shift that goes on began or grew last; empty: none goes on
     columns: tuple[str, ...]  # that drifted
     touched: tuple[str, ...]  # features, models and endpoints that use them
     report: str  # the address that opens Evidently's page in a browser; empty: none

@@ -4,15 +4,15 @@ A day with too few rows is not failed: the day after takes its rows in, until to
 share no row, so the rates that `alarm` was simulated with hold. Pure.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
 from mlops_assets.declaration.monitoring import DriftPolicy
 from mlops_assets.domain.check_names import DRIFT_ALARM, INPUT_QUALITY
-from mlops_assets.domain.drift.alarm import judge_alarm
 from mlops_assets.domain.drift.distances import Aspect
-from mlops_assets.domain.drift.window import DriftFinding, WindowDrift
+from mlops_assets.domain.drift.event import DriftEvent, follow_event
+from mlops_assets.domain.drift.window import WindowDrift
 from mlops_assets.domain.verdict import Outcome, Verdict
 
 REACH = 31  # days back that may count
@@ -22,7 +22,6 @@ NO_DAYS = (
 )
 _QUALITY = (Aspect.SCHEMA, Aspect.MISSING, Aspect.RANGE, Aspect.UNSEEN)
 _NAMED = 5  # columns named in a sentence
-_WHOLLY = 2.0  # strength of a change that has no size: a column that is gone
 
 
 @dataclass(frozen=True)
@@ -41,6 +40,7 @@ class DriftReport:
     training_sample: int
     labels: int  # outcomes that became known
     notes: tuple[str, ...]
+    event: DriftEvent | None  # the shift that goes on
     compared_with: str  # which days of the training data, and what their replay gave; empty: nothing was compared
 
 
@@ -58,8 +58,8 @@ def find_open_days(day: str, earlier: Sequence[DriftReport], bundle: str) -> lis
 
 def judge_day_alarm(
     window: WindowDrift, earlier: Sequence[DriftReport], policy: DriftPolicy, *, day: str, since: str, bundle: str
-) -> Verdict:
-    """The alarm on this day: windows of the same version count, each row once."""
+) -> tuple[Verdict, DriftEvent | None]:
+    """The alarm on this day, and the shift that goes on: windows of the same version count, each row once."""
     known = [each for each in earlier if _back(day, REACH) <= each.day < day]
     spans = [*((each.since, each.day) for each in known), (since, day)]
     windows = [
@@ -67,7 +67,9 @@ def judge_day_alarm(
         for each in known
         if each.bundle in (bundle, "") and not any(first <= each.day < last for first, last in spans)
     ]
-    return replace(judge_alarm([*windows, window], policy), name=DRIFT_ALARM)
+    ours = [each for each in known if each.bundle == bundle or not bundle]
+    verdict, event = follow_event(day, [*windows, window], ours[-1].event if ours else None, policy)
+    return replace(verdict, name=DRIFT_ALARM), event
 
 
 def judge_input_quality(window: WindowDrift, features: Collection[str]) -> Verdict:
@@ -83,45 +85,6 @@ def judge_input_quality(window: WindowDrift, features: Collection[str]) -> Verdi
     if window.outcome in (Outcome.INCONCLUSIVE, Outcome.ERROR):
         return Verdict(INPUT_QUALITY, window.outcome, window.reason, numbers)
     return Verdict(INPUT_QUALITY, Outcome.PASS, f"{len(tests)} tests of {window.rows:,} rows found nothing.", numbers)
-
-
-def measure_strengths(window: WindowDrift, policy: DriftPolicy) -> Mapping[str, float]:
-    """What was compared → its largest change as a multiple of the least that is material."""
-    found: dict[str, float] = {}
-    for each in window.findings:
-        name = describe_column(each)
-        found[name] = max(found.get(name, 0.0), _strength(each, policy))
-    return found
-
-
-def describe_column(finding: DriftFinding) -> str:
-    """The column as a person knows it."""
-    if finding.aspect is Aspect.PREDICTION:
-        return f"answer: {finding.column}"
-    return f"outcome: {finding.column}" if finding.aspect is Aspect.LABEL else finding.column
-
-
-def _strength(finding: DriftFinding, policy: DriftPolicy) -> float:
-    numbers = finding.verdict.numbers
-    if finding.aspect is Aspect.SCHEMA:
-        return _WHOLLY if finding.drifted else 0.0
-    sizes = [
-        numbers.get("moved", 0.0) / policy.moved,
-        numbers.get("ks", 0.0) / policy.ks,
-        numbers.get("cramers_v", 0.0) / policy.cramers_v,
-        max(numbers.get("auc", 0.5) - 0.5, 0.0) / (policy.together - 0.5),
-    ]
-    if numbers.get("rows", 0.0) >= policy.psi_rows:
-        sizes.append(numbers.get("psi_beyond_chance", 0.0) / policy.psi)
-    if "share" in numbers:
-        change = numbers["share"] - numbers["share_in_training"]
-        sizes.append((abs(change) if finding.aspect is Aspect.MISSING else change) / _limit(finding.aspect, policy))
-    return max(sizes)
-
-
-def _limit(aspect: Aspect, policy: DriftPolicy) -> float:
-    limits = {Aspect.MISSING: policy.null_share, Aspect.RANGE: policy.out_of_range, Aspect.UNSEEN: policy.unseen}
-    return limits[aspect]
 
 
 def _back(day: str, days: int) -> str:

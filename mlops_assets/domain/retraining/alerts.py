@@ -32,7 +32,8 @@ def decision_alerts(policy: RetrainPolicy, record: DecisionRecord, *, at: dateti
     for kind, key, severity, verdict, step in judged:
         if verdict is not None:
             numbers, reason = verdict.numbers, verdict.reason
-            alert = Alert(kind, model, key, severity, reason, step, at, link=link, numbers=numbers)
+            is_news = numbers.get("announced", 1.0) > 0  # a shift that goes on was told when it was announced
+            alert = Alert(kind, model, key, severity, reason, step, at, link=link, numbers=numbers, is_news=is_news)
             yield from _verdict_alerts(alert, verdict.outcome)
     yield from age_alerts(policy, model, evidence.trained_at, record.made_at, at=at, link=link)
     yield from _budget_alerts(policy, record, at, link)

@@ -39,11 +39,13 @@ class DecisionRequest:
 
 
 def check_drift(days: Sequence[DriftDay]) -> CauseFinding:
-    """`days`: the champion's, oldest first."""
+    """`days`: the champion's, oldest first. A shift asks when it is announced, not on each day that it goes on."""
     if not days:
         return CauseFinding(Cause.DRIFT, False, _NO_DAYS)
     last = days[-1]
-    return CauseFinding(Cause.DRIFT, last.alarm.outcome is Outcome.FAIL, last.alarm.reason, last.day, last.made_at)
+    announced = next((day for day in days if day.day == last.announced), last)
+    holds = last.alarm.outcome is Outcome.FAIL
+    return CauseFinding(Cause.DRIFT, holds, last.alarm.reason, announced.day, announced.made_at)
 
 
 def check_quality(days: Sequence[PerformanceDay]) -> CauseFinding:

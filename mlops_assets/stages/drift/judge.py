@@ -208,11 +208,13 @@ def _report(
     window: WindowDrift, about: _About, before: _Before, *, policy: DriftPolicy, notes: Sequence[str]
 ) -> DriftReport:
     when = {"day": about.day, "since": about.since, "bundle": about.bundle}
+    alarm, event = judge_day_alarm(window, before.reports, policy, **when)
     return DriftReport(
         **when,
         version=about.version,
         window=window,
-        alarm=judge_day_alarm(window, before.reports, policy, **when),
+        alarm=alarm,
+        event=event,
         quality=judge_input_quality(window, about.features),
         is_open=about.is_open,
         sample=0,

@@ -12,8 +12,9 @@ from mlops_assets.domain.drift.blast_radius import BlastRadius, trace_blast_radi
 from mlops_assets.domain.drift.distances import Aspect
 from mlops_assets.domain.drift.records import DriftDay
 from mlops_assets.domain.drift.reference import CategoryReference, NumberReference
-from mlops_assets.domain.drift.report import DriftReport, describe_column, measure_strengths
+from mlops_assets.domain.drift.report import DriftReport
 from mlops_assets.domain.drift.sketch import CategorySketch, NumberSketch
+from mlops_assets.domain.drift.strength import describe_column, measure_strengths
 from mlops_assets.domain.names import Stage
 from mlops_assets.domain.verdict import Verdict
 from mlops_assets.resources.features.store import FeatureStore
@@ -90,6 +91,7 @@ def build_record(judged: JudgedDrift, reach: DriftReach, page: str, now: datetim
         rows=window.rows,
         verdict=Verdict("drift", window.outcome, window.reason, numbers),
         alarm=report.alarm,
+        announced=report.event.announced if report.event else "",
         columns=drifted_features(judged),
         touched=reach.names,
         report=page,

@@ -60,6 +60,8 @@ def record(
         ([alert(), alert()], [OPENED], True),  # the same event twice
         ([alert(), alert(T0 + HOUR)], [OPENED], True),
         ([alert(), alert(T0 + 25 * HOUR)], [OPENED, REMINDER], True),
+        ([alert(), replace(alert(T0 + 25 * HOUR), is_news=False)], [OPENED], True),
+        ([replace(alert(), is_news=False)], [OPENED], True),  # what is not open was never told
         (
             [alert(), alert(T0 + HOUR, severity=Severity.CRITICAL)],
             [OPENED, REMINDER],

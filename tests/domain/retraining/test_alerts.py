@@ -63,6 +63,16 @@ def test_age_grows_worse(days, severity):
     assert (expected.severity, expected.numbers["days"]) == (severity, days)
 
 
+def test_a_shift_that_goes_on_is_no_news():
+    news = {}
+    for announced in (0.0, 1.0):
+        inputs = evidence(drift=verdict(Outcome.FAIL, announced=announced))
+        record = DecisionRecord(decide(RETRAIN, inputs, NOW), inputs, (), (), "", NOW)
+        found = decision_alerts(RETRAIN, record, at=AT, link="here")
+        news[announced] = next(each.is_news for each in found if isinstance(each, Alert))
+    assert news == {0.0: False, 1.0: True}
+
+
 def test_an_alert_says_cause_numbers_link_and_next_step():
     fell = verdict(Outcome.FAIL, "realised", "it fell.", change=-0.1)
     inputs = evidence(realised=fell)

@@ -31,6 +31,13 @@ def test_drift_asks_for_the_window_of_the_alarm():
     assert not causes.check_drift([]).holds
 
 
+def test_a_shift_that_goes_on_asks_once():
+    first = drift_day("2024-03-03", alarm=True)
+    found = causes.check_drift([first, drift_day("2024-03-04", alarm=True, announced="2024-03-03")])
+    assert request_decision("shop", CHAMPION, found, None).run_key == "drift:shop:3:2024-03-03"
+    assert not request_decision("shop", CHAMPION, found, record(first.made_at)).run_key
+
+
 def test_quality_goes_by_the_newest_day_that_is_known():
     unknown = Verdict("realised", Outcome.INCONCLUSIVE, "unripe.", {})
     days = [performance_day("2024-03-03", fell=True), performance_day("2024-03-04", fall=unknown)]

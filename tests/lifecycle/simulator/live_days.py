@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 
 from mlops_assets.declaration.model import ModelSpec
-from mlops_assets.domain.drift.alarm import judge_alarm
 from mlops_assets.domain.drift.distances import Aspect
+from mlops_assets.domain.drift.event import DriftEvent, follow_event
 from mlops_assets.domain.drift.records import DriftDay
 from mlops_assets.domain.drift.reference import PREDICTION
 from mlops_assets.domain.drift.sketch import Sketch
@@ -36,6 +36,7 @@ class Watch:
     answers: dict[str, pa.Table] = field(default_factory=dict)
     windows: list[tuple[str, WindowDrift]] = field(default_factory=list)
     drift: dict[str, DriftDay] = field(default_factory=dict)
+    shifts: dict[str, DriftEvent] = field(default_factory=dict)  # bundle → the shift that goes on
     quality: dict[str, PerformanceDay] = field(default_factory=dict)
 
     @property
@@ -77,8 +78,11 @@ class Watch:
         self.windows.append((made.bundle if made else "", window))
         mine = [each for bundle, each in self.windows if made and bundle in (made.bundle, "")] or [window]
         version, bundle = (made.semantic, made.bundle) if made else ("", "")
-        verdict, alarm = Verdict(day, window.outcome, window.reason, {}), judge_alarm(mine, policy)
-        return DriftDay(day, version, bundle, window.rows, verdict, alarm, window.columns, (), "", now)
+        verdict = Verdict(day, window.outcome, window.reason, {})
+        alarm, event = follow_event(day, mine, self.shifts.get(bundle), policy)
+        self.shifts = {bundle: event} if event else {}
+        announced = event.announced if event else ""
+        return DriftDay(day, version, bundle, window.rows, verdict, alarm, announced, window.columns, (), "", now)
 
 
 def _compared(made: Made, rows: Rows) -> Any:

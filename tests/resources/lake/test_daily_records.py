@@ -20,6 +20,7 @@ FIRST = DriftDay(
     rows=900,
     verdict=verdict(Outcome.FAIL, ks=0.3),
     alarm=verdict(Outcome.INCONCLUSIVE, "alarm", "one day only.", drifted=float("nan")),
+    announced="",
     columns=("price",),
     touched=("shop",),
     report="",

@@ -57,13 +57,14 @@ def measure_levels(like: Mapping[Aspect, LikeDays], policy: DriftPolicy) -> dict
 
 
 def count_alarms(levels: np.ndarray, policy: DriftPolicy, alpha: float) -> int:
-    """How many alarms begin when a day drifts below `alpha`."""
-    drifted = levels < alpha
-    alarms = [
-        bool(drifted[day]) and int(drifted[max(day + 1 - policy.of_last, 0) : day + 1].sum()) >= policy.needed
-        for day in range(len(levels))
-    ]
-    return sum(now and not before for now, before in zip(alarms, [False, *alarms], strict=False))
+    """How many shifts begin, as `event` follows them, when a day drifts below `alpha`."""
+    drifted, begun, goes_on = levels < alpha, 0, False
+    for day in range(len(levels)):
+        last = drifted[max(day + 1 - policy.of_last, 0) : day + 1]
+        begins = bool(last[-1]) and int(last.sum()) >= policy.needed
+        begun += begins and not goes_on
+        goes_on = begins or (goes_on and bool(last.any()))
+    return begun
 
 
 def _columns(aspect: Aspect, like: LikeDays, policy: DriftPolicy) -> Sequence[tuple[np.ndarray, np.ndarray]]:
