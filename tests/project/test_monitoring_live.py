@@ -155,7 +155,7 @@ def test_all_is_well_and_then_the_endpoint_stops(prometheus, endpoint):
     told = Prometheus(url=prometheus.url)
     assert prometheus.alerts() == set()
     assert told.read_events([], now=datetime.now(UTC)) == []
-    endpoint.__exit__()
+    endpoint.stop()
     prometheus.until(lambda: prometheus.alerts() == {"EndpointDown"})
     assert told.read_events([], now=datetime.now(UTC)) == []  # pending for a minute
 

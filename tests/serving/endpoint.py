@@ -73,9 +73,11 @@ class Process:
         *,
         options: Sequence[str] = (),
         tls: ssl.SSLContext | None = None,
+        patience: float = 40,
     ) -> None:
         """`options` are those of `bentoml serve`; `tls` is the caller's side of what they ask for."""
         self.port, self.grpc_port, self.home, self._tls = free_port(), free_port(), home, tls
+        self.patience = patience  # seconds until it has to be ready
         self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
         self._output = (home / "serve.log").open("ab")
         own = {"MLOPS_HOME": str(home), "PYTHONPATH": str(PROJECT), "ENDPOINT_GRPC_PORT": str(self.grpc_port)}
@@ -87,10 +89,18 @@ class Process:
         )  # fmt: skip
 
     def __enter__(self) -> "Process":
-        self.wait_ready()
+        try:
+            self.wait_ready(self.patience)
+        except BaseException:
+            self.stop()  # a supervisor starts failing workers for ever
+            raise
         return self
 
     def __exit__(self, *_: Any) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """End the supervisor with its workers."""
         if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGTERM)
             try:

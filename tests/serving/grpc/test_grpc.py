@@ -6,6 +6,7 @@ import signal
 import socket
 import threading
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -249,14 +250,16 @@ def publish(home: Path, generation: int) -> None:
 def test_a_taken_port_is_told_and_taken_up_when_it_is_free(tmp_path):
     publish(tmp_path, 1)
     process = Process(tmp_path)
-    with socket.create_server(("127.0.0.1", process.grpc_port)):
-        with pytest.raises(TimeoutError):
-            process.wait_ready(6)
-        told = httpx.get(f"{process.url}/readyz")
-        assert told.status_code == 503
-        assert str(process.grpc_port) in str(told.json()["troubles"])
-        assert not httpx.get(f"{process.url}/releases").json()["doors"][-1]["open"]
-    with process:
+    with ExitStack() as whatever_happens:
+        whatever_happens.callback(process.stop)
+        with socket.create_server(("127.0.0.1", process.grpc_port)):
+            with pytest.raises(TimeoutError):
+                process.wait_ready(6)
+            answer = httpx.get(f"{process.url}/readyz")
+            assert answer.status_code == 503
+            assert str(process.grpc_port) in str(answer.json()["troubles"])
+            assert not httpx.get(f"{process.url}/releases").json()["doors"][-1]["open"]
+        process.wait_ready()
         assert "no gRPC on" in (tmp_path / "serve.log").read_text()
 
 

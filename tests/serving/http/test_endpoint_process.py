@@ -74,6 +74,15 @@ class Load:
                 self.answers.append(answer.json())
 
 
+def test_a_process_that_is_not_ready_in_time_leaves_nothing(home):
+    process = Process(home, patience=0.5)
+    with pytest.raises(TimeoutError), process:
+        pytest.fail("it cannot be ready that soon")
+    assert process.process.poll() is not None
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.process.pid, 0)
+
+
 def test_swaps_under_load_drop_no_request(home):
     with Process(home) as process:
         with Load(process.url + PREDICT) as load:

@@ -89,7 +89,7 @@ def test_half_a_release_harms_nobody_even_at_start(truth):
         truth.publish(3)
         process.wait_ready(20)
     finally:
-        process.__exit__()
+        process.stop()
 
 
 def _status(process: Process, path: str) -> int | None:
