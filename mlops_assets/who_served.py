@@ -22,30 +22,30 @@ from mlops_assets.resources.registry.ledger import Ledger, LedgerBrokenError
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """0 where somebody answered, 1 where nobody did, 2 where the ledger cannot be believed."""
-    asked = _parser().parse_args(arguments)
+    options = _parser().parse_args(arguments)
     ledger: Ledger = resources()["ledger"]
     try:
-        entries = ledger.entries(asked.model)
+        entries = ledger.entries(options.model)
     except LedgerBrokenError as err:
         print(err, file=sys.stderr)
         return 2
     try:
-        found = _found(entries, asked)
+        release = _find_release(entries, options)
     except UnknownRequestError as err:
-        print(f"{asked.model}: {err}", file=sys.stderr)
+        print(f"{options.model}: {err}", file=sys.stderr)
         return 1
-    if found is None:
-        print(f"{asked.model}: nothing was released by {asked.moment:%F %T %Z}", file=sys.stderr)
+    if release is None:
+        print(f"{options.model}: nothing was released by {options.moment:%F %T %Z}", file=sys.stderr)
         return 1
-    print(_json(*found) if asked.json else "\n".join(describe_release(*found)))
+    print(_json(*release) if options.json else "\n".join(describe_release(*release)))
     return 0
 
 
-def _found(entries: Sequence[Entry], asked: argparse.Namespace) -> tuple[ReleaseState, Entry] | None:
-    if asked.request is None:
-        return find_release_at(entries, asked.moment)
-    state, arm, entry = find_release_of_request(entries, asked.request)
-    if not asked.json:
+def _find_release(entries: Sequence[Entry], options: argparse.Namespace) -> tuple[ReleaseState, Entry] | None:
+    if options.request is None:
+        return find_release_at(entries, options.moment)
+    state, arm, entry = find_release_of_request(entries, options.request)
+    if not options.json:
         print(f"routed to {arm.name}, {arm.version} (version {arm.number})")
     return state, entry
 

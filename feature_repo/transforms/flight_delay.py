@@ -37,8 +37,8 @@ def carrier_delays(feeds: Feeds, start: datetime, end: datetime) -> pd.DataFrame
 
 def weather(feeds: Feeds, start: datetime, end: datetime) -> pd.DataFrame:
     """Hourly observations at each airport, each known when it was published."""
-    seen = _between(feeds["weather"], "observed_at", start, end)
-    rows = seen.loc[:, ["origin", *_WEATHER, *_WEATHER_TIMES]].rename(columns=_WEATHER_TIMES)
+    observed = _between(feeds["weather"], "observed_at", start, end)
+    rows = observed.loc[:, ["origin", *_WEATHER, *_WEATHER_TIMES]].rename(columns=_WEATHER_TIMES)
     rows = rows.astype(dict.fromkeys(_WEATHER, "float64"))
     return _finished(rows, ["origin"])
 

@@ -81,9 +81,9 @@ class ModelDagster(Dagster):
     def list_decisions(self, model: str, since: float) -> list[TrainingDecision]:
         """Decisions on training that were made after a moment of wall time, oldest first."""
         variables = {"key": {"path": [model, Stage.RETRAIN_DECISION.value]}, "after": str(int(since * 1000))}
-        found = self._query(_DECISIONS, variables)["assetOrError"].get("assetMaterializations", [])
+        events = self._query(_DECISIONS, variables)["assetOrError"].get("assetMaterializations", [])
         decisions = []
-        for each in reversed(found):
+        for each in reversed(events):
             entries = {entry["label"]: entry for entry in each["metadataEntries"]}
             decisions.append(TrainingDecision(each["runId"], entries["yes"]["boolValue"], entries["reason"]["text"]))
         return decisions
@@ -112,9 +112,9 @@ class ModelDagster(Dagster):
         selector = {"repositoryLocationName": LOCATION, "repositoryName": REPOSITORY}
         return self._query(_NAMES, {"selector": selector})["repositoryOrError"]
 
-    def _runs(self, asked: Mapping[str, Any], limit: int) -> list[RunSummary]:
-        found = self._query(_RUNS, {"filter": asked, "limit": limit})["runsOrError"]["results"]
-        return [RunSummary(run["runId"], run["jobName"], run["status"], run["creationTime"]) for run in found]
+    def _runs(self, chosen: Mapping[str, Any], limit: int) -> list[RunSummary]:
+        results = self._query(_RUNS, {"filter": chosen, "limit": limit})["runsOrError"]["results"]
+        return [RunSummary(run["runId"], run["jobName"], run["status"], run["creationTime"]) for run in results]
 
 
 @dataclass(frozen=True)

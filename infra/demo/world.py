@@ -49,13 +49,13 @@ class Airport:
         flights = self.scheduled(start, end)
         rows = complete_rows(flights, self.feeds(start - _REACH, end)).to_pylist()
         outcomes = self._outcomes
-        return [_flight(row, asked, outcomes) for row, asked in zip(rows, flights.to_pylist(), strict=True)]
+        return [_flight(row, scheduled, outcomes) for row, scheduled in zip(rows, flights.to_pylist(), strict=True)]
 
     def scheduled(self, start: datetime, end: datetime) -> pa.Table:
         return self._read("schedule", start, end).sort_by([(_TIME, "ascending"), ("flight_id", "ascending")])
 
     def feeds(self, start: datetime, end: datetime) -> dict[str, pd.DataFrame]:
-        needed = {feed for how in VIEWS.values() for feed in how.feeds}
+        needed = {feed for transform in VIEWS.values() for feed in transform.feeds}
         return {feed: self._read(feed, start, end).to_pandas() for feed in sorted(needed)}
 
     @cached_property
@@ -91,10 +91,10 @@ def _beside(name: str, feeds: Mapping[str, pd.DataFrame], start: datetime, end: 
     return Beside(AsOfView(rows, keys, "event_timestamp", "created_timestamp", view.ttl), keys, features)
 
 
-def _flight(row: dict[str, Any], asked: dict[str, Any], outcomes: Mapping[str, tuple[datetime, bool]]) -> Flight:
-    landed_at, late = outcomes.get(asked["flight_id"], (None, None))
-    keys = {name: asked[name] for name in dict.fromkeys([*INPUTS, *KEYS])} | {_TIME: asked[_TIME].isoformat()}
-    return Flight(asked["flight_id"], asked[_TIME], row, keys, landed_at, late)
+def _flight(row: dict[str, Any], scheduled: dict[str, Any], outcomes: Mapping[str, tuple[datetime, bool]]) -> Flight:
+    landed_at, late = outcomes.get(scheduled["flight_id"], (None, None))
+    keys = {name: scheduled[name] for name in dict.fromkeys([*INPUTS, *KEYS])} | {_TIME: scheduled[_TIME].isoformat()}
+    return Flight(scheduled["flight_id"], scheduled[_TIME], row, keys, landed_at, late)
 
 
 def take_share(flights: Sequence[Flight], part: float) -> list[Flight]:

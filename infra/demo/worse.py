@@ -37,10 +37,12 @@ _CARD = "# Pushed by hand\n\nLearnt by heart from {rows} flights of {days} days.
 def push_worse_model(system: System, airport: Airport, now: datetime) -> str:
     """Train, bundle and register it; its number in the registry."""
     spec, at = system.spec, system.resources
-    given: TrainingSet = at["records"].latest(MODEL, Stage.TRAINING_SET, TrainingSet)
-    table = collect_recent_flights(airport, given, now)
+    training_set: TrainingSet = at["records"].latest(MODEL, Stage.TRAINING_SET, TrainingSet)
+    table = collect_recent_flights(airport, training_set, now)
     tables = dict.fromkeys(map(str, PARTS), table)
-    made = replace(given, digest=f"by-hand-{now:%Y%m%d}", rows={name: len(table) for name in tables}, partitions={})
+    made = replace(
+        training_set, digest=f"by-hand-{now:%Y%m%d}", rows={name: len(table) for name in tables}, partitions={}
+    )
     with at["registry"].run(MODEL, f"by hand {now:%Y-%m-%d}", key=f"{MODEL}:by hand:{now:%Y-%m-%d}") as run:
         trained, serving = _train_by_heart(system, made, tables, run.run_id)
         score = Evaluation(

@@ -82,7 +82,7 @@ def _panel(panel: Panel, number: int, place: dict[str, int]) -> dict[str, Any]:
         "id": number,
         "type": panel.kind,
         "title": panel.title,
-        "description": panel.told,
+        "description": panel.help,
         "datasource": SOURCE,
         "gridPos": place,
         "fieldConfig": {

@@ -9,7 +9,7 @@ _ARM = "{{model}} {{version}} {{arm}}"
 @dataclass(frozen=True)
 class Panel:
     title: str
-    told: str
+    help: str
     unit: str
     queries: tuple[tuple[str, str], ...]  # PromQL, legend
     limit: float | None = None  # drawn red from here on

@@ -79,9 +79,9 @@ def request_due_days(
     busy = dg.RunsFilter(job_name=watch_job_name(spec.model), statuses=list(LIVE))
     if instance.get_runs_count(busy):
         return dg.SkipReason(f"{len(due)} days are due; a run for earlier ones goes on.")
-    found = [retry_failed(request, instance) for request in _requests(spec, over, due[:_MOST_DAYS])]
-    requests = [each for each in found if isinstance(each, dg.RunRequest)]
-    return requests or next(each for each in found if isinstance(each, dg.SkipReason))
+    prepared = [retry_failed(request, instance) for request in _requests(spec, over, due[:_MOST_DAYS])]
+    requests = [each for each in prepared if isinstance(each, dg.RunRequest)]
+    return requests or next(each for each in prepared if isinstance(each, dg.SkipReason))
 
 
 def days_over(spec: ModelSpec, first: datetime, now: datetime) -> list[str]:

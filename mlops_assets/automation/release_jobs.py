@@ -113,8 +113,8 @@ def _begin(
     version = tools.deployment.version(spec.model, number)
     proof = try_version(spec, version, tools)
     demand_passed(spec, version, proof.verdicts, all_at_once=False)  # a person decided, and reads what is inconclusive
-    told = DecidedBy(config.approver, config.reason, proof.numbers)
-    done = start_release(spec, version, proof, strategy, told, tools)
+    by = DecidedBy(config.approver, config.reason, proof.numbers)
+    done = start_release(spec, version, proof, strategy, by, tools)
     context.log_event(materialization(spec, done, proof))
 
 
@@ -150,8 +150,8 @@ def _freeze(spec: ModelSpec) -> dg.JobDefinition:
                 raise ReleaseNotPossible(f"{spec.model} was never released: there is nothing to freeze")
             return freeze_release(state, config.frozen)
 
-        told = DecidedBy(config.approver, config.reason, {})
-        _publish(context, spec, deployment.change(spec, plan, told, clock.now(spec)))
+        by = DecidedBy(config.approver, config.reason, {})
+        _publish(context, spec, deployment.change(spec, plan, by, clock.now(spec)))
 
     return _job(spec, "freeze", op, "Keeps the shares until a person says otherwise, or lets the rollout go on.")
 
@@ -162,16 +162,16 @@ def _who_served(spec: ModelSpec) -> dg.JobDefinition:
         entries = ledger.entries(spec.model)
         if config.request:
             state, arm, entry = find_release_of_request(entries, config.request)
-            told = [f"{config.request} was routed to {arm.name}, {arm.version} (version {arm.number})."]
+            lines = [f"{config.request} was routed to {arm.name}, {arm.version} (version {arm.number})."]
         else:
-            asked = moment(config.moment) if config.moment else clock.now(spec)
-            found = find_release_at(entries, asked)
-            if found is None:
-                raise dg.Failure(f"{spec.model}: nothing was released by {asked:%F %T %Z}.", allow_retries=False)
-            (state, entry), told = found, []
-        told += describe_release(state, entry)
-        context.log.info("\n".join(told))
-        context.log_event(observation(spec, "who_served", "```\n" + "\n".join(told) + "\n```"))
+            when = moment(config.moment) if config.moment else clock.now(spec)
+            release = find_release_at(entries, when)
+            if release is None:
+                raise dg.Failure(f"{spec.model}: nothing was released by {when:%F %T %Z}.", allow_retries=False)
+            (state, entry), lines = release, []
+        lines += describe_release(state, entry)
+        context.log.info("\n".join(lines))
+        context.log_event(observation(spec, "who_served", "```\n" + "\n".join(lines) + "\n```"))
 
     return _job(spec, "who_served", op, "Says which versions answered at a moment, or which one answered a request.")
 
@@ -189,12 +189,12 @@ def _step(spec: ModelSpec) -> dg.JobDefinition:
     ) -> None:
         from mlops_assets.stages.release.step import take_step
 
-        done, seen = take_step(spec, config.generation, bundles, traffic, lake, deployment, clock.now(spec))
+        done, readout = take_step(spec, config.generation, bundles, traffic, lake, deployment, clock.now(spec))
         if done is None:
-            context.log.info(seen)
-            context.log_event(observation(spec, "readout", seen))
+            context.log.info(readout)
+            context.log_event(observation(spec, "readout", readout))
         else:
-            _publish(context, spec, done, readout=seen)
+            _publish(context, spec, done, readout=readout)
 
     return _job(
         spec,

@@ -161,10 +161,10 @@ def _cause_sensor(
         clock: Clock,
     ) -> dg.RunRequest | dg.SkipReason:
         try:
-            found = check_cause(CauseContext(spec, monitoring, lake, ledger, alerts, clock.now(spec)), check)
+            request = check_cause(CauseContext(spec, monitoring, lake, ledger, alerts, clock.now(spec)), check)
         except UNREADABLE as err:
             return skip_unreadable("The cause cannot be judged", err)
-        return retry_failed(found, context.instance) if isinstance(found, dg.RunRequest) else found
+        return retry_failed(request, context.instance) if isinstance(request, dg.RunRequest) else request
 
     return sensor
 

@@ -44,14 +44,14 @@ def rollback_sensor(spec: ModelSpec, rollback: Any) -> dg.SensorDefinition:
         try:
             entries = ledger.entries(spec.model)
             cursor = alert_of_entries(entries, context.cursor, alerts, datetime.now(UTC))
-            found = request_rollback(spec, ledger, monitoring, clock.now(spec))
+            request = request_rollback(spec, ledger, monitoring, clock.now(spec))
         except UNREADABLE as err:
             return dg.SensorResult(skip_reason=skip_unreadable(_UNJUDGED, err))
-        if isinstance(found, dg.RunRequest):
-            found = retry_failed(found, context.instance)
-        if isinstance(found, dg.RunRequest):
-            return dg.SensorResult(run_requests=[found], cursor=cursor)
-        return dg.SensorResult(skip_reason=found, cursor=cursor)
+        if isinstance(request, dg.RunRequest):
+            request = retry_failed(request, context.instance)
+        if isinstance(request, dg.RunRequest):
+            return dg.SensorResult(run_requests=[request], cursor=cursor)
+        return dg.SensorResult(skip_reason=request, cursor=cursor)
 
     return sensor
 

@@ -39,10 +39,10 @@ def rollout_sensor(spec: ModelSpec, step_job: Any) -> dg.SensorDefinition:
         clock: Clock,
     ) -> dg.RunRequest | dg.SkipReason:
         try:
-            found = request_step(spec, deployment, traffic, bundles, lake=lake, now=clock.now(spec))
+            request = request_step(spec, deployment, traffic, bundles, lake=lake, now=clock.now(spec))
         except UNREADABLE as err:
             return skip_unreadable("The step cannot be judged", err)
-        return found if isinstance(found, dg.SkipReason) else retry_failed(found, context.instance)
+        return request if isinstance(request, dg.SkipReason) else retry_failed(request, context.instance)
 
     return sensor
 
@@ -62,10 +62,10 @@ def request_step(
         return _run_for(spec, state.generation, f"catch_up:{datetime.now(UTC):%Y%m%dT%H%M}")
     if reason := nothing_to_decide(state):
         return dg.SkipReason(reason)
-    seen = read_rollout_evidence(spec, state, traffic, bundles, now=now, lake=lake)
-    decision = decide_step(spec.rollout, state, seen)
+    evidence = read_rollout_evidence(spec, state, traffic, bundles, now=now, lake=lake)
+    decision = decide_step(spec.rollout, state, evidence)
     if not decision.acts:
-        return dg.SkipReason(write_step_report(decision, state, seen))
+        return dg.SkipReason(write_step_report(decision, state, evidence))
     return _run_for(spec, state.generation, decision.action.value)
 
 

@@ -22,7 +22,7 @@ def vital_checks(validation: ValidationSpec) -> list[str]:
         NULLS: any(each.nulls for each in validation.expectations),
         DISTRIBUTION: any(each.drift for each in validation.expectations),
     }
-    return [name for name, asked in declared.items() if asked]
+    return [name for name, is_declared in declared.items() if is_declared]
 
 
 def listed(problems: Sequence[str]) -> str:

@@ -54,10 +54,10 @@ def _refuse_unreadable(rows: pa.Table, events: pa.Array, feed: FeedSpec) -> None
     names = [name for name in (*feed.time, feed.order) if name in rows.column_names]
     if len(events) < _SOME or events.null_count < len(events) or not names:
         return
-    told = ", ".join(f"{name} such as {rows[name][0].as_py()!r}" for name in names)
+    samples = ", ".join(f"{name} such as {rows[name][0].as_py()!r}" for name in names)
     raise ValueError(
-        f"feed {feed.name}: the time of none of {len(events):,} rows can be read: {told}. Understood are timestamps, "
-        "dates, ISO 8601 text (2024-01-31 or 2024-01-31T08:00) and seconds since 1970; of `order`, numbers."
+        f"feed {feed.name}: the time of none of {len(events):,} rows can be read: {samples}. Understood are "
+        "timestamps, dates, ISO 8601 text (2024-01-31 or 2024-01-31T08:00) and seconds since 1970; of `order`, numbers."
     )
 
 
@@ -90,11 +90,11 @@ def known_after(rows: pa.Table, feed: FeedSpec, since: datetime) -> pa.Table:
 
 def partitions_in(pieces: Iterable[Piece], every: Every) -> frozenset[str]:
     """The partitions that rows fall into."""
-    found: set[str] = set()
+    partitions: set[str] = set()
     for piece in pieces:
         floored = piece.events if every is Every.NONE else pc.floor_temporal(piece.events, unit=every.value)
-        found |= {partition_of(every, moment) for moment in pc.unique(floored).to_pylist() if moment is not None}
-    return frozenset(found)
+        partitions |= {partition_of(every, moment) for moment in pc.unique(floored).to_pylist() if moment is not None}
+    return frozenset(partitions)
 
 
 def split(pieces: Iterable[Piece], windows: Sequence[Window], *, untyped: bool) -> dict[str, pa.Table]:

@@ -31,10 +31,10 @@ def normalise_columns(rows: pa.Table, feed: FeedSpec, declared: Mapping[str, str
     """Every column in its canonical type. `declared`: column → number, integer, text, boolean or time."""
     columns, faults = {}, {}
     for name in rows.column_names:
-        given = _without_markers(_plain(rows[name]), feed.missing)
-        column = _read(given, declared.get(name), feed.timezone)
+        values = _without_markers(_plain(rows[name]), feed.missing)
+        column = _read(values, declared.get(name), feed.timezone)
         columns[name] = column
-        lost = _mask(pc.and_(pc.is_null(column), pc.is_valid(given)))
+        lost = _mask(pc.and_(pc.is_null(column), pc.is_valid(values)))
         if lost.any():
             faults[f"{name}: not readable as {declared.get(name, 'time')}"] = lost
         if pa.types.is_floating(column.type):

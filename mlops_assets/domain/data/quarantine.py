@@ -142,18 +142,18 @@ def _starts(sizes: Iterable[int]) -> Iterable[int]:
 
 def _time_faults(rows: pa.Table, feed: FeedSpec, latest: datetime) -> dict[str, np.ndarray]:
     """A row has its times and does not lie in the future, unless it was announced ahead."""
-    told = " + ".join(feed.time) or feed.order or "time"
+    named = " + ".join(feed.time) or feed.order or "time"
     limit = pa.scalar(latest, TIME)
     if not rows.num_rows:
         return {}
-    faults = {f"{told}: no readable event time": _true(pc.is_null(rows[EVENT_TIME]))}
+    faults = {f"{named}: no readable event time": _true(pc.is_null(rows[EVENT_TIME]))}
     if feed.arrived is not None:
         faults[f"{feed.arrived}: no readable arrival time"] = _true(pc.is_null(rows[CREATED_TIME]))
         faults[f"{feed.arrived}: in the future"] = _true(pc.greater(rows[CREATED_TIME], limit))
         ahead = pc.less(rows[CREATED_TIME], rows[EVENT_TIME])
-        faults[f"{told}: in the future"] = _true(pc.and_not(pc.greater(rows[EVENT_TIME], limit), ahead))
+        faults[f"{named}: in the future"] = _true(pc.and_not(pc.greater(rows[EVENT_TIME], limit), ahead))
     elif feed.order is None:
-        faults[f"{told}: in the future"] = _true(pc.greater(rows[EVENT_TIME], limit))
+        faults[f"{named}: in the future"] = _true(pc.greater(rows[EVENT_TIME], limit))
     return faults
 
 

@@ -117,12 +117,12 @@ def _comparable(spec: ModelSpec, partition: PartitionColumns) -> dict[str, str]:
 
 
 def _remedy(declared: Sequence[str], broken: Sequence[str]) -> str:
-    said = []
+    remedies = []
     if declared:
-        said.append(f"The source does not fit the declaration: {listed(declared)}. Correct one of the two.")
+        remedies.append(f"The source does not fit the declaration: {listed(declared)}. Correct one of the two.")
     if broken:
-        said.append(
+        remedies.append(
             f"The source changed: {listed(broken)}. Have it corrected; or, if this is meant, "
             "materialise validated_data with `accept_new_schema: true`."
         )
-    return " ".join([*said, "Nothing of this run was written."])
+    return " ".join([*remedies, "Nothing of this run was written."])

@@ -78,12 +78,12 @@ def every_row_timed(arrivals: Iterable[Arrival]) -> Verdict:
 
 
 def _repeated(arrival: Arrival) -> Iterable[tuple[str, str]]:
-    seen: dict[str, str] = {}
+    first_with: dict[str, str] = {}
     together = {**arrival.others, **arrival.after}
     for partition in sorted(together):
         body = together[partition].inputs.get(BODY)
-        if body is not None and seen.setdefault(body, partition) != partition and partition in arrival.after:
-            yield partition, seen[body]
+        if body is not None and first_with.setdefault(body, partition) != partition and partition in arrival.after:
+            yield partition, first_with[body]
 
 
 def _changes(arrival: Arrival) -> Iterable[str]:

@@ -110,9 +110,9 @@ def check_chain(lines: Sequence[str], *, heads: Mapping[int, str] | None = None)
     hashes = {entry.sequence: entry.hash for entry in _readable(lines)}
     for sequence, digest in sorted((heads or {}).items()):
         if hashes.get(sequence) != digest:
-            found = "is another one" if sequence in hashes else "is missing"
+            state = "is another one" if sequence in hashes else "is missing"
             problems.append(
-                LedgerProblem(sequence, f"entry {sequence} with hash {digest[:12]} was noted elsewhere and {found}")
+                LedgerProblem(sequence, f"entry {sequence} with hash {digest[:12]} was noted elsewhere and {state}")
             )
     return problems
 

@@ -90,18 +90,18 @@ def judge_rows(
 
 def judge_between(frame: pd.DataFrame, limits: Mapping[str, tuple[float | None, float | None]]) -> dict[str, list[int]]:
     """For each column the positions of the values outside its limits. Nulls are not judged."""
-    wanted = [
+    expectations = [
         gxe.ExpectColumnValuesToBeBetween(column=name, min_value=low, max_value=high)
         for name, (low, high) in limits.items()
     ]
-    return dict(zip(limits, _failing(frame.reset_index(drop=True), wanted), strict=True)) if limits else {}
+    return dict(zip(limits, _failing(frame.reset_index(drop=True), expectations), strict=True)) if limits else {}
 
 
 def _answered(questions: Sequence[_Question], probes: Sequence[Probe | None]) -> list[tuple[int, np.ndarray | None]]:
     """By place of the question the mask of failing rows; None where a probe left it open."""
-    asked = [(place, probe) for place, probe in enumerate(probes) if probe is not None]
-    small = [(place, probe) for place, probe in asked if len(probe.values) <= _SMALL]
-    frames = [small] * bool(small) + [[each] for each in asked if len(each[1].values) > _SMALL]
+    probed = [(place, probe) for place, probe in enumerate(probes) if probe is not None]
+    small = [(place, probe) for place, probe in probed if len(probe.values) <= _SMALL]
+    frames = [small] * bool(small) + [[each] for each in probed if len(each[1].values) > _SMALL]
     answers: list[tuple[int, np.ndarray | None]] = []
     for frame in frames:
         columns = {f"value{place}": probe.values for place, probe in frame}
@@ -137,14 +137,14 @@ def _of_column(column: pa.ChunkedArray, name: str, expectation: ExpectationSpec)
     def question(text: str, ask: Callable[[str], Any], *, limits: bool = False) -> _Question:
         return _Question(name, text, expectation.severity, limits, ask)
 
-    asked = []
+    questions = []
     if expectation.nulls == 0:
-        asked.append(question(_NOT_NULL, lambda at: gxe.ExpectColumnValuesToNotBeNull(column=at)))
+        questions.append(question(_NOT_NULL, lambda at: gxe.ExpectColumnValuesToNotBeNull(column=at)))
     if expectation.between is not None:
         _fits(column, name, "between", numeric=True)
         low, high = expectation.between
         floating = pa.types.is_floating(column.type)
-        asked.append(
+        questions.append(
             question(
                 _interval(low, high),
                 lambda at: gxe.ExpectColumnValuesToBeBetween(column=at, min_value=low, max_value=high),
@@ -154,14 +154,14 @@ def _of_column(column: pa.ChunkedArray, name: str, expectation: ExpectationSpec)
     if expectation.among is not None:
         members = _members(column, expectation.among)
         text = f"among {', '.join(expectation.among)}"
-        asked.append(question(text, lambda at: gxe.ExpectColumnValuesToBeInSet(column=at, value_set=members)))
+        questions.append(question(text, lambda at: gxe.ExpectColumnValuesToBeInSet(column=at, value_set=members)))
     if expectation.matches is not None:
         _fits(column, name, "matches", numeric=False)
         regex = expectation.matches
-        asked.append(
+        questions.append(
             question(f"matches {regex}", lambda at: gxe.ExpectColumnValuesToMatchRegex(column=at, regex=regex))
         )
-    return asked
+    return questions
 
 
 def _fits(column: pa.ChunkedArray, name: str, what: str, *, numeric: bool) -> None:
@@ -182,13 +182,13 @@ def _members(column: pa.ChunkedArray, among: Sequence[str]) -> list[Any]:
     return list(among)
 
 
-def _failing(frame: pd.DataFrame, wanted: Sequence[Any]) -> list[list[int]]:
+def _failing(frame: pd.DataFrame, expectations: Sequence[Any]) -> list[list[int]]:
     """Positions of the failing values for each expectation. GX answers in an order of its own."""
     batch = _batches().get_batch({"dataframe": frame})
-    suite = gx.ExpectationSuite(name="values", expectations=list(wanted))
+    suite = gx.ExpectationSuite(name="values", expectations=list(expectations))
     results = batch.validate(suite, result_format=_FORMAT).results
     by_identity = {_identity(result.expectation_config): result for result in results}
-    return [_positions(by_identity[_identity(each.configuration)]) for each in wanted]
+    return [_positions(by_identity[_identity(each.configuration)]) for each in expectations]
 
 
 def _identity(configuration: Any) -> tuple[str, str]:
@@ -198,8 +198,8 @@ def _identity(configuration: Any) -> tuple[str, str]:
 def _positions(result: Any) -> list[int]:
     """Where it fails. GX reports one exception flat, or several by metric."""
     info = result.exception_info
-    told = [info] if "raised_exception" in info else list(info.values())
-    raised = [each["exception_message"] for each in told if each.get("raised_exception")]
+    reports = [info] if "raised_exception" in info else list(info.values())
+    raised = [each["exception_message"] for each in reports if each.get("raised_exception")]
     if raised:
         raise ExpectationError(f"{result.expectation_config.type}: {'; '.join(raised)}")
     return list(result.result.get("unexpected_index_list") or [])

@@ -85,14 +85,14 @@ class RowSource:
 
     def _common_schema(self, files: Any, partitions: list[Snapshot], wanted: list[str]) -> pa.Schema:
         """One type for each column; partitions that disagree are an error that names them all."""
-        seen = {name: _types_of(name, partitions) for name in wanted}
-        problems = [_disagreement(name, types) for name, types in seen.items() if len(types) != 1]
+        types_by_column = {name: _types_of(name, partitions) for name in wanted}
+        problems = [_disagreement(name, types) for name, types in types_by_column.items() if len(types) != 1]
         if problems:
             raise ValueError(
                 f"{self.path}: the partitions do not fit together. {'; '.join(problems)}. "
                 "Materialise `features` again for these partitions."
             )
-        holders = {name: next(iter(types.values())) for name, types in seen.items()}
+        holders = {name: next(iter(types.values())) for name, types in types_by_column.items()}
         by_name = {part.partition: part for part in holders.values()}
         schemas = {name: self._file_schema(files, part) for name, part in by_name.items()}
         return pa.schema([schemas[holders[name].partition].field(name) for name in wanted])

@@ -61,8 +61,8 @@ def _redis_text(url: str) -> str:
         "password": unquote(parts.password or ""),
         **dict(parse_qsl(parts.query)),
     }
-    given = [f"{name}={value}" for name, value in options.items() if value]
-    return ",".join([f"{parts.hostname}:{parts.port or 6379}", *given])
+    set_options = [f"{name}={value}" for name, value in options.items() if value]
+    return ",".join([f"{parts.hostname}:{parts.port or 6379}", *set_options])
 
 
 def _sqlite_path(url: str) -> str | None:

@@ -42,10 +42,10 @@ def _view(view: Any) -> dict[str, str]:
 
 
 def _on_demand(view: Any) -> dict[str, str]:
-    asked = [f"{name} {kind}" for name, kind in request_fields(view).items()]
+    requested = [f"{name} {kind}" for name, kind in request_fields(view).items()]
     read = [f"{p.name}.{field.name}" for p in view.source_feature_view_projections.values() for field in p.features]
     return {
-        "computed from": ", ".join([*asked, *read]),
+        "computed from": ", ".join([*requested, *read]),
         "code": view.feature_transformation.udf_string.strip(),
     }
 

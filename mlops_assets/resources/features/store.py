@@ -141,15 +141,17 @@ class FeatureStore(dg.ConfigurableResource["FeatureStore"]):
         if missing:
             raise ValueError(f"{service}: {', '.join(missing)} has no online values. Declare features.entity.")
         views = self.views(service)
-        asked = with_every_key(rows, self._key_types(views))
-        answer = self._store.get_online_features(self._service(service), asked)
-        found = answer.to_dict(include_event_timestamps=True)
+        complete = with_every_key(rows, self._key_types(views))
+        answer = self._store.get_online_features(self._service(service), complete)
+        values_by_name = answer.to_dict(include_event_timestamps=True)
         lookups = {name: (view.keys, view.ttl) for view in views for name in view.features}
         values = {}
         for view in self._service(service).feature_view_projections:
             for name in (field.name for field in view.features):
                 keys, ttl = lookups.get(name, ((), None))
-                values[name] = usable(found[name], found[f"{name}__ts"], rows, keys=keys, ttl=ttl, as_of=as_of)
+                values[name] = usable(
+                    values_by_name[name], values_by_name[f"{name}__ts"], rows, keys=keys, ttl=ttl, as_of=as_of
+                )
         return values
 
     def compare_online(self, service: str, rows: Sequence[Mapping[str, Any]], as_of: datetime) -> Verdict:

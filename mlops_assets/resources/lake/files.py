@@ -95,11 +95,11 @@ def get_several(folder: str, names: Sequence[str]) -> dict[str, bytes]:
     """The content of those of a folder's files that exist; a remote file system reads them side by side."""
     files, path = file_system(folder)
     paths = [f"{path}/{name}" for name in names]
-    found = files.cat_ranges(paths, [None] * len(paths), [None] * len(paths), on_error="return") if paths else []
-    for each in found:
+    contents = files.cat_ranges(paths, [None] * len(paths), [None] * len(paths), on_error="return") if paths else []
+    for each in contents:
         if isinstance(each, BaseException) and not isinstance(each, FileNotFoundError):
             raise each
-    return {name: each for name, each in zip(names, found, strict=True) if isinstance(each, bytes)}
+    return {name: each for name, each in zip(names, contents, strict=True) if isinstance(each, bytes)}
 
 
 def read_json(url: str) -> Any:

@@ -90,8 +90,8 @@ class Table:
             names = [name for name in names_in(self.path) if name.endswith(_MANIFEST)]
         else:
             names = sorted({f"{partition}{_MANIFEST}" for partition in partitions})
-        found = get_several(self.path, names)
-        by_name = {name.removesuffix(_MANIFEST): content for name, content in found.items()}
+        manifests = get_several(self.path, names)
+        by_name = {name.removesuffix(_MANIFEST): content for name, content in manifests.items()}
         return {name: _SNAPSHOT.validate_json(by_name[name]) for name in sorted(by_name)}
 
     def read(self, partitions: Iterable[str] | None = None, columns: Sequence[str] | None = None) -> pa.Table:

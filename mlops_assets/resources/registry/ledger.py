@@ -77,9 +77,9 @@ class Ledger(dg.ConfigurableResource["Ledger"]):
     def _sound_entries(self, model: str) -> list[Entry]:
         lines, _ = self._read(model)
         if problems := check_chain(lines):
-            found = "; ".join(f"line {problem.line} {problem.what}" for problem in problems)
+            breaks = "; ".join(f"line {problem.line} {problem.what}" for problem in problems)
             raise LedgerBrokenError(
-                f"{self._file(model)}: {found}. Restore the file from a backup. Where there is none, keep it "
+                f"{self._file(model)}: {breaks}. Restore the file from a backup. Where there is none, keep it "
                 "under another name for the audit and enter an override that says so first in a new one."
             )
         return [from_line(line) for line in lines]

@@ -51,8 +51,8 @@ class Registry(dg.ConfigurableResource["Registry"]):
     ) -> "Iterator[TrackedRun]":
         """The run with this key: a new one, or the one begun with the key before. `parent` is a run's id."""
         links = {Tag.DAGSTER_RUN: dagster_run, Tag.DAGSTER_URL: self.dagster_run_url(dagster_run)}
-        given = {Tag.MODEL: model, Tag.COMMIT: commit, Tag.PARENT: parent or "", **links, **(tags or {})}
-        run = self._begin(model, name, key, {tag: value for tag, value in given.items() if value})
+        all_tags = {Tag.MODEL: model, Tag.COMMIT: commit, Tag.PARENT: parent or "", **links, **(tags or {})}
+        run = self._begin(model, name, key, {tag: value for tag, value in all_tags.items() if value})
         try:
             yield run
         except BaseException as err:

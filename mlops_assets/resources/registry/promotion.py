@@ -202,9 +202,9 @@ def version_details(info: VersionInfo) -> dict[str, str]:
     }
 
 
-def demand_texts(model: str, **given: str) -> None:
+def demand_texts(model: str, **texts: str) -> None:
     """ValueError that names every text that says nothing."""
-    if empty := [name for name, value in given.items() if not value.strip()]:
+    if empty := [name for name, value in texts.items() if not value.strip()]:
         raise ValueError(
             f"a promotion or rollback of {model} needs {' and '.join(empty)}: the ledger keeps who and why"
         )

@@ -51,7 +51,7 @@ def code_digest(root: Path) -> str:
 
 def installed_packages() -> dict[str, str]:
     """Name → version of all that is installed. Where from is not told: addresses may hold credentials."""
-    return dict(sorted((found.name.lower().replace("_", "-"), found.version) for found in distributions()))
+    return dict(sorted((packages.name.lower().replace("_", "-"), packages.version) for packages in distributions()))
 
 
 def _git(root: Path, *arguments: str) -> str:

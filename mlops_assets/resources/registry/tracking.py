@@ -72,8 +72,8 @@ class TrackedRun:
 
     def _log(self, kind: str, entries: list[Any]) -> None:
         for batch in _batches(entries, _BATCH[kind]):
-            given: dict[str, Any] = {kind: batch}
-            self._client.log_batch(self.run_id, **given)
+            values: dict[str, Any] = {kind: batch}
+            self._client.log_batch(self.run_id, **values)
 
     def _logged_up_to(self, name: str) -> int:
         if not self.resumed:
@@ -114,9 +114,9 @@ def _reaching(call: Any, where: str) -> Any:
     except MlflowException as err:
         if not _is_unreachable(err):
             raise
-        told = f"MLflow at {where} cannot be reached: {err}. Check the tracking URI and that the server runs."
+        message = f"MLflow at {where} cannot be reached: {err}. Check the tracking URI and that the server runs."
         # without its cause, whose text would show the password of the URI
-        raise ConnectionError(SECRET_IN_URL.sub(f"{HIDDEN}@", told)) from None
+        raise ConnectionError(SECRET_IN_URL.sub(f"{HIDDEN}@", message)) from None
 
 
 def _is_unreachable(err: Any) -> bool:

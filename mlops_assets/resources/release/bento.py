@@ -101,10 +101,10 @@ class Bentos(dg.ConfigurableResource["Bentos"]):
     def _known(self, model: str, tag: str) -> Bento | None:
         path = Path(self.home) / "bentos" / model / tag
         try:
-            told = yaml.safe_load((path / _MADE).read_text())
+            description = yaml.safe_load((path / _MADE).read_text())
         except FileNotFoundError:
             return None
-        return Bento(f"{model}:{tag}", path, told["labels"].get("source", ""))
+        return Bento(f"{model}:{tag}", path, description["labels"].get("source", ""))
 
     def _environment(self) -> dict[str, str]:
         """Nothing of ours that may be a secret goes along."""

@@ -93,12 +93,12 @@ class Client:
         """See `Endpoint.wait_live`."""
         until, served = time.monotonic() + seconds, None
         while True:
-            told = self._look("/releases")
-            if told is None and served is None:
+            answer = self._look("/releases")
+            if answer is None and served is None:
                 return Live(None, f"no endpoint answers at {self.url}", up=False)
-            if told is not None and told.status_code != 200:
-                return Live(None, f"{self.url}/releases: {told.status_code} {told.text[:300]}")
-            state = told.json()["models"].get(model, {}) if told is not None else {}
+            if answer is not None and answer.status_code != 200:
+                return Live(None, f"{self.url}/releases: {answer.status_code} {answer.text[:300]}")
+            state = answer.json()["models"].get(model, {}) if answer is not None else {}
             served = state.get("generation", served) or 0
             trouble = state.get("not_served")
             if trouble and trouble["generation"] == generation and trouble["attempts"] > 1:

@@ -96,7 +96,7 @@ class Deployment(dg.ConfigurableResource["Deployment"]):
             raise LookupError(f"{model}: ledger entry {entry} holds no release; see who served when with the command")
         return self.version(model, state.champion.number)
 
-    def change(self, spec: ModelSpec, plan: Plan, told: DecidedBy, now: datetime) -> ReleaseResult | None:
+    def change(self, spec: ModelSpec, plan: Plan, by: DecidedBy, now: datetime) -> ReleaseResult | None:
         """Carry out what `plan` makes of the release in force; None where there is nothing to release at all.
 
         Where the endpoint cannot serve it, the release before is put back and NotLiveError says why. That holds for a
@@ -107,7 +107,7 @@ class Deployment(dg.ConfigurableResource["Deployment"]):
             if change is None:
                 done = self.catch_up(spec)
             else:
-                done = self._published(spec, self._enter(spec, change, told, now), changed=True)
+                done = self._published(spec, self._enter(spec, change, by, now), changed=True)
             if done is None or not done.live.reason or not done.live.up:
                 return done
             remedy = self._put_back(spec, done, now)
@@ -139,19 +139,19 @@ class Deployment(dg.ConfigurableResource["Deployment"]):
             promotion.bring_aliases_up(self.registry, self.ledger, model=spec.model, anchor=spec.gates.anchor)
             return self._published(spec, entry, changed=False)
 
-    def _enter(self, spec: ModelSpec, change: ReleaseChange, told: DecidedBy, now: datetime) -> Entry:
+    def _enter(self, spec: ModelSpec, change: ReleaseChange, by: DecidedBy, now: datetime) -> Entry:
         """One entry for one change; the aliases follow it."""
-        promotion.demand_texts(spec.model, actor=told.actor, reason=told.reason)
+        promotion.demand_texts(spec.model, actor=by.actor, reason=by.reason)
         model, number, details = spec.model, change.subject.number, release_details(change.state)
         reigns = stack_champions(self.ledger.entries(model))[-1:] == [number]  # it need not be released yet
-        common: dict[str, Any] = {"actor": told.actor, "reason": told.reason, "numbers": told.numbers}
+        common: dict[str, Any] = {"actor": by.actor, "reason": by.reason, "numbers": by.numbers}
         if change.action is LedgerAction.PROMOTED and not reigns:
             anchor = spec.gates.anchor
-            given = {**common, "number": number, "now": now, "anchor": anchor, "details": details}
-            return promotion.promote(self.registry, self.ledger, model=model, **given)
+            arguments = {**common, "number": number, "now": now, "anchor": anchor, "details": details}
+            return promotion.promote(self.registry, self.ledger, model=model, **arguments)
         if change.action is LedgerAction.ROLLBACK and not reigns:
-            given = {**common, "to": number, "now": now, "cause": change.cause, "details": details}
-            return promotion.roll_back(self.registry, self.ledger, model=model, **given)
+            arguments = {**common, "to": number, "now": now, "cause": change.cause, "details": details}
+            return promotion.roll_back(self.registry, self.ledger, model=model, **arguments)
         pins = promotion.version_details(self.registry.version(model, number))
         pinned = {**pins, REPLACED: change.replaced, **details}
         draft = Draft(change.action, number, details=pinned, cause=change.cause, **common)
@@ -177,16 +177,14 @@ class Deployment(dg.ConfigurableResource["Deployment"]):
         )
         if before is None or failed.live.generation is None or not _brings_new(failed, before):
             return "it stands, and the endpoint takes it over once it can"
-        told = DecidedBy(
-            "endpoint", f"not served: {failed.live.reason}", {"generation": float(failed.state.generation)}
-        )
+        by = DecidedBy("endpoint", f"not served: {failed.live.reason}", {"generation": float(failed.state.generation)})
         state = replace(before, generation=failed.state.generation + 1, opened_at=now)
         champion = before.champion
         subject = ReleasableVersion(champion.number, champion.version, champion.bundle)
         lost = failed.state.challenger or failed.state.champion
         cause = f"{_PUT_BACK}:{spec.model}:{failed.state.generation}"
         back = ReleaseChange(state, LedgerAction.ROLLBACK, subject, lost.number, cause)
-        self._published(spec, self._enter(spec, back, told, now), changed=True)
+        self._published(spec, self._enter(spec, back, by, now), changed=True)
         return f"generation {before.generation} was put back and goes on"
 
 

@@ -93,12 +93,12 @@ class FileReader:
     def _paths(self) -> tuple[AbstractFileSystem, list[str]]:
         files, path = fsspec.core.url_to_fs(self._url)
         if any(mark in path for mark in "*?["):
-            found = files.glob(path)
+            names = files.glob(path)
         elif files.isdir(path):
-            found = files.find(path)
+            names = files.find(path)
         else:
-            found = [path] if files.exists(path) else []
-        paths = sorted(name for name in found if name == path or _is_data(name, path))
+            names = [path] if files.exists(path) else []
+        paths = sorted(name for name in names if name == path or _is_data(name, path))
         if not paths:
             raise SourceError(
                 f"feed {self._feed.name}: no file at {self._url}. Looked for {', '.join(_PARQUET + _CSV)}. "

@@ -96,11 +96,11 @@ class SqlReader:
 
     def _safe(self, err: Exception) -> str:
         """What the database said, without the password."""
-        said = str(getattr(err, "orig", None) or err)
+        text = str(getattr(err, "orig", None) or err)
         url = sa.make_url(self._url)
         for secret in (str(self._url), str(url.password or "")):
-            said = said.replace(secret, "***") if secret else said
-        return said
+            text = text.replace(secret, "***") if secret else text
+        return text
 
 
 def _fetched(connection: Connection, query: Select[Any]) -> pa.Table:

@@ -26,12 +26,12 @@ def read_rows(
     folder: Path, wanted: RowFilter, columns: Sequence[str] | None, problems: list[str] | None
 ) -> Iterator[pa.RecordBatch]:
     """The rows that pass the filter, file by file. Without a list for problems, a TrafficError follows the last row."""
-    found: list[str] = [] if problems is None else problems
+    troubles: list[str] = [] if problems is None else problems
     for path in segments_in(folder):
-        for rows in read_matching(path, wanted, found):
+        for rows in read_matching(path, wanted, troubles):
             yield rows if columns is None else rows.select([n for n in columns if n in rows.schema.names])
-    if problems is None and found:
-        raise TrafficError("; ".join(found))
+    if problems is None and troubles:
+        raise TrafficError("; ".join(troubles))
 
 
 def read_latest(

@@ -64,8 +64,8 @@ def join(spec: ModelSpec, lake: Lake, store: FeatureStore, now: datetime) -> Joi
     entities = without_features(labelled.rows, names, spec)
     frame = store.training_frame(service, entities)
     inputs = inputs_of(frame, names, spec.features.categories)
-    wanted = {part.column for part in spec.slices} | set(spec.fairness.attributes)
-    context = tuple(sorted(name for name in wanted if name not in inputs.names))
+    beside = {part.column for part in spec.slices} | set(spec.fairness.attributes)
+    context = tuple(sorted(name for name in beside if name not in inputs.names))
     named = {*context, *filter(None, [spec.training.group])}
     if missing := sorted(name for name in named if name not in frame.column_names):
         raise LookupError(
@@ -125,12 +125,12 @@ def without_features(rows: pa.Table, names: tuple[str, ...], spec: ModelSpec) ->
 
 def _origin(spec: ModelSpec, lake: Lake) -> dict[str, str]:
     """Every partition that can have had a part in the rows, with its digest."""
-    found = {}
+    origin = {}
     for layer, tables in (
         (Layer.FEATURES, lake.names(spec.model, Layer.FEATURES)),
         (Layer.VALIDATED, sorted({spec.source.examples, spec.target.feed})),
     ):
         for name in tables:
             snapshots = lake.table(spec.model, layer, name).snapshots()
-            found |= {f"{layer}/{name}/{partition}": snapshot.digest for partition, snapshot in snapshots.items()}
-    return found
+            origin |= {f"{layer}/{name}/{partition}": snapshot.digest for partition, snapshot in snapshots.items()}
+    return origin

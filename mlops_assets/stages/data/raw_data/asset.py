@@ -33,17 +33,17 @@ def raw_data(spec: ModelSpec) -> dg.AssetsDefinition:
         description=f"Rows of {', '.join(spec.source.feeds)} as they came, with a content hash.",
     )
     def asset(context: dg.AssetExecutionContext, sources: Sources, lake: Lake, clock: Clock) -> dg.MaterializeResult:
-        from mlops_assets.stages.data.raw_data import read_feeds as room
+        from mlops_assets.stages.data.raw_data import read_feeds
 
         run_windows = windows(spec.partitions.every, partition_keys(context))
         with retried_on_infrastructure():
-            feeds = room.read_feeds(spec, run_windows, source=sources.open(spec), lake=lake, now=clock.now(spec))
+            feeds = read_feeds.read_feeds(spec, run_windows, source=sources.open(spec), lake=lake, now=clock.now(spec))
         after = {each.arrival.feed: each.arrival.after for each in feeds}
         by_partition = {each.partition: counts(after, each.partition) for each in run_windows}
         return dg.MaterializeResult(
-            metadata=report_partitions(context, run_windows, room.describe_run(feeds, run_windows), by_partition),
+            metadata=report_partitions(context, run_windows, read_feeds.describe_run(feeds, run_windows), by_partition),
             data_version=data_version(after.values()),
-            check_results=[check_result(verdict, blocking=False) for verdict in room.judge_arrivals(feeds)],
+            check_results=[check_result(verdict, blocking=False) for verdict in read_feeds.judge_arrivals(feeds)],
         )
 
     return asset  # pyright: ignore[reportReturnType]  # of `**arguments` it takes dg.asset for a bare decorator
