@@ -21,12 +21,14 @@ from mlops_assets.domain.records import Evaluation, ServingModel, TrainedModel, 
 from mlops_assets.domain.registry.lineage import build_provenance
 from mlops_assets.domain.registry.versions import CandidateRecords
 from mlops_assets.domain.training_set.split import PARTS
+from mlops_assets.domain.training_set.training_rows import time_span
 from mlops_assets.resources.registry.promotion import enter_registration
 from mlops_assets.resources.registry.provenance import read_environment
 from mlops_assets.stages.common import PROJECT
 from mlops_assets.stages.registry.collect import build_candidate
 from mlops_assets.training.assemble import assemble
-from mlops_assets.training.train import Declared, train
+from mlops_assets.training.fits.task import Declared
+from mlops_assets.training.train import train
 
 _WINDOW = 3  # days
 _EPOCHS, _BATCH, _RATE = 80, 256, 3e-3
@@ -89,9 +91,11 @@ def _train_by_heart(
     found = train(made, tables, declared, metric=metric, root=at["workspace"].place(MODEL, "by hand"))
     card = _CARD.format(rows=made.rows["train"], days=_WINDOW)
     bundle = assemble(found.folder, made, tables, spec.serving, root=at["bundles"].folder, commit="", card=card)
+    table = tables["train"]
     trained = TrainedModel(
-        MODEL, made.digest, run_id, found.digest, "", dict(found.parameters), found.score, metric.name
-    )
+        MODEL, made.digest, run_id, found.digest, "", dict(found.parameters), found.score, metric.name,
+        len(table), time_span(table)[1], (),
+    )  # fmt: skip
     serving = ServingModel(
         MODEL, at["bundles"].keep(bundle.digest), made.digest, run_id, "by hand", bundle.precision, bundle.measured, {}
     )

@@ -55,6 +55,16 @@ class TrainingSpec(DeclaredPart):
     group: str | None = Field(
         default=None, description="The column whose equal values are never split between training and test."
     )
+    refit: bool = Field(
+        default=True,
+        description="With true, the weights that are served learn every labelled row, the newest too; the test rows "
+        "are scored by models that had not learnt them. With false, the model of the oldest rows is served.",
+    )
+    folds: Count = Field(
+        default=3,
+        description="How many models score the test rows one stretch after the other, each trained on all rows whose "
+        "labels were known before its stretch. Each costs a training; `refit: false` needs none.",
+    )
     epochs: Count = Field(default=12, description="The most epochs; early stopping usually ends training sooner.")
     batch_size: Annotated[int, Field(ge=8)] = Field(
         default=2048, description="The most rows of one step; small data gets smaller batches."

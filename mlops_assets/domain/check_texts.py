@@ -54,6 +54,7 @@ ASKS: Mapping[str, str] = {
     Gate.ROBUSTNESS: "Does the score hold when values are missing, extreme or unknown?",
     Gate.LATENCY: "Does one row get its answer within the declared time?",
     Gate.PARITY: "Does the graph that is served answer what the trained network answers?",
+    Gate.REFIT: "Is the model that learnt every row as sound as the last of those that judged its recipe?",
     ServingCheck.GOLDEN: "Does the started Bento answer the golden requests as expected?",
     ServingCheck.DOORS: "Do JSON and Arrow give the answers that the bundle gives in this process?",
     ServingCheck.PROVIDER: "Did the provider run that was asked for?",

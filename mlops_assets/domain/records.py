@@ -41,7 +41,7 @@ class Inputs:
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """An immutable folder named by its digest: train, validation and test Parquet and a manifest."""
+    """An immutable folder named by its digest: train, validation, test and the rest as Parquet, and a manifest."""
 
     model: str
     digest: str
@@ -55,6 +55,19 @@ class TrainingSet:
     rows: Mapping[str, int]  # part → rows
     boundaries: Mapping[str, tuple[datetime, datetime]]  # part → first and last event time
     partitions: Mapping[str, str]  # "layer/table/partition" → digest
+    champion_until: datetime | None  # the latest event time that the champion of the day had learnt
+
+
+@dataclass(frozen=True)
+class FoldScore:
+    """One fold: the rows it learnt, and how well it answered the stretch of test rows that it had not learnt."""
+
+    learnt: int  # rows
+    learnt_until: datetime | None  # the latest event time; none where rows have no time
+    rows: int  # that it scored
+    first: datetime | None
+    last: datetime | None
+    score: float | None  # none: the rows cannot be measured, for instance because they are of one class
 
 
 @dataclass(frozen=True)
@@ -67,6 +80,9 @@ class TrainedModel:
     parameters: Mapping[str, float | int | str | bool]
     validation_score: float
     metric: str
+    learnt: int  # rows that the served weights have learnt
+    learnt_until: datetime | None  # the latest event time among them; none where rows have no time
+    folds: tuple[FoldScore, ...]  # none: the model learnt the train part alone
 
 
 @dataclass(frozen=True)

@@ -18,13 +18,13 @@ from mlops_assets.declaration.data import Kind
 from mlops_assets.declaration.release import Precision, ServingSpec
 from mlops_assets.domain.names import EVENT_TIME
 from mlops_assets.domain.records import Compressed, TrainingSet
+from mlops_assets.domain.training_set.training_rows import every_row
 from mlops_assets.training.compress import Clock, Difference, Variant, choose, measure_variants
 from mlops_assets.training.export import OPSET, output_of
 from mlops_assets.training.golden import golden
-from mlops_assets.training.layout import Layout
 from mlops_assets.training.profile import MOST_CATEGORIES, Moments, profile
-from mlops_assets.training.rows import Rows, pack_parts
-from mlops_assets.training.store import canonical_json, load_model
+from mlops_assets.training.rows import Rows, joined, pack_parts
+from mlops_assets.training.store import canonical_json, load_model, load_out_of_time
 from serving.contract.bundle import CARD, CONTRACT, GOLDEN, MODEL, PROFILE, Session, open_session, write_bundle
 from serving.contract.fields import FORMAT, Contract, Field, Output
 
@@ -58,15 +58,24 @@ def assemble(
     precisions = (only,) if only else serving.precisions
     variants = measure_variants(model, parts["test"], precisions, serving.parity, slices=slices, clock=clock)
     chosen = _chosen(variants, only)
+    scored = load_out_of_time(trained)
+    learnt = parts["train"] if scored is None else joined(parts)
     contract = _contract(
-        training_set,
-        tables["train"],
-        parts["train"],
-        serving=serving,
-        precision=chosen.measured.precision,
-        commit=commit,
+        training_set, tables["train"], learnt, serving=serving, precision=chosen.measured.precision, commit=commit
     )
-    files = _files(contract, chosen.content, layout=model.layout, parts=parts, tables=tables, card=card)
+    session = Session(contract, open_session(chosen.content, "cpu", threads=1))
+    answers = session.predict(parts["test"].numbers, parts["test"].categories) if scored is None else scored[0]
+    refitted = scored is not None
+    moments = Moments(_moments(tables["train"] if scored is None else every_row(tables)), _moments(tables["test"]))
+    target = model.layout.target
+    spread = target.scale if target.transform == "none" else 1.0
+    files = {
+        MODEL: chosen.content,
+        CONTRACT: contract.to_json(),
+        PROFILE: canonical_json(profile(model.layout, learnt, answers, moments=moments, out_of_time=refitted)),
+        GOLDEN: canonical_json(golden(contract, tables["test"], session.predict, spread)),
+        CARD: card.encode(),
+    }
     return Assembled(
         digest=write_bundle(root, files),
         precision=chosen.measured.precision,
@@ -78,29 +87,6 @@ def assemble(
 def _chosen(variants: tuple[Variant, ...], only: Precision | None) -> Variant:
     best = only or choose([v.measured for v in variants]).precision
     return next(v for v in variants if v.measured.precision is best)
-
-
-def _files(
-    contract: Contract,
-    content: bytes,
-    *,
-    layout: Layout,
-    parts: Mapping[str, Rows],
-    tables: Mapping[str, pa.Table],
-    card: str,
-) -> dict[str, bytes]:
-    session = Session(contract, open_session(content, "cpu", threads=1))
-    unseen = parts["test"]
-    answers = session.predict(unseen.numbers, unseen.categories)
-    moments = Moments(_moments(tables["train"]), _moments(tables["test"]))
-    spread = layout.target.scale if layout.target.transform == "none" else 1.0
-    return {
-        MODEL: content,
-        CONTRACT: contract.to_json(),
-        PROFILE: canonical_json(profile(layout, parts["train"], unseen, answers, moments=moments)),
-        GOLDEN: canonical_json(golden(contract, tables["test"], session.predict, spread)),
-        CARD: card.encode(),
-    }
 
 
 def _moments(table: pa.Table) -> np.ndarray | None:

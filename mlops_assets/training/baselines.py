@@ -4,6 +4,7 @@ Only their answers are kept, in the shape of the model's own: probability [n], p
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
@@ -15,94 +16,112 @@ from mlops_assets.declaration.data import Kind
 from mlops_assets.training.layout import Layout
 from mlops_assets.training.rows import Rows
 
-Answers = Mapping[str, np.ndarray]  # part → answers
-Baseline = Callable[[Layout, Mapping[str, Rows], int], Answers]
+Answer = Callable[[Rows], np.ndarray]
 
+CONSTANT = "constant"
 _MOST_GROUPS = 255  # categories that gradient boosting takes as categories; the rarer ones share the last
+_MOST_ROUNDS = 300
 _FURTHEST = 5.0
 _FEW_CELLS = 500_000
 
 
-def baseline_answers(layout: Layout, parts: Mapping[str, Rows], seed: int) -> Mapping[str, Answers]:
-    """Name → part → answers, for the validation and test rows."""
-    return {name: make(layout, parts, seed) for name, make in BASELINES.items()}
+@dataclass(frozen=True)
+class BaselineFit:
+    """How a baseline is fitted: how many rounds of boosting, or the rows that stop them early."""
+
+    seed: int
+    rounds: int | None = None
+    validation: Rows | None = None
 
 
-def constant(layout: Layout, parts: Mapping[str, Rows], seed: int) -> Answers:
-    """The shares of the classes, or the mean, of the training rows."""
-    del seed
-    labels = parts["train"].labels
+Baseline = Callable[[Layout, Rows, BaselineFit], Answer]
+
+
+def baseline_answers(layout: Layout, learnt: Rows, asked: Rows, recipe: BaselineFit) -> dict[str, np.ndarray]:
+    """Name → the answers to rows `asked` of each baseline, fitted on the rows `learnt`."""
+    return {name: fit(layout, learnt, recipe)(asked) for name, fit in BASELINES.items()}
+
+
+def constant_answers(layout: Layout, learnt: Rows, asked: Rows) -> dict[str, np.ndarray]:
+    """One answer for all rows asked, whichever fold scores them: several constants would rank rows by their time."""
+    return {CONSTANT: constant(layout, learnt, BaselineFit(seed=0))(asked)}
+
+
+def choose_rounds(layout: Layout, train: Rows, validation: Rows, seed: int) -> int:
+    """The rounds of gradient boosting after which it was best on the validation rows."""
+    model = _boosted(layout, train, BaselineFit(seed, validation=validation))
+    return max(1, int(np.argmax(model.validation_score_)))  # the first score is that of no round at all
+
+
+def constant(layout: Layout, learnt: Rows, recipe: BaselineFit) -> Answer:
+    """The shares of the classes, or the mean, of the rows learnt."""
+    del recipe
     if layout.kind is Kind.REGRESSION:
-        return {part: _as_value(layout, np.zeros(len(parts[part]))) for part in _answered(parts)}
-    shares = np.bincount(labels, minlength=len(layout.classes)) / len(labels)
-    return {part: _shaped(layout, np.tile(shares, (len(parts[part]), 1))) for part in _answered(parts)}
+        return lambda rows: _as_value(layout, np.zeros(len(rows)))
+    shares = np.bincount(learnt.labels, minlength=len(layout.classes)) / len(learnt)
+    return lambda rows: _shaped(layout, np.tile(shares, (len(rows), 1)))
 
 
-def linear(layout: Layout, parts: Mapping[str, Rows], seed: int) -> Answers:
+def linear(layout: Layout, learnt: Rows, recipe: BaselineFit) -> Answer:
     """Ridge or logistic regression on scaled numbers and one column for each category."""
-    train = parts["train"]
     if layout.kind is Kind.REGRESSION:
-        model = Ridge(alpha=1.0, solver="lsqr", random_state=seed)
-        model.fit(_sparse(layout, train), _standardised(layout, train.labels))
-        return {part: _as_value(layout, model.predict(_sparse(layout, parts[part]))) for part in _answered(parts)}
-    classifier = LogisticRegression(C=1.0, max_iter=200, tol=1e-3, random_state=seed)
-    classifier.fit(_sparse(layout, train), train.labels)
-    return {
-        part: _probabilities(layout, classifier.predict_proba(_sparse(layout, parts[part])), classifier.classes_)
-        for part in _answered(parts)
-    }
+        model = Ridge(alpha=1.0, solver="lsqr", random_state=recipe.seed)
+        model.fit(_sparse(layout, learnt), _standardised(layout, learnt.labels))
+        return lambda rows: _as_value(layout, model.predict(_sparse(layout, rows)))
+    classifier = LogisticRegression(C=1.0, max_iter=200, tol=1e-3, random_state=recipe.seed)
+    classifier.fit(_sparse(layout, learnt), learnt.labels)
+    return lambda rows: _probabilities(layout, classifier.predict_proba(_sparse(layout, rows)), classifier.classes_)
 
 
-def gradient_boosting(layout: Layout, parts: Mapping[str, Rows], seed: int) -> Answers:
-    """Histogram gradient boosting, stopped early on the validation rows."""
-    # On few cells threads only wait for one another: ten times slower on a busy machine.
-    few = parts["train"].numbers.size < _FEW_CELLS
-    with threadpool_limits(1 if few else None, "openmp"):
-        return _boosted(layout, parts, seed)
+def gradient_boosting(layout: Layout, learnt: Rows, recipe: BaselineFit) -> Answer:
+    """Histogram gradient boosting."""
+    model = _boosted(layout, learnt, recipe)
+
+    def answer(rows: Rows) -> np.ndarray:
+        with _few_threads(rows):
+            if isinstance(model, HistGradientBoostingRegressor):
+                return _as_value(layout, model.predict(_dense(layout, rows)))
+            return _probabilities(layout, model.predict_proba(_dense(layout, rows)), np.unique(learnt.labels))
+
+    return answer
 
 
-def _boosted(layout: Layout, parts: Mapping[str, Rows], seed: int) -> Answers:
-    train, validation = parts["train"], parts["validation"]
+def _boosted(
+    layout: Layout, learnt: Rows, recipe: BaselineFit
+) -> HistGradientBoostingRegressor | HistGradientBoostingClassifier:
+    regression, validation = layout.kind is Kind.REGRESSION, recipe.validation
     settings = {
-        "max_iter": 300,
-        "early_stopping": True,
+        "max_iter": recipe.rounds or _MOST_ROUNDS,
+        "early_stopping": validation is not None,
         "n_iter_no_change": 20,
-        "random_state": seed,
+        "random_state": recipe.seed,
         "categorical_features": [False] * len(layout.numbers) + [True] * len(layout.categories),
     }
+    labels = _standardised(layout, learnt.labels) if regression else learnt.labels
+    judged = {} if validation is None else _judged_on(layout, learnt, validation)
+    model = HistGradientBoostingRegressor(**settings) if regression else HistGradientBoostingClassifier(**settings)
+    with _few_threads(learnt):
+        return model.fit(_dense(layout, learnt), labels, **judged)
+
+
+def _few_threads(rows: Rows) -> threadpool_limits:
+    """On few cells threads only wait for one another: ten times slower on a busy machine."""
+    return threadpool_limits(1 if rows.numbers.size < _FEW_CELLS else None, "openmp")
+
+
+def _judged_on(layout: Layout, learnt: Rows, validation: Rows) -> dict[str, np.ndarray]:
+    """The validation rows as scikit-learn takes them; a class that was not learnt cannot be judged."""
     if layout.kind is Kind.REGRESSION:
-        model = HistGradientBoostingRegressor(**settings)
-        model.fit(
-            _dense(layout, train),
-            _standardised(layout, train.labels),
-            X_val=_dense(layout, validation),
-            y_val=_standardised(layout, validation.labels),
-        )
-        return {part: _as_value(layout, model.predict(_dense(layout, parts[part]))) for part in _answered(parts)}
-    known = np.isin(validation.labels, train.labels)
-    classifier = HistGradientBoostingClassifier(**settings)
-    classifier.fit(
-        _dense(layout, train),
-        train.labels,
-        X_val=_dense(layout, validation)[known],
-        y_val=validation.labels[known],
-    )
-    known_classes = np.unique(train.labels)
-    return {
-        part: _probabilities(layout, classifier.predict_proba(_dense(layout, parts[part])), known_classes)
-        for part in _answered(parts)
-    }
+        return {"X_val": _dense(layout, validation), "y_val": _standardised(layout, validation.labels)}
+    known = np.isin(validation.labels, learnt.labels)
+    return {"X_val": _dense(layout, validation)[known], "y_val": validation.labels[known]}
 
 
 BASELINES: Mapping[str, Baseline] = {
-    "constant": constant,
+    CONSTANT: constant,
     "linear": linear,
     "gradient_boosting": gradient_boosting,
 }
-
-
-def _answered(parts: Mapping[str, Rows]) -> list[str]:
-    return [part for part in parts if part != "train"]
 
 
 def _scaled(layout: Layout, rows: Rows) -> np.ndarray:

@@ -82,20 +82,36 @@ def fit(
     on_epoch: OnEpoch = lambda epoch, metrics: None,
 ) -> Fitted:
     """Train `model` in place; it ends with the weights of its best epoch. Goes on from `checkpoint`."""
-    device = train.targets.device
+    run = _Run(model, train, spec, _Validation(validation, metric))
+    _run_epochs(run, checkpoint, on_epoch)
+    model.load_state_dict(run.best)
+    best = run.best_entry
+    return Fitted(best[metric.name], int(best["epoch"]), tuple(run.history))
+
+
+def fit_all_epochs(
+    model: Model,
+    train: Batchable,
+    *,
+    spec: TrainingSpec,
+    checkpoint: Path | None = None,
+    on_epoch: OnEpoch = lambda epoch, metrics: None,
+) -> None:
+    """Train `model` in place for all `spec.epochs`: no row stops it early. Goes on from `checkpoint`."""
+    _run_epochs(_Run(model, train, spec, None), checkpoint, on_epoch)
+
+
+def _run_epochs(run: "_Run", checkpoint: Path | None, on_epoch: OnEpoch) -> None:
+    device = run.train.targets.device
     with reproducible(device):
-        run = _Run(model, train, validation, spec=spec, metric=metric)
         found = load_checkpoint(checkpoint, device)
         if found is not None:
             run.restore(found)
-        while run.epoch < spec.epochs and not run.stale:
+        while run.epoch < run.spec.epochs and not run.stale:
             run.one_epoch()
             if checkpoint is not None:
                 save_checkpoint(checkpoint, run.state())
             on_epoch(run.epoch, run.history[-1])
-    model.load_state_dict(run.best)
-    best = run.best_entry
-    return Fitted(best[metric.name], int(best["epoch"]), tuple(run.history))
 
 
 @torch.no_grad()
@@ -115,20 +131,19 @@ def answers_of(model: Model, data: Batchable, dtype: torch.dtype | None = None) 
     return model.answer(logits_of(model, data, dtype)).cpu().numpy()
 
 
+@dataclass(frozen=True)
+class _Validation:
+    """The rows and the metric that choose the best epoch and end the training early."""
+
+    rows: Batchable
+    metric: ScoringMetric
+
+
 class _Run:
     """One training run: what changes from step to step."""
 
-    def __init__(
-        self,
-        model: Model,
-        train: Batchable,
-        validation: Batchable,
-        *,
-        spec: TrainingSpec,
-        metric: ScoringMetric,
-    ) -> None:
-        self.model, self.train, self.validation = model, train, validation
-        self.spec, self.metric = spec, metric
+    def __init__(self, model: Model, train: Batchable, spec: TrainingSpec, validation: _Validation | None) -> None:
+        self.model, self.train, self.validation, self.spec = model, train, validation, spec
         device = train.targets.device
         self.dtype = autocast_type(spec.precision, device)
         self.optimiser = optimiser_of(model, spec)
@@ -172,28 +187,36 @@ class _Run:
                 f"training diverged in epoch {self.epoch}: the loss is {loss}. Lower training.learning_rate"
                 f" (now {self.spec.learning_rate:g}), or look for labels that are far out."
             )
-        logits = logits_of(self.model, self.validation, self.dtype)
-        kind = self.model.layout.kind
-        answers = self.model.answer(logits).cpu().numpy()
-        entry = {
-            "epoch": float(self.epoch),
-            "loss": loss,
-            "validation_loss": float(loss_of(logits, self.validation.targets, kind, None)),
-            self.metric.name: float(self.metric(self.validation.labels, answers)),
-        }
+        entry = {"epoch": float(self.epoch), "loss": loss}
         self.history.append(entry)
+        if self.validation is None:
+            return
+        entry |= self._validate(self.validation)
         if self.best_entry is entry:
             self.best = {name: value.clone() for name, value in self.model.state_dict().items()}
 
+    def _validate(self, validation: _Validation) -> dict[str, float]:
+        rows, metric = validation.rows, validation.metric
+        logits = logits_of(self.model, rows, self.dtype)
+        answers = self.model.answer(logits).cpu().numpy()
+        return {
+            "validation_loss": float(loss_of(logits, rows.targets, self.model.layout.kind, None)),
+            metric.name: float(metric(rows.labels, answers)),
+        }
+
     @property
     def best_entry(self) -> dict[str, float]:
-        sign = 1 if self.metric.higher_is_better else -1
-        return max(self.history, key=lambda entry: sign * entry[self.metric.name])
+        assert self.validation is not None
+        metric = self.validation.metric
+        sign = 1 if metric.higher_is_better else -1
+        return max(self.history, key=lambda entry: sign * entry[metric.name])
 
     @property
     def stale(self) -> bool:
         """No better for `patience` epochs."""
-        return bool(self.history) and self.epoch - self.best_entry["epoch"] >= self.spec.patience
+        if self.validation is None or not self.history:
+            return False
+        return self.epoch - self.best_entry["epoch"] >= self.spec.patience
 
     def state(self) -> Checkpoint:
         return Checkpoint(self.epoch, self.model.state_dict(), self.optimiser.state_dict(), self.best, self.history)

@@ -41,9 +41,12 @@ class Moments:
     unseen: np.ndarray | None = None
 
 
-def profile(layout: Layout, train: Rows, unseen: Rows, answers: np.ndarray, *, moments: Moments) -> dict[str, Any]:
-    """`unseen` rows and the `answers` to them tell what scores look like; training rows tell the rest."""
-    described = _describe_rows(layout, train, unseen, answers)
+def profile(layout: Layout, train: Rows, answers: np.ndarray, *, moments: Moments, out_of_time: bool) -> dict[str, Any]:
+    """`answers` to unseen rows tell what scores look like; training rows tell the rest.
+
+    `out_of_time`: the answers are those of earlier models, because the served one has learnt these rows too.
+    """
+    described = _describe_rows(layout, train, answers, out_of_time=out_of_time)
     numbers = {column.name: train.numbers[:, i] for i, column in enumerate(layout.numbers)}
     inputs = numbers | {column.name: train.categories[:, i] for i, column in enumerate(layout.categories)}
     labels, given = {LABEL: _plain_labels(train.labels, layout)}, _plain_answers(answers, layout)
@@ -69,7 +72,7 @@ def _plain_answers(answers: np.ndarray, layout: Layout) -> dict[str, np.ndarray]
     return {CHOSEN: chosen, CONFIDENCE: answers.max(axis=1)}
 
 
-def _describe_rows(layout: Layout, train: Rows, unseen: Rows, answers: np.ndarray) -> dict[str, Any]:
+def _describe_rows(layout: Layout, train: Rows, answers: np.ndarray, *, out_of_time: bool) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "rows": len(train),
@@ -78,7 +81,7 @@ def _describe_rows(layout: Layout, train: Rows, unseen: Rows, answers: np.ndarra
             column.name: describe_category(train.categories[:, i]) for i, column in enumerate(layout.categories)
         },
         "label": describe_label(train.labels, layout),
-        "scores": {"rows": len(unseen), **describe_scores(answers, layout)},
+        "scores": {"rows": len(answers), "out_of_time": out_of_time, **describe_scores(answers, layout)},
     }
 
 

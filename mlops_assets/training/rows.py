@@ -11,9 +11,12 @@ from torch import Tensor
 from mlops_assets.declaration.data import Kind
 from mlops_assets.domain.names import LABEL
 from mlops_assets.domain.records import Inputs, TrainingSet
-from mlops_assets.domain.training_set.split import PARTS
+from mlops_assets.domain.training_set.split import PARTS, REST
 from mlops_assets.training.layout import Layout
 from serving.contract.encoding import pack_table
+
+_ARRAYS = ("numbers", "categories", "labels")
+_NEED_NO_SPREAD = ("test", REST)  # parts whose labels may be all alike
 
 
 @dataclass(frozen=True)
@@ -49,18 +52,25 @@ def pack(table: pa.Table, inputs: Inputs) -> Rows:
 
 
 def pack_parts(training_set: TrainingSet, tables: Mapping[str, pa.Table], transform: str) -> dict[str, Rows]:
-    """Train, validation and test rows; one error lists everything that makes them unfit to learn from."""
+    """The rows of each part and of the rest, if any; one error lists everything that makes them unfit to learn from."""
     problems = [f"{part}: the part is absent" for part in PARTS if part not in tables]
     if not training_set.inputs.names:
         problems.append("inputs: there are none")
     problems += [f"{part}: no column {LABEL!r}" for part, table in tables.items() if LABEL not in table.column_names]
     if not problems:
-        parts = {part: pack(tables[part], training_set.inputs) for part in PARTS}
-        problems = [p for part in PARTS for p in _label_problems(part, parts[part], training_set, transform)]
+        rest = [REST] if len(tables.get(REST, ())) else []
+        parts = {part: pack(tables[part], training_set.inputs) for part in (*PARTS, *rest)}
+        problems = [p for part, rows in parts.items() for p in _label_problems(part, rows, training_set, transform)]
         if not problems:
             kept = np.float64 if training_set.kind is Kind.REGRESSION else np.int64
             return {part: Rows(rows.numbers, rows.categories, rows.labels.astype(kept)) for part, rows in parts.items()}
     raise ValueError(f"{training_set.model}: the training set cannot be learnt from: " + "; ".join(problems))
+
+
+def joined(parts: Mapping[str, Rows]) -> Rows:
+    """The rows of all parts, one part after the other; the order of `training_rows.every_row`."""
+    every = [parts[name] for name in (*PARTS, REST) if name in parts]
+    return Rows(*(np.concatenate([getattr(rows, name) for rows in every]) for name in _ARRAYS))
 
 
 def on_device(rows: Rows, layout: Layout, device: torch.device) -> Batchable:
@@ -89,7 +99,7 @@ def _label_problems(part: str, rows: Rows, training_set: TrainingSet, transform:
 
 def _number_problems(part: str, labels: np.ndarray, transform: str) -> list[str]:
     problems = []
-    if part != "test" and np.ptp(labels) == 0:
+    if part not in _NEED_NO_SPREAD and np.ptp(labels) == 0:
         problems.append(f"{part}: every label is {labels[0]:g}, so there is nothing to learn; check target.column")
     if transform == "log1p" and labels.min() <= -1:
         problems.append(f"{part}: target.transform is log1p, but the smallest label is {labels.min():g}")
@@ -100,7 +110,7 @@ def _class_problems(part: str, labels: np.ndarray, classes: tuple[str, ...]) -> 
     found = np.unique(labels)
     if found[0] < 0 or found[-1] >= len(classes):
         return [f"{part}: labels run from {found[0]} to {found[-1]}, but there are {len(classes)} classes"]
-    if part != "test" and len(found) < 2:
+    if part not in _NEED_NO_SPREAD and len(found) < 2:
         return [
             f"{part}: all {len(labels)} rows are of class {classes[int(found[0])]!r}, so there is nothing"
             " to tell apart; widen training.window, or check target.column and target.positive"

@@ -1,31 +1,32 @@
-"""From a training set to a folder that holds the trained model: search, the final run, calibration, baselines.
+"""From a training set to a folder that holds the trained model: search, recipe, folds, refit, baselines.
 
 The folder's name is a digest of all that goes in, so the same inputs find the finished folder, and a run
 that was killed finds its own half-done one and goes on.
 """
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import cache, cached_property
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
-import torch
 from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from mlops_assets.declaration.training import NetworkSpec, SearchSpec, TrainingSpec
-from mlops_assets.domain.records import TrainingSet
-from mlops_assets.training.baselines import baseline_answers
-from mlops_assets.training.fitting import learn_layout
-from mlops_assets.training.layout import Layout
-from mlops_assets.training.loop import OnEpoch, ScoringMetric, fit, logits_of
-from mlops_assets.training.network import Model, build
-from mlops_assets.training.rows import Rows, on_device, pack_parts
-from mlops_assets.training.search import OnTrial, Report, TrialResult, best_values, search
+from mlops_assets.declaration.training import TrainingSpec
+from mlops_assets.domain.records import FoldScore, TrainingSet
+from mlops_assets.domain.training_set.folds import Fold
+from mlops_assets.domain.training_set.split import PARTS
+from mlops_assets.domain.training_set.training_rows import every_row, time_span
+from mlops_assets.training.baselines import BaselineFit, baseline_answers, choose_rounds, constant_answers
+from mlops_assets.training.fits.task import Declared, Task, TrainingRecipe
+from mlops_assets.training.fits.walk import WalkForward
+from mlops_assets.training.loop import Fitted, OnEpoch, ScoringMetric, logits_of
+from mlops_assets.training.network import Model
+from mlops_assets.training.rows import on_device, pack_parts
+from mlops_assets.training.search import OnTrial, TrialResult, best_values, search
 from mlops_assets.training.space import apply, declared_values, space_of
 from mlops_assets.training.steps import calibrate, device_of, reproducible
 from mlops_assets.training.store import (
@@ -37,67 +38,24 @@ from mlops_assets.training.store import (
     digest_bytes,
     read_result,
     save_baselines,
+    save_out_of_time,
     save_result,
 )
 
-_LEAST_SAMPLE = 4_000  # rows of a trial, where there are as many
-_MOST_VALIDATION = 20_000  # rows a trial is judged on
-_LEARNT_FROM = ("train", "validation")
+OnFold = Callable[[int, FoldScore], None]  # number, counted from 1
 
 
 @dataclass(frozen=True)
-class Declared:
-    """What a model's declaration says about training."""
+class Progress:
+    """Who hears of each epoch of the recipe, of each trial, of each fold and of each epoch of the refit."""
 
-    network: NetworkSpec
-    training: TrainingSpec
-    search: SearchSpec
-    transform: str
+    on_epoch: OnEpoch = lambda epoch, metrics: None
+    on_trial: OnTrial = lambda trial: None
+    on_fold: OnFold = lambda number, fold: None
+    on_refit: OnEpoch = lambda epoch, metrics: None
 
 
-@dataclass(frozen=True)
-class _Task:
-    """What every fit of one training shares: rows, declaration, metric, device."""
-
-    training_set: TrainingSet
-    parts: Mapping[str, Rows]
-    declared: Declared
-    metric: ScoringMetric
-    device: torch.device
-
-    def learn_layout(self, rows: Rows, network: NetworkSpec) -> Layout:
-        known = self.training_set
-        return learn_layout(
-            rows, known.inputs, known.kind, classes=known.classes, bins=network.bins, transform=self.declared.transform
-        )
-
-    def new_model(self, layout: Layout, network: NetworkSpec, training: TrainingSpec) -> Model:
-        torch.manual_seed(training.seed)
-        return build(layout, network).to(self.device)
-
-    def objective(self, values: Mapping[str, Any], report: Report) -> float:
-        """The score of one trial: a sample of the training rows, the same for every trial, and few epochs."""
-        declared = self.declared
-        network, training = apply(values, declared.network, declared.training)
-        training = training.with_changes(epochs=declared.search.epochs)
-        layout = self.learn_layout(self._samples["train"], network)
-        with reproducible(self.device):
-            model = self.new_model(layout, network, training)
-            train, validation = (on_device(self._samples[part], layout, self.device) for part in _LEARNT_FROM)
-            return fit(
-                model,
-                train,
-                validation,
-                spec=training,
-                metric=self.metric,
-                on_epoch=lambda epoch, found: report(epoch, found[self.metric.name]),
-            ).score
-
-    @cached_property
-    def _samples(self) -> Mapping[str, Rows]:
-        train, validation = (self.parts[part] for part in _LEARNT_FROM)
-        size, seed = max(int(self.declared.search.sample * len(train)), _LEAST_SAMPLE), self.declared.training.seed
-        return {"train": sample(train, size, seed), "validation": sample(validation, _MOST_VALIDATION, seed)}
+SILENT = Progress()
 
 
 def train(
@@ -107,37 +65,94 @@ def train(
     *,
     metric: ScoringMetric,
     root: Path,
-    on_epoch: OnEpoch = lambda epoch, metrics: None,
-    on_trial: OnTrial = lambda trial: None,
+    folds: Sequence[Fold] = (),
+    progress: Progress = SILENT,
     storage: BaseStorage | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Trained:
-    """The trained model of these inputs, in a folder under `root`. Trains only what is not there yet."""
+    """Train these inputs in a folder under `root`, but only what is not there yet.
+
+    With `folds` the model learns every row, and the test rows are answered by the models of the folds.
+    """
     device = device_of(declared.training.device)
-    folder = root / run_name(training_set, declared, metric)
+    folder = root / run_name(training_set, declared, metric, folds)
     if (folder / RESULT).exists():
         return read_result(folder)
     parts = pack_parts(training_set, tables, declared.transform)
     folder.mkdir(parents=True, exist_ok=True)
-    task = _Task(training_set, parts, declared, metric, device)
-    trials = _search(task, storage or _journal(folder / TRIALS), clock, on_trial) if declared.search.trials else ()
+    task = Task(training_set, parts, declared, metric, device)
+    trials = (
+        _search(task, storage or _journal(folder / TRIALS), clock, progress.on_trial) if declared.search.trials else ()
+    )
     network, training = apply(best_values(trials, metric.higher_is_better), declared.network, declared.training)
-    layout = task.learn_layout(parts["train"], network)
-    with reproducible(device):
-        model = task.new_model(layout, network, training)
-        data, unseen = (on_device(parts[part], layout, device) for part in _LEARNT_FROM)
-        checkpoint = folder / CHECKPOINT
-        fitted = fit(model, data, unseen, spec=training, metric=metric, checkpoint=checkpoint, on_epoch=on_epoch)
+    chosen = TrainingRecipe(network, training)
+    model, fitted = task.fit_early(
+        parts["train"], parts["validation"], chosen, checkpoint=folder / CHECKPOINT, on_epoch=progress.on_epoch
+    )
+    if folds:
+        model, scores = _walk(_Walk(task, chosen, fitted, folds, every_row(tables), folder), model, progress)
+    else:
+        scores = ()
+        _keep_oldest(task, model, training, folder)
+    return save_result(
+        folder, model, network, training, fitted=fitted, trials=trials, metric=metric.name, folds=scores
+    )  # fmt: skip
+
+
+def _keep_oldest(task: Task, model: Model, training: TrainingSpec, folder: Path) -> None:
+    """Calibrate the model of the train part, and keep what the baselines answer that learnt the same."""
+    train, validation, test = (task.parts[name] for name in PARTS)
+    with reproducible(task.device):
         if training.calibrate:
-            calibrate(model, logits_of(model, unseen), unseen.targets)
-    save_baselines(folder, baseline_answers(layout, parts, training.seed))
-    return save_result(folder, model, network, training, fitted=fitted, trials=trials, metric=metric.name)
+            judged = on_device(validation, model.layout, task.device)
+            calibrate(model, logits_of(model, judged), judged.targets)
+    recipe = BaselineFit(training.seed, validation=validation)
+    save_baselines(folder, baseline_answers(model.layout, train, test, recipe))
 
 
-def run_name(training_set: TrainingSet, declared: Declared, metric: ScoringMetric) -> str:
-    """Digest of everything that decides the weights."""
+@dataclass(frozen=True, eq=False)
+class _Walk:
+    """What the folds and the refit start from."""
+
+    task: Task
+    recipe: TrainingRecipe
+    fitted: Fitted
+    folds: Sequence[Fold]
+    rows: pa.Table
+    folder: Path
+
+
+def _walk(start: _Walk, model: Model, progress: Progress) -> tuple[Model, tuple[FoldScore, ...]]:
+    """The model that learnt every row, and how well each fold answered rows that it had not learnt."""
+    task, parts, training = start.task, start.task.parts, start.recipe.training
+    no_model = constant_answers(model.layout, parts["train"], parts["test"])
+    rounds = choose_rounds(model.layout, parts["train"], parts["validation"], training.seed)
+    with reproducible(task.device):
+        validated = logits_of(model, on_device(parts["validation"], model.layout, task.device)).cpu().numpy()
+    found: list[FoldScore] = []
+
+    def on_fold(number: int, fold: Fold, score: float | None) -> None:
+        found.append(_fold_score(fold, score, start.rows))
+        progress.on_fold(number, found[-1])
+
+    recipe = replace(start.recipe, training=training.with_changes(epochs=start.fitted.best_epoch))
+    walk = WalkForward(task, recipe, start.folds, start.folder, rounds, validated)
+    model, answered = walk.run(progress.on_refit, on_fold)
+    save_out_of_time(start.folder, replace(answered, baselines=answered.baselines | no_model))
+    return model, tuple(found)
+
+
+def _fold_score(fold: Fold, score: float | None, rows: pa.Table) -> FoldScore:
+    learnt, scored = rows.take(fold.learnt), rows.take(fold.scored)
+    first, last = time_span(scored)
+    return FoldScore(len(learnt), time_span(learnt)[1], len(scored), first, last, score)
+
+
+def run_name(training_set: TrainingSet, declared: Declared, metric: ScoringMetric, folds: Sequence[Fold] = ()) -> str:
+    """Digest of everything that decides the weights, and by which models the test rows are scored."""
     record = {"code": _code(), "training_set": training_set.digest, "metric": metric.name}
-    return digest_bytes(canonical_json({**record, "declared": _as_json(declared)}))[:16]
+    rows = (part.tobytes() for fold in folds for part in (fold.learnt, fold.scored))
+    return digest_bytes(canonical_json({**record, "declared": _as_json(declared)}), *rows)[:16]
 
 
 def _as_json(declared: Declared) -> dict[str, Any]:
@@ -148,12 +163,10 @@ def _as_json(declared: Declared) -> dict[str, Any]:
 @cache
 def _code() -> str:
     """Digest of this package: other code is another training."""
-    return digest_bytes(*(file.read_bytes() for file in sorted(Path(__file__).parent.glob("*.py"))))
+    return digest_bytes(*(file.read_bytes() for file in sorted(Path(__file__).parent.rglob("*.py"))))
 
 
-def _search(
-    task: _Task, storage: BaseStorage, clock: Callable[[], float], on_trial: OnTrial
-) -> tuple[TrialResult, ...]:
+def _search(task: Task, storage: BaseStorage, clock: Callable[[], float], on_trial: OnTrial) -> tuple[TrialResult, ...]:
     declared = task.declared
     space = space_of(declared.search.space, declared.network)
     return search(
@@ -173,12 +186,3 @@ def _search(
 
 def _journal(path: Path) -> BaseStorage:
     return JournalStorage(JournalFileBackend(str(path)))
-
-
-def sample(rows: Rows, size: int, seed: int) -> Rows:
-    """At most `size` rows in their order; all of them where a sample would lose a class altogether."""
-    if size >= len(rows):
-        return rows
-    index = np.sort(np.random.default_rng(seed).choice(len(rows), size, replace=False))
-    taken = rows.take(index)
-    return taken if len(np.unique(taken.labels)) > 1 else rows

@@ -18,12 +18,13 @@ from mlops_assets.declaration.data import Kind
 from mlops_assets.declaration.training import NetworkSpec, SearchSpec
 from mlops_assets.domain.evaluation.metrics import METRICS
 from mlops_assets.domain.records import Inputs, TrainingSet
+from mlops_assets.training.fits.task import Declared
 from mlops_assets.training.fitting import learn_layout
 from mlops_assets.training.loop import batch_size, fit
 from mlops_assets.training.network import Model, build
 from mlops_assets.training.rows import on_device, pack
 from mlops_assets.training.steps import device_of, learning_rate, loss_of, optimiser_of, reproducible
-from mlops_assets.training.train import Declared, train
+from mlops_assets.training.train import Progress, train
 from tests.training.synthetic import SEARCH, TRAINING, training_set
 
 ROWS, NUMBERS, CATEGORIES, ROUNDS = 60_000, 18, 6, 5
@@ -114,8 +115,10 @@ def timed(found: TrainingSet, tables: dict[str, pa.Table], declared: Declared, r
         declared,
         metric=METRICS["auc"],
         root=root,
-        on_epoch=lambda epoch, metrics: epochs.append(time.perf_counter()),
-        on_trial=lambda trial: trials.append(time.perf_counter()),
+        progress=Progress(
+            on_epoch=lambda epoch, metrics: epochs.append(time.perf_counter()),
+            on_trial=lambda trial: trials.append(time.perf_counter()),
+        ),
     )
     return (trials or epochs)[-1] - began
 

@@ -104,8 +104,10 @@ class Flow:
 
     def trained_model(self, training_set: TrainingSet) -> TrainedModel:
         from mlops_assets.domain.evaluation.metrics import metric_named
+        from mlops_assets.domain.training_set.training_rows import plan_folds
         from mlops_assets.resources.plots.evaluation import learning_curve
-        from mlops_assets.training.train import Declared, train
+        from mlops_assets.training.fits.task import Declared
+        from mlops_assets.training.train import Progress, train
 
         spec, registry = self.spec, self.at["registry"]
         metric = metric_named(spec.gates.metric, spec.target.kind)
@@ -120,14 +122,15 @@ class Flow:
                     child.params(found.values)
                     child.metrics({metric.name: found.score or 0.0})
 
+            tables = self.tables(training_set)
             trained = train(
                 training_set,
-                self.tables(training_set),
+                tables,
                 declared,
                 metric=metric,
                 root=place,
-                on_epoch=lambda epoch, metrics: run.metrics(metrics, step=epoch),
-                on_trial=trial,
+                folds=plan_folds(spec, tables, champion_until=None),
+                progress=Progress(on_epoch=lambda epoch, metrics: run.metrics(metrics, step=epoch), on_trial=trial),
             )
             run.params(trained.parameters)
             run.dataset(name="training set", digest=training_set.digest, context="training", source={})
@@ -142,6 +145,9 @@ class Flow:
             dict(trained.parameters),
             trained.score,
             trained.metric,
+            sum(map(len, tables.values())),
+            training_set.as_of,
+            trained.folds,
         )
 
     def serving_model(self, training_set: TrainingSet, trained: TrainedModel) -> ServingModel:

@@ -26,10 +26,11 @@ from mlops_assets.domain.partitions import windows
 from mlops_assets.domain.records import Inputs, TrainingSet
 from mlops_assets.domain.training_set.training_rows import Parts
 from mlops_assets.stages.training_set.join import join
+from mlops_assets.training.fits.task import Declared
 from mlops_assets.training.loop import answers_of
 from mlops_assets.training.rows import on_device, pack_parts
 from mlops_assets.training.store import load_baselines, load_model
-from mlops_assets.training.train import Declared, train
+from mlops_assets.training.train import train
 from tests.benchmarks.plain_flow import DECLARATION, Flow, days
 from tests.kit.declared import declaration
 
@@ -74,7 +75,7 @@ def answers(flow: Flow, record: TrainingSet, tables: Mapping[str, pa.Table], roo
     folder = train(record, tables, declared, metric=metric, root=root).folder
     model = load_model(folder)
     test = on_device(pack_parts(record, tables, "none")["test"], model.layout, torch.device("cpu"))
-    return {"network": answers_of(model, test), **load_baselines(folder, "test")}
+    return {"network": answers_of(model, test), **load_baselines(folder)}
 
 
 def by_month(tables: Mapping[str, pa.Table], found: Mapping[str, np.ndarray]) -> dict[str, dict[str, float]]:

@@ -80,15 +80,16 @@ def draw(rng: np.random.Generator, metric: str, levels: Mapping[str, float], day
 def evidence(name: str, trial: Trial, level: float) -> Evidence:
     metric, candidate, champion = METRICS[name], trial.scores["candidate"], trial.scores["champion"]
     parts = [Part("airport", str(k), 500, np.arange(ROWS) % 4 == k) for k in range(4)]
+    basis, rival = Basis(Kind.BINARY, metric, trial.labels, level), Opponent("2", champion)
     return gather(
-        Basis(Kind.BINARY, metric, trial.labels, level),
+        basis,
         Contenders(
             candidate,
-            champion=Opponent("2", champion),
+            champion=rival,
             anchor=Opponent("1", trial.scores["anchor"]),
             baselines={"linear": trial.scores["linear"]},
         ),
-        slices=measure(parts, metric, trial.labels, candidate, champion, level=level),
+        slices=measure(parts, basis, candidate, rival),
         calibrated=None,
         robustness=None,
         fairness=FairnessReport((), (), ()),

@@ -8,7 +8,7 @@ import pyarrow as pa
 from mlops_assets.declaration.data import Kind
 from mlops_assets.declaration.training import NetworkSpec, SearchSpec, TrainingSpec
 from mlops_assets.domain.records import Inputs, TrainingSet
-from mlops_assets.training.train import Declared
+from mlops_assets.training.fits.task import Declared
 
 INPUTS = Inputs(numbers=("size", "count", "flag", "empty"), categories=("colour", "code", "rare"))
 CLASSES = {Kind.BINARY: ("no", "yes"), Kind.MULTICLASS: ("a", "b", "c"), Kind.REGRESSION: ()}
@@ -19,6 +19,8 @@ TRAINING = TrainingSpec(
     test=0.2,
     gap=timedelta(0),
     group=None,
+    refit=False,
+    folds=3,
     epochs=3,
     batch_size=64,
     learning_rate=1e-2,
@@ -80,4 +82,5 @@ def training_set(kind: Kind, inputs: Inputs = INPUTS) -> TrainingSet:
         rows={},
         boundaries={},
         partitions={},
+        champion_until=None,
     )

@@ -17,12 +17,13 @@ import torch
 from mlops_assets.declaration.data import Kind
 from mlops_assets.domain.evaluation.metrics import METRICS
 from mlops_assets.domain.records import Inputs
+from mlops_assets.training.fits.task import Declared
 from mlops_assets.training.loop import answers_of, batch_size
 from mlops_assets.training.network import build
 from mlops_assets.training.rows import on_device, pack
 from mlops_assets.training.steps import autocast_type, device_of
-from mlops_assets.training.store import load_baselines, load_model
-from mlops_assets.training.train import Declared, Trained, train
+from mlops_assets.training.store import Trained, load_baselines, load_model
+from mlops_assets.training.train import Progress, train
 from tests.training.synthetic import DECLARED, INPUTS, NETWORK, TRAINING, tables, training_set
 
 METRIC_OF = {Kind.BINARY: "auc", Kind.MULTICLASS: "accuracy", Kind.REGRESSION: "r2"}
@@ -44,7 +45,7 @@ def test_it_learns(tmp_path: Path, kind: Kind, reached: float) -> None:
     assert trained.score > reached
     assert trained.history[trained.best_epoch - 1][trained.metric] == trained.score
     labels = pack(tables(kind)["test"], INPUTS).labels
-    scores = {name: METRICS[METRIC_OF[kind]](labels, a) for name, a in load_baselines(trained.folder, "test").items()}
+    scores = {name: METRICS[METRIC_OF[kind]](labels, a) for name, a in load_baselines(trained.folder).items()}
     assert set(scores) == {"constant", "linear", "gradient_boosting"}
     assert scores["linear"] > scores["constant"]
     assert scores["gradient_boosting"] > reached - 0.1
@@ -64,8 +65,8 @@ def test_the_same_inputs_give_the_same_weights(tmp_path: Path) -> None:
 
 def test_a_finished_run_is_found_again(tmp_path: Path) -> None:
     epochs: list[int] = []
-    first = run(tmp_path, on_epoch=lambda epoch, metrics: epochs.append(epoch))
-    again = run(tmp_path, on_epoch=lambda epoch, metrics: epochs.append(epoch))
+    first = run(tmp_path, progress=Progress(on_epoch=lambda epoch, metrics: epochs.append(epoch)))
+    again = run(tmp_path, progress=Progress(on_epoch=lambda epoch, metrics: epochs.append(epoch)))
 
     assert epochs == [1, 2, 3]
     assert first == again
@@ -101,10 +102,11 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from mlops_assets.declaration.data import Kind
+from mlops_assets.training.train import Progress
 from tests.training.test_train import run, searching
 def die(epoch, metrics):
     if epoch == 2: os.kill(os.getpid(), signal.SIGKILL)
-run(Path(sys.argv[1]), declared=searching(), on_epoch=die)
+run(Path(sys.argv[1]), declared=searching(), progress=Progress(on_epoch=die))
 """
 
 
@@ -127,8 +129,9 @@ def test_a_killed_run_goes_on_to_the_same_weights(tmp_path: Path, project: Path)
     resumed = run(
         tmp_path / "killed",
         declared=searching(),
-        on_epoch=lambda epoch, metrics: epochs.append(epoch),
-        on_trial=lambda trial: trials.append(trial.number),
+        progress=Progress(
+            on_epoch=lambda epoch, metrics: epochs.append(epoch), on_trial=lambda trial: trials.append(trial.number)
+        ),
     )
     whole = run(tmp_path / "whole", declared=searching())
 
@@ -268,7 +271,7 @@ def test_a_search_ends_in_time(tmp_path: Path) -> None:
         tmp_path,
         declared=dataclasses.replace(declared, search=search),
         clock=lambda: float(next(ticks)),
-        on_trial=lambda trial: seen.append(trial.values),
+        progress=Progress(on_trial=lambda trial: seen.append(trial.values)),
     )
 
     assert 1 <= len(trained.trials) < 5

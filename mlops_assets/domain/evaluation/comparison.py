@@ -1,7 +1,7 @@
 """Compares the candidate with its rivals on the same rows. Which gain is enough: see `gates`."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,12 +16,17 @@ CANDIDATE, CHAMPION, ANCHOR = "candidate", "champion", "anchor"
 
 @dataclass(frozen=True, eq=False)
 class Opponent:
-    """An earlier version's scores on the test rows, or why there are none."""
+    """An earlier version's scores on the test rows, or why there are none.
+
+    Only the rows of `compared` count: the others it has learnt, so what it answers there says nothing.
+    """
 
     version: str
     scores: Array | None
     problem: str = ""
     same: bool = False  # it is the candidate's own bundle: a training was repeated
+    compared: Array | None = None  # mask [n]; None: all rows
+    basis: str = ""  # which rows these are, in words; empty: all rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,12 +36,16 @@ class Contenders:
     anchor: Opponent | None
     baselines: Mapping[str, Array]
 
-    def scored(self) -> dict[str, Array]:
-        """Name → scores of all that have some, the candidate first."""
+    def scored(self) -> dict[str, tuple[Array, Array | None]]:
+        """Name → scores of all that have some, the candidate first, with the mask of the rows that count."""
         earlier = {CHAMPION: self.champion, ANCHOR: self.anchor}
-        found = {CANDIDATE: self.candidate}
-        found |= {name: o.scores for name, o in earlier.items() if o is not None and o.scores is not None}
-        return found | dict(self.baselines)
+        found: dict[str, tuple[Array, Array | None]] = {CANDIDATE: (self.candidate, None)}
+        found |= {name: (o.scores, o.compared) for name, o in earlier.items() if o and o.scores is not None}
+        return found | {name: (scores, None) for name, scores in self.baselines.items()}
+
+    def scored_everywhere(self) -> dict[str, Array]:
+        """Name → scores of those whose scores count on every row."""
+        return {name: scores for name, (scores, compared) in self.scored().items() if compared is None}
 
     def versions(self) -> dict[str, str]:
         return {name: o.version for name, o in ((CHAMPION, self.champion), (ANCHOR, self.anchor)) if o is not None}
@@ -52,6 +61,13 @@ class Basis:
     level: float
     blocks: Array | None = None  # rows that move together, as numbers; see intervals.blocks_of
 
+    def taken(self, mask: Array | None) -> "Basis":
+        """The same on a part of the rows."""
+        if mask is None:
+            return self
+        blocks = None if self.blocks is None else self.blocks[mask]
+        return replace(self, labels=self.labels[mask], blocks=blocks)
+
     def score(self, scores: Array, metric: Metric | None = None) -> Interval:
         return score(metric or self.metric, self.labels, scores, level=self.level, blocks=self.blocks)
 
@@ -66,10 +82,12 @@ class Basis:
             return Rival(opponent.version, None, "", same=True)
         if opponent.scores is None:
             return Rival(opponent.version, None, opponent.problem or "it gave no scores")
+        rows = slice(None) if opponent.compared is None else opponent.compared
         try:
-            return Rival(opponent.version, self.gain(candidate, opponent.scores), "")
+            found = self.taken(opponent.compared).gain(candidate[rows], opponent.scores[rows])
+            return Rival(opponent.version, found, "", basis=opponent.basis)
         except UnmeasurableError as err:
-            return Rival(opponent.version, None, str(err))
+            return Rival(opponent.version, None, str(err), basis=opponent.basis)
 
     def fitting(self, scores: Array) -> Iterator[Metric]:
         """The metrics that these scores admit: RMSLE, for one, has no place where a number is below 0."""
@@ -102,13 +120,14 @@ def score_all(
     `known`: intervals of the candidate's metrics that need not be made again.
     """
     versions, found = contenders.versions(), []
-    for name, scores in contenders.scored().items():
-        fitting = list(basis.fitting(scores))
+    for name, (everywhere, compared) in contenders.scored().items():
+        scores, own = everywhere if compared is None else everywhere[compared], basis.taken(compared)
+        fitting = list(own.fitting(scores))
         intervals = dict(known or {}) if name == CANDIDATE else {}
         drawn = [m for m in fitting if m.name not in intervals and (name == CANDIDATE or m == basis.metric)]
-        intervals |= _bootstrapped(basis, scores, drawn, rng, resamples)
+        intervals |= _bootstrapped(own, scores, drawn, rng, resamples)
         for metric in fitting:
-            interval = intervals.get(metric.name) or basis.score(scores, metric)
+            interval = intervals.get(metric.name) or own.score(scores, metric)
             found.append(ContenderScore(name, versions.get(name), metric.name, interval))
     return tuple(found)
 

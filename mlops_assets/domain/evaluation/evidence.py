@@ -33,6 +33,7 @@ class Rival:
     gain: Interval | None
     problem: str  # why there is no gain though there is a version; else empty
     same: bool = False  # that version is the candidate itself
+    basis: str = ""  # on which rows, where not on all of them
 
 
 @dataclass(frozen=True)
@@ -114,6 +115,19 @@ class Measured:
 
 
 @dataclass(frozen=True)
+class RefitEvidence:
+    """The model that learnt every row beside the last fold's model, on that fold's rows. Only the refit learnt them."""
+
+    rows: int
+    gain: Interval | None  # of the refit; positive: it is better
+    problem: str  # why there is no gain; else empty
+    finite: bool  # its answers are numbers
+    error_gain: Interval | None  # in squared error: of the probabilities, or in standard deviations of the label
+    shift: float | None  # mean answer against mean outcome, in the same unit
+    shift_before: float  # the same of the last fold's model
+
+
+@dataclass(frozen=True)
 class Evidence:
     """All that the gates weigh. `None` means "not measured": an error where a limit is declared."""
 
@@ -129,4 +143,5 @@ class Evidence:
     fairness: FairnessReport
     robustness: Robustness | None
     latency: Measured | None  # milliseconds for one row
+    refit: RefitEvidence | None  # None: the model that was tested is served
     parity: tuple[Measured, ...]  # largest difference of a score, torch against the bundle, per slice

@@ -32,6 +32,7 @@ from mlops_assets.domain.evaluation.interval_rule import (
     judge_measured,
     pass_undeclared,
 )
+from mlops_assets.domain.evaluation.refit.gate import judge_refit
 from mlops_assets.domain.verdict import Outcome, Verdict
 
 _NO_MODEL = "constant"  # the baseline that has learnt nothing
@@ -52,6 +53,7 @@ class Gate(StrEnum):
     ROBUSTNESS = "robust"
     LATENCY = "fast_enough"
     PARITY = "serves_what_was_trained"
+    REFIT = "refit_sound"
 
 
 def judge(policy: GateSpec, evidence: Evidence) -> tuple[Verdict, ...]:
@@ -113,7 +115,9 @@ def _against(gate: Gate, name: str, rival: Rival, limit: float, remedy: str) -> 
     if rival.gain is None:
         reason = f"{name} version {rival.version} was not compared: {rival.problem or 'no gain was given'}"
         return Verdict(gate, Outcome.ERROR, reason, {})
-    return judge_interval(gate, f"gain over {name} version {rival.version} {rival.gain}", rival.gain, limit, remedy)
+    where = f" on {rival.basis}" if rival.basis else ""
+    what = f"gain over {name} version {rival.version} {rival.gain}{where}"
+    return judge_interval(gate, what, rival.gain, limit, remedy)
 
 
 def _slices(gate: Gate, policy: GateSpec, evidence: Evidence) -> Verdict:
@@ -239,4 +243,5 @@ _JUDGES: dict[Gate, Callable[[Gate, GateSpec, Evidence], Verdict]] = {
     Gate.ROBUSTNESS: _robustness,
     Gate.LATENCY: _latency,
     Gate.PARITY: _parity,
+    Gate.REFIT: lambda gate, _, evidence: judge_refit(gate, evidence.refit),
 }

@@ -20,7 +20,7 @@ from mlops_assets.declaration.release import ServingSpec
 from mlops_assets.domain.evaluation.calibration import Reliability, reliability
 from mlops_assets.domain.evaluation.comparison import Basis, Contenders, ContenderScore, score_all
 from mlops_assets.domain.evaluation.estimators import Array
-from mlops_assets.domain.evaluation.evidence import Evidence, FairnessReport, Measured, Robustness
+from mlops_assets.domain.evaluation.evidence import Evidence, FairnessReport, Measured, RefitEvidence, Robustness
 from mlops_assets.domain.evaluation.importance import Importance, permutation_importance
 from mlops_assets.domain.evaluation.intervals import central, coarsest
 from mlops_assets.domain.evaluation.metrics import metric_named
@@ -67,6 +67,7 @@ def build_report(
     served: Compressed,
     parity: Mapping[str, float],
     fairness: FairnessReport,
+    refit: RefitEvidence | None = None,
     rng: np.random.Generator,
     resamples: int = 500,
     sampled: int = 5000,
@@ -93,7 +94,7 @@ def build_report(
         served=served,
         evidence=gather(
             basis, contenders, slices=slices, calibrated=calibrated, robustness=robustness, fairness=fairness,
-            served=served, parity=parity, limits=spec.serving,
+            served=served, parity=parity, limits=spec.serving, refit=refit,
         ),
     )  # fmt: skip
 
@@ -115,6 +116,7 @@ def gather(
     served: Compressed,
     parity: Mapping[str, float],
     limits: ServingSpec,
+    refit: RefitEvidence | None = None,
 ) -> Evidence:
     """What the gates weigh; no randomness in it but the calibration's interval and the robustness' sample."""
     candidate = contenders.candidate
@@ -131,23 +133,15 @@ def gather(
         fairness=fairness,
         robustness=robustness,
         latency=Measured(served.single_row_ms, limits.latency_ms, f"milliseconds for one row, {served.precision}"),
+        refit=refit,
         parity=tuple(Measured(v, limits.parity, f"difference, {name}") for name, v in parity.items()),
     )
 
 
 def _slices(spec: ModelSpec, held_out: HeldOut, basis: Basis, contenders: Contenders) -> tuple[SliceScore, ...]:
     parts = cut(spec.slices, held_out.columns, held_out.training)
-    champion = basis.versus(contenders.candidate, contenders.champion)
-    rival = contenders.champion.scores if contenders.champion and champion.gain else None
-    return measure(
-        parts,
-        basis.metric,
-        basis.labels,
-        contenders.candidate,
-        rival,
-        level=basis.level,
-        blocks=basis.blocks,
-    )
+    compared = basis.versus(contenders.candidate, contenders.champion).gain is not None
+    return measure(parts, basis, contenders.candidate, contenders.champion if compared else None)
 
 
 def _reliability(basis: Basis, scores: Array, rng: np.random.Generator, resamples: int) -> Reliability:

@@ -30,6 +30,7 @@ def sections(report: EvaluationReport) -> dict[str, str]:
         "Slices": _slices(report),
         "Fairness": _fairness(report),
         "Calibration": _calibration(report),
+        "Refit": _refit(report),
         "Robustness": _robustness(report),
         "Importance": _importance(report),
         "Serving": _serving(report),
@@ -55,7 +56,8 @@ def _scores(report: EvaluationReport) -> str:
     )
     rows = [(_title(n, report), *(_interval(found.get((c, n))) for c, _ in contenders)) for n in names]
     independent = f"{report.blocks} blocks of rows that move together" if report.blocks else "rows taken as independent"
-    note = f"{report.rows} test rows, the same for all; {100 * report.level:.3g} % intervals, {independent}."
+    whose = "" if report.evidence.refit is None else " The candidate's are those of models that had not learnt them."
+    note = f"{report.rows} test rows, the same for all; {100 * report.level:.3g} % intervals, {independent}.{whose}"
     return f"{table([cell(h) for h in head], rows)}\n\n{note}"
 
 
@@ -72,7 +74,11 @@ def _comparison(report: EvaluationReport) -> str:
         (f"{name} (version {r.version})", _interval(r.gain) or r.problem) for name, r in rivals.items() if r.version
     ]
     rows += [(name, _interval(gain)) for name, gain in evidence.baselines.items()]
-    return table(("candidate against", f"gain in {METRICS[report.metric].title}, same rows"), rows) if rows else ""
+    if not rows:
+        return ""
+    found = table(("candidate against", f"gain in {METRICS[report.metric].title}, same rows"), rows)
+    notes = [f"{name}: on {rival.basis}." for name, rival in rivals.items() if rival.basis]
+    return "\n\n".join([found, *notes])
 
 
 def _slices(report: EvaluationReport) -> str:
@@ -141,6 +147,20 @@ def _calibration(report: EvaluationReport) -> str:
     return f"Calibration error {found.error}.{line}\n\n" + table(("rows", "predicted", "observed", "low", "high"), rows)
 
 
+def _refit(report: EvaluationReport) -> str:
+    found = report.evidence.refit
+    if found is None:
+        return ""
+    rows = [
+        (f"gain in {METRICS[report.metric].title} over the last fold's model", _interval(found.gain) or found.problem),
+        ("gain in squared error", _interval(found.error_gain)),
+        ("mean answer against mean outcome", found.shift),
+        ("the same of the last fold's model", found.shift_before),
+    ]
+    note = f"The model that is served, on the {found.rows} rows of the last fold, which it has learnt."
+    return f"{note}\n\n{table(('what', 'measured'), rows)}"
+
+
 def _robustness(report: EvaluationReport) -> str:
     found = report.evidence.robustness
     if found is None:
@@ -148,7 +168,8 @@ def _robustness(report: EvaluationReport) -> str:
     head = ("input", METRICS[report.metric].title, "loss", "answers that are no number")
     spoilt = table(head, [("as it came", found.unspoilt, 0.0, 0), *map(_stress, found.stresses)])
     gone = table(("column missing, worst first", *head[1:]), map(_stress, found.outages[:10]))
-    return f"On {found.rows} rows.\n\n{spoilt}\n\n{gone}"
+    learnt = "" if report.evidence.refit is None else ", which the served model has learnt: what counts is the loss"
+    return f"On {found.rows} rows{learnt}.\n\n{spoilt}\n\n{gone}"
 
 
 def _stress(stress: Stress) -> tuple[object, ...]:

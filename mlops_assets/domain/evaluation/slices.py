@@ -13,9 +13,9 @@ import pyarrow.compute as pc
 
 from mlops_assets.declaration.data import Kind
 from mlops_assets.declaration.evaluation import SliceSpec
+from mlops_assets.domain.evaluation.comparison import Basis, Opponent
 from mlops_assets.domain.evaluation.estimators import Array
 from mlops_assets.domain.evaluation.evidence import GuardSlice, Interval
-from mlops_assets.domain.evaluation.intervals import gain, score
 from mlops_assets.domain.evaluation.metrics import Metric, UnmeasurableError
 
 MISSING = "missing"
@@ -49,6 +49,7 @@ class SliceScore:
     score: Interval | None
     gain: Interval | None
     problem: str
+    compared: int = 0  # rows that the gain is of
 
     @property
     def name(self) -> str:
@@ -56,7 +57,7 @@ class SliceScore:
 
     @property
     def guard(self) -> GuardSlice:
-        return GuardSlice(self.name, self.rows, self.minimum, self.gain, self.problem)
+        return GuardSlice(self.name, self.compared, self.minimum, self.gain, self.problem)
 
 
 def cut(specs: Sequence[SliceSpec], rows: pa.Table, training: pa.Table) -> tuple[Part, ...]:
@@ -119,41 +120,35 @@ def _bin_name(edges: Array, k: int) -> str:
     return f"above {edges[-1]:.6g}" if k == len(edges) else f"{edges[k - 1]:.6g} to {edges[k]:.6g}"
 
 
-def measure(
-    parts: Sequence[Part],
-    metric: Metric,
-    labels: Array,
-    candidate: Array,
-    champion: Array | None,
-    *,
-    level: float,
-    blocks: Array | None = None,
-) -> tuple[SliceScore, ...]:
+def measure(parts: Sequence[Part], basis: Basis, candidate: Array, champion: Opponent | None) -> tuple[SliceScore, ...]:
     """Every part measured, the worst first, those without a score last."""
-    scored = [_one(part, metric, labels, candidate, champion, level, blocks) for part in parts]
-    return tuple(sorted(scored, key=lambda s: (s.score is None, metric.sign * s.score.estimate if s.score else 0.0)))
+    scored = [_one(part, basis, candidate, champion) for part in parts]
+    sign = basis.metric.sign
+    return tuple(sorted(scored, key=lambda s: (s.score is None, sign * s.score.estimate if s.score else 0.0)))
 
 
-def _one(
-    part: Part,
-    metric: Metric,
-    labels: Array,
-    candidate: Array,
-    champion: Array | None,
-    level: float,
-    blocks: Array | None,
-) -> SliceScore:
-    mask = part.mask
-    inside = None if blocks is None else blocks[mask]
-    found, gained, problem = None, None, _too_few(metric, labels[mask])
+def _one(part: Part, basis: Basis, candidate: Array, champion: Opponent | None) -> SliceScore:
+    inside = basis.taken(part.mask)
+    both = part.mask if champion is None or champion.compared is None else part.mask & champion.compared
+    found, gained, problem = None, None, _too_few(basis.metric, inside.labels)
     if not problem:
         try:
-            found = score(metric, labels[mask], candidate[mask], level=level, blocks=inside)
+            found = inside.score(candidate[part.mask])
             if champion is not None:
-                gained = gain(metric, labels[mask], candidate[mask], champion[mask], level=level, blocks=inside)
+                gained = _gain(both, basis, candidate, champion)
         except UnmeasurableError as err:
             problem = str(err)
-    return SliceScore(part.column, part.value, int(mask.sum()), part.minimum, found, gained, problem)
+    rows, compared = int(part.mask.sum()), int(both.sum())
+    return SliceScore(part.column, part.value, rows, part.minimum, found, gained, problem, compared)
+
+
+def _gain(both: Array, basis: Basis, candidate: Array, champion: Opponent) -> Interval:
+    """On the part's rows that the champion has not learnt."""
+    rows = basis.taken(both)
+    if few := _too_few(basis.metric, rows.labels):
+        raise UnmeasurableError(f"{few} that the champion has not learnt")
+    assert champion.scores is not None
+    return rows.gain(candidate[both], champion.scores[both])
 
 
 def _too_few(metric: Metric, labels: Array) -> str:

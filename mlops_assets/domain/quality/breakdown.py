@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from mlops_assets.declaration.data import Kind
 from mlops_assets.declaration.evaluation import SliceSpec
 from mlops_assets.domain.evaluation.calibration import Reliability, reliability
+from mlops_assets.domain.evaluation.comparison import Basis
 from mlops_assets.domain.evaluation.intervals import score
 from mlops_assets.domain.evaluation.metrics import Metric, UnmeasurableError
 from mlops_assets.domain.evaluation.slices import Part, SliceScore, measure
@@ -40,7 +41,8 @@ def score_slices(
 ) -> tuple[SliceScore, ...]:
     """Score each declared slice whose column the log has, the worst first."""
     parts = [part for spec in specs for part in _parts(rows.rows, spec, profile)]
-    return measure(parts, metric, rows.labels, rows.scores, None, level=level, blocks=rows.blocks)
+    kind = Kind.REGRESSION if Kind.REGRESSION in metric.kinds else Kind.BINARY
+    return measure(parts, Basis(kind, metric, rows.labels, level, rows.blocks), rows.scores, None)
 
 
 def measure_calibration(kind: Kind, rows: RipeRows, level: float, seed: int) -> tuple[Reliability, RipeRows] | None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.domain.markdown import escaped_table
-from mlops_assets.domain.records import Evaluation, ServingModel, TrainedModel, TrainingSet
+from mlops_assets.domain.records import Evaluation, FoldScore, ServingModel, TrainedModel, TrainingSet
 from mlops_assets.domain.registry.lineage import Provenance, rebuild_steps
 from mlops_assets.domain.registry.versions import Bump, CandidateRecords, VersionFacts, VersionInfo
 
@@ -121,9 +121,21 @@ def _training(spec: ModelSpec, trained: TrainedModel) -> Iterator[str]:
         f"Network {code(spec.network.type)}, seed {spec.training.seed}. On the validation part: "
         f"{text(trained.metric)} {trained.validation_score:.4f}. Weights {code(trained.digest)}."
     )
+    until = f", the latest of {trained.learnt_until:%Y-%m-%d %H:%M} UTC" if trained.learnt_until else ""
+    yield f"The weights have learnt {trained.learnt:,} rows{until}."
+    if trained.folds:
+        yield "Models that scored the test rows, none of which they had learnt:"
+        yield escaped_table(
+            ["rows learnt", "rows scored", "from", "to", text(trained.metric)], map(_fold, trained.folds)
+        )
     rows = [[code(name), text(value)] for name, value in sorted(trained.parameters.items())]
     if rows:
         yield escaped_table(["parameter", "value"], rows)
+
+
+def _fold(fold: FoldScore) -> list[str]:
+    ends = [f"{moment:%Y-%m-%d %H:%M}" if moment else "none" for moment in (fold.first, fold.last)]
+    return [f"{fold.learnt:,}", f"{fold.rows:,}", *ends, "none" if fold.score is None else f"{fold.score:.4f}"]
 
 
 def _evaluation(evaluation: Evaluation, sections: Mapping[str, str]) -> Iterator[str]:

@@ -14,6 +14,7 @@ from enum import StrEnum
 from mlops_assets.domain.records import Evaluation, ServingModel, TrainedModel, TrainingSet
 
 FIRST = "1.0.0"
+LEARNT_ROWS, LEARNT_UNTIL = "learnt_rows", "learnt_until"  # tags of a version
 
 
 class VersionChange(StrEnum):
@@ -79,6 +80,12 @@ class VersionInfo:
     aliases: tuple[str, ...]
     tags: Mapping[str, str]
     created_at: datetime
+
+    @property
+    def learnt_until(self) -> datetime | None:
+        """The latest event time that it has learnt; none where it is not recorded, or rows have no time."""
+        moment = self.tags.get(LEARNT_UNTIL)
+        return datetime.fromisoformat(moment) if moment else None
 
 
 @dataclass(frozen=True)

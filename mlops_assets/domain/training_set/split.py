@@ -12,7 +12,8 @@ from datetime import timedelta
 import numpy as np
 
 PARTS = ("train", "validation", "test")
-_LEFT_OUT = -1
+REST = "rest"  # rows in a gap, or of a group that an earlier part has: a refit learns them too
+_IN_REST = -1
 
 
 class SplitError(ValueError):
@@ -21,14 +22,14 @@ class SplitError(ValueError):
 
 @dataclass(frozen=True)
 class Split:
-    """`part[i]` is 0, 1 or 2 (an index into PARTS) or -1 where row i is left out, with the counts of why."""
+    """`part[i]` is 0, 1 or 2 (an index into PARTS) or -1 where row i is in the rest, with the counts of why."""
 
     part: np.ndarray
     left_out: Mapping[str, int]
 
     def rows(self, name: str) -> np.ndarray:
-        """Positions of the rows of one part, in their order."""
-        return np.flatnonzero(self.part == PARTS.index(name))
+        """Positions of the rows of one part, or of the rest, in their order."""
+        return np.flatnonzero(self.part == (_IN_REST if name == REST else PARTS.index(name)))
 
 
 def split_by_time(
@@ -49,11 +50,11 @@ def split_by_time(
     open_rows = ordered[: np.searchsorted(ordered, test_begins - pause)]
     wanted = round(len(times) * (1 - test)) - round(len(times) * (1 - test - validation))
     validation_begins = open_rows[max(len(open_rows) - wanted, 0)] if len(open_rows) else test_begins
-    part = np.full(len(times), _LEFT_OUT, dtype=np.int8)
+    part = np.full(len(times), _IN_REST, dtype=np.int8)
     part[times < validation_begins - pause] = 0
     part[(times >= validation_begins) & (times < test_begins - pause)] = 1
     part[times >= test_begins] = 2
-    left_out = {"in a gap": int((part == _LEFT_OUT).sum())}
+    left_out = {"in a gap": int((part == _IN_REST).sum())}
     if groups is not None:
         left_out["group stands in an earlier part"] = _keep_groups_apart(part, groups)
     return _whole(Split(part, left_out), f"{len(np.unique(times))} distinct times, a gap of {gap}")
@@ -62,19 +63,19 @@ def split_by_time(
 def split_by_identity(identities: np.ndarray, *, validation: float, test: float, seed: int) -> Split:
     """Split rows without time by a hash of what they are (or of their group), so that a row never changes sides."""
     unique, inverse = np.unique(identities.astype(str), return_inverse=True)
-    place = np.array([_unit_interval(f"{seed}:{identity}") for identity in unique])[inverse]
+    place = np.array([unit_interval(f"{seed}:{identity}") for identity in unique])[inverse]
     part = np.where(place < test, 2, np.where(place < test + validation, 1, 0)).astype(np.int8)
     return _whole(Split(part, {}), f"{len(unique)} distinct identities")
 
 
 def _keep_groups_apart(part: np.ndarray, groups: np.ndarray) -> int:
-    """Leave out rows of a later part whose group an earlier part already has; returns how many."""
+    """Move rows of a later part whose group an earlier part already has to the rest; returns how many."""
     _, codes = np.unique(groups.astype(str), return_inverse=True)
     first = np.full(codes.max() + 1, len(PARTS), dtype=np.int8)
-    inside = part != _LEFT_OUT
+    inside = part != _IN_REST
     np.minimum.at(first, codes[inside], part[inside])
     repeated = inside & (part != first[codes])
-    part[repeated] = _LEFT_OUT
+    part[repeated] = _IN_REST
     return int(repeated.sum())
 
 
@@ -88,5 +89,6 @@ def _whole(split: Split, basis: str) -> Split:
     return split
 
 
-def _unit_interval(text: str) -> float:
+def unit_interval(text: str) -> float:
+    """A number from 0 to 1 that only the text decides."""
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) / 2**64

@@ -15,8 +15,9 @@ from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.domain.names import EVENT_TIME, LABEL, ROW_KEY
 from mlops_assets.domain.records import Inputs
 from mlops_assets.domain.training_set import labels
+from mlops_assets.domain.training_set.folds import Fold, plan_cross_validation, plan_walk_forward
 from mlops_assets.domain.training_set.labels import Labelled
-from mlops_assets.domain.training_set.split import PARTS, Split, split_by_identity, split_by_time
+from mlops_assets.domain.training_set.split import PARTS, REST, Split, split_by_identity, split_by_time
 
 
 @dataclass(frozen=True)
@@ -59,12 +60,39 @@ def inputs_of(features: pa.Table, names: tuple[str, ...], categories: tuple[str,
 
 
 def divide(spec: ModelSpec, rows: pa.Table) -> Parts:
-    """Train, validation and test rows, each sorted by time and key so that the same rows give the same bytes."""
+    """Train, validation, test and the rest, each sorted by time and key so that the same rows give the same bytes."""
     feed = spec.source.feeds[spec.source.examples]
     ordered = rows.sort_by([(EVENT_TIME, "ascending"), *((name, "ascending") for name in row_key(feed))])
     split = _split(spec, feed, ordered)
-    tables = {name: ordered.take(pa.array(split.rows(name))) for name in PARTS}
-    return Parts(tables, {name: _ends(table) for name, table in tables.items()}, split.left_out)
+    tables = {name: ordered.take(pa.array(split.rows(name))) for name in (*PARTS, REST)}
+    return Parts(tables, {name: _ends(table) for name, table in tables.items() if len(table)}, split.left_out)
+
+
+def plan_folds(spec: ModelSpec, tables: Mapping[str, pa.Table], *, champion_until: datetime | None) -> tuple[Fold, ...]:
+    """How the test rows are scored by models that have not learnt them; empty without `training.refit`."""
+    if not spec.training.refit:
+        return ()
+    whole = every_row(tables)
+    first = len(tables["train"]) + len(tables["validation"])
+    test = np.arange(first, first + len(tables["test"]))
+    feed, group = spec.source.feeds[spec.source.examples], spec.training.group
+    groups = whole[group].to_numpy(zero_copy_only=False).astype(str) if group else None
+    if feed.static:
+        identities = _identities(whole, row_key(feed)) if groups is None else groups
+        return plan_cross_validation(identities, test, folds=spec.training.folds, seed=spec.training.seed)
+    times = pc.cast(whole[EVENT_TIME], pa.int64()).to_numpy()
+    since = None if champion_until is None else int(champion_until.timestamp() * 1e6)
+    return plan_walk_forward(times, test, folds=spec.training.folds, gap=spec.training.gap, groups=groups, since=since)
+
+
+def every_row(tables: Mapping[str, pa.Table]) -> pa.Table:
+    """The rows of all parts, one part after the other, and the rest where it was kept: what a refit learns."""
+    return pa.concat_tables([tables[name] for name in (*PARTS, REST) if name in tables])
+
+
+def time_span(table: pa.Table) -> tuple[datetime, datetime] | tuple[None, None]:
+    """The first and the last event time; none where the rows have no time."""
+    return _ends(table) if EVENT_TIME in table.column_names else (None, None)
 
 
 def write_parts(parts: Mapping[str, pa.Table], folder: Path) -> None:
@@ -74,20 +102,23 @@ def write_parts(parts: Mapping[str, pa.Table], folder: Path) -> None:
 
 
 def read_parts(folder: Path) -> dict[str, pa.Table]:
-    return {name: pq.read_table(folder / f"{name}.parquet") for name in PARTS}
+    """The parts and the rest."""
+    return {name: pq.read_table(folder / f"{name}.parquet") for name in (*PARTS, REST)}
 
 
 def _split(spec: ModelSpec, feed: FeedSpec, rows: pa.Table) -> Split:
     training, group = spec.training, spec.training.group
     groups = rows[group].to_numpy(zero_copy_only=False) if group else None
     if feed.static:
-        keys = [rows[name].to_numpy(zero_copy_only=False).astype(str) for name in row_key(feed)]
-        identities = (
-            groups if groups is not None else np.array(["\x1f".join(parts) for parts in zip(*keys, strict=True)])
-        )
+        identities = _identities(rows, row_key(feed)) if groups is None else groups
         return split_by_identity(identities, validation=training.validation, test=training.test, seed=training.seed)
     times = pc.cast(rows[EVENT_TIME], pa.int64()).to_numpy()
     return split_by_time(times, validation=training.validation, test=training.test, gap=training.gap, groups=groups)
+
+
+def _identities(rows: pa.Table, key: tuple[str, ...]) -> np.ndarray:
+    keys = [rows[name].to_numpy(zero_copy_only=False).astype(str) for name in key]
+    return np.array(["\x1f".join(parts) for parts in zip(*keys, strict=True)])
 
 
 def _within_window(rows: pa.Table, spec: ModelSpec) -> tuple[pa.Table, int]:

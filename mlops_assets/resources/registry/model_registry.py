@@ -7,6 +7,7 @@ resolved once, at the border; the version number goes on from there.
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -102,6 +103,11 @@ class Registry(dg.ConfigurableResource["Registry"]):
     def resolve(self, model: str, alias: Alias) -> str | None:
         """The number of the version that the alias points to."""
         return self._mlflow.read_aliases(self._client, model).get(alias.value)
+
+    def learnt_until(self, model: str, alias: Alias) -> datetime | None:
+        """How far the version that the alias points to has learnt; none where there is no version, or no time."""
+        number = self.resolve(model, alias)
+        return None if number is None else self.version(model, number).learnt_until
 
     def set_alias(self, model: str, alias: Alias, number: str) -> None:
         """Point the alias to this version and to no other."""

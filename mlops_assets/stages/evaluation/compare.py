@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from mlops_assets.declaration.data import Kind
 from mlops_assets.declaration.model import ModelSpec
-from mlops_assets.domain.evaluation.comparison import Contenders, Opponent
+from mlops_assets.domain.evaluation.comparison import Contenders
+from mlops_assets.domain.evaluation.evidence import RefitEvidence
 from mlops_assets.domain.evaluation.gates import judge
 from mlops_assets.domain.evaluation.intervals import blocks_of, central
-from mlops_assets.domain.evaluation.report import EvaluationReport, HeldOut, build_report
+from mlops_assets.domain.evaluation.refit.compare import compare_refit
+from mlops_assets.domain.evaluation.report import EvaluationReport, HeldOut, basis_of, build_report
 from mlops_assets.domain.evaluation.report_text import markdown, sections
 from mlops_assets.domain.evaluation.robustness import EvaluatedRows
 from mlops_assets.domain.names import EVENT_TIME, LABEL, Alias, Layer
@@ -28,8 +29,10 @@ from mlops_assets.resources.lake.workspace import Workspace
 from mlops_assets.resources.plots import evaluation as plots
 from mlops_assets.resources.registry.bundles import Bundles
 from mlops_assets.resources.registry.model_registry import Registry
-from mlops_assets.training.store import load_baselines, read_result
-from serving.contract.bundle import Bundle, Session
+from mlops_assets.stages.evaluation.kept_answers import write_answers
+from mlops_assets.stages.evaluation.opponents import Opponents
+from mlops_assets.training.store import load_baselines, load_out_of_time, read_result
+from serving.contract.bundle import Session
 from serving.contract.encoding import pack_table
 
 
@@ -63,23 +66,26 @@ def score_and_judge(
     held_out = _held_out(spec, training_set, tables)
     bundle = bundles.open(serving.bundle)
     session = bundle.session(spec.serving.provider)  # where it will be served, or an error
-    opponents = _Opponents(spec, serving.bundle, tables["test"], bundles, features, registry, workspace)
+    served = session.predict(held_out.rows.numbers, held_out.rows.categories)
+    scored = load_out_of_time(folder)
+    opponents = Opponents(spec, serving.bundle, tables["test"], lake, bundles, features, registry, workspace)
     contenders = Contenders(
-        candidate=session.predict(held_out.rows.numbers, held_out.rows.categories),
+        candidate=served if scored is None else scored[0],
         champion=opponents.at(Alias.CHAMPION),
         anchor=opponents.at(Alias.ANCHOR),
-        baselines=load_baselines(folder, "test"),
+        baselines=load_baselines(folder),
     )
-    report = _report(spec, serving, held_out, contenders, session)
+    refit = None if scored is None else compare_refit(basis_of(spec, held_out), served, *scored)
+    report = _report(spec, serving, held_out, contenders, session, refit)
     verdicts = judge(spec.gates, report.evidence)
     drawn = plots.draw(
         report,
         held_out.rows.labels,
-        contenders.scored(),
+        contenders.scored_everywhere(),
         classes=training_set.classes,
         history=read_result(folder).history,
     )
-    kept = _publish_report(lake, spec, serving, report, verdicts, drawn)
+    kept = _publish_report(lake, spec, serving, report, verdicts, drawn, (tables["test"], contenders.candidate))
     versions = contenders.versions()
     return JudgedCandidate(
         report,
@@ -101,7 +107,12 @@ def _held_out(spec: ModelSpec, training_set: TrainingSet, tables: Mapping[str, p
 
 
 def _report(
-    spec: ModelSpec, serving: ServingModel, held_out: HeldOut, contenders: Contenders, session: Session
+    spec: ModelSpec,
+    serving: ServingModel,
+    held_out: HeldOut,
+    contenders: Contenders,
+    session: Session,
+    refit: RefitEvidence | None,
 ) -> EvaluationReport:
     rng = np.random.default_rng(spec.training.seed)
     fairness = assess(
@@ -123,67 +134,13 @@ def _report(
         served=_served(serving),
         parity=serving.parity,
         fairness=fairness,
+        refit=refit,
         rng=rng,
     )
 
 
 def _served(serving: ServingModel) -> Compressed:
     return next(each for each in serving.measured if each.precision is serving.precision)
-
-
-@dataclass(frozen=True, eq=False)
-class _Opponents:
-    """Earlier versions, each scored with its own bundle on the candidate's rows."""
-
-    spec: ModelSpec
-    candidate: str  # bundle
-    test: pa.Table
-    bundles: Bundles
-    features: FeatureStore
-    registry: Registry
-    workspace: Workspace
-
-    def at(self, alias: Alias) -> Opponent | None:
-        """The version an alias points to; None where there is none yet."""
-        number = self.registry.resolve(self.spec.model, alias)
-        if number is None:
-            return None
-        info = self.registry.version(self.spec.model, number)
-        if info.bundle == self.candidate:
-            return Opponent(number, None, same=True)
-        path = self.bundles.path(info.bundle)
-        if not path.is_dir():
-            path = self.registry.fetch_bundle(self.spec.model, number, self.workspace.cache)
-        from serving.contract.bundle import open_bundle
-
-        return self._scored(number, open_bundle(path))
-
-    def _scored(self, number: str, bundle: Bundle) -> Opponent:
-        contract = bundle.contract
-        if Kind(contract.kind) is not self.spec.target.kind:
-            return Opponent(
-                number,
-                None,
-                f"it answers a {contract.kind} question, the candidate a {self.spec.target.kind} one",
-            )
-        names = [*contract.numbers, *contract.categories]
-        rows = self.test
-        if missing := [name for name in names if name not in rows.column_names]:
-            rows = self._with_its_features(contract.feature_service, missing)
-        return Opponent(number, bundle.predict(*pack_table(rows, contract.numbers, contract.categories)))
-
-    def _with_its_features(self, service: str, missing: list[str]) -> pa.Table:
-        """The same rows with the features of the version's own service."""
-        entities = self.test.drop_columns([LABEL])
-        joined = self.features.training_frame(service, entities.select(self._entity_columns(entities)))
-        absent = [name for name in missing if name not in joined.column_names]
-        if absent:
-            raise LookupError(f"feature service {service} no longer brings {', '.join(absent)}; restore it to compare")
-        return joined
-
-    def _entity_columns(self, rows: pa.Table) -> list[str]:
-        inputs = set(self.spec.features.columns)
-        return [name for name in rows.column_names if name not in inputs]
 
 
 def _publish_report(
@@ -193,6 +150,7 @@ def _publish_report(
     report: EvaluationReport,
     verdicts: tuple[Verdict, ...],
     drawn: Mapping[str, bytes],
+    answered: tuple[pa.Table, np.ndarray],
 ) -> str:
     """A folder in the lake, named by the bundle and by what it was compared with."""
     compared = "-".join(
@@ -204,6 +162,7 @@ def _publish_report(
         (folder / "report.json").write_text(report.as_json())
         (folder / "sections.json").write_text(json.dumps(sections(report)))
         (folder / "report.md").write_text(markdown(report, verdicts))
+        write_answers(folder, spec, *answered)
         for name, png in drawn.items():
             (folder / f"{name}.png").write_bytes(png)
         return lake.publish(spec.model, Layer.EVALUATIONS, f"{serving.bundle}-{compared}", folder)

@@ -18,6 +18,7 @@ from mlops_assets.resources.lake.files import read_json
 from mlops_assets.resources.lake.lake import Lake
 from mlops_assets.resources.lake.workspace import Workspace
 from mlops_assets.resources.registry.bundles import Bundles
+from mlops_assets.stages.evaluation.kept_answers import fetch_answers, find_evaluation, read_answers
 from serving.contract.bundle import Bundle, CorruptBundleError
 from serving.contract.encoding import pack_table
 
@@ -66,12 +67,11 @@ class VersionReferences:
     def _baseline(self, digest: str, problems: list[str]) -> Interval | None:
         """Read the primary metric from the report of the evaluation."""
         metric = self.spec.gates.metric
-        found = [each for each in self.lake.names(self.spec.model, Layer.EVALUATIONS) if each.startswith(digest)]
-        if not found:
+        found = find_evaluation(self.lake, self.spec.model, digest)
+        if found is None:
             problems.append(f"no evaluation of bundle {digest[:_SHORT]} is in the lake")
             return None
-        folder = f"{self.lake.root.rstrip('/')}/{self.spec.model}/{Layer.EVALUATIONS}/{found[-1]}"
-        report = read_json(f"{folder}/report.json")
+        report = read_json(f"{self.lake.root.rstrip('/')}/{found}/report.json")
         if report["metric"] == metric:
             return Interval(**report["evidence"]["score"])  # what the gates judged
         for each in report["scores"]:
@@ -88,10 +88,17 @@ class VersionReferences:
             return None
 
     def _held(self, bundle: Bundle) -> HeldOutRows:
-        """Score the test rows of the version's own training set."""
+        """The test rows of the version's own training set, with answers of models that had not learnt them."""
         contract = bundle.contract
         where = f"{self.spec.model}/{Layer.TRAINING_SETS}/{contract.training_set}"
-        test = thin_rows(pq.read_table(self.lake.fetch(where, self.workspace.cache) / "test.parquet"), _TESTED)
+        whole = pq.read_table(self.lake.fetch(where, self.workspace.cache) / "test.parquet")
+        kept = fetch_answers(self.lake, self.workspace, self.spec.model, bundle.digest)
+        test = thin_rows(whole, _TESTED)
         numbers, categories = pack_table(test, contract.numbers, contract.categories)
-        answers: Any = np.asarray(bundle.predict(numbers, categories), dtype=np.float64)
+        if kept is not None:
+            answers: Any = read_answers(thin_rows(kept, _TESTED))
+        elif bundle.profile.get("scores", {}).get("out_of_time"):
+            raise FileNotFoundError("it has learnt its test rows, and the answers of its folds are not in the lake")
+        else:
+            answers = np.asarray(bundle.predict(numbers, categories), dtype=np.float64)
         return HeldOutRows(test[LABEL].to_numpy().astype(np.float64), answers, np.asarray(numbers, dtype=np.float64))

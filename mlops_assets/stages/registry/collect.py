@@ -7,7 +7,15 @@ from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.domain.records import TrainedModel, Version
 from mlops_assets.domain.registry.lineage import build_provenance
 from mlops_assets.domain.registry.model_card import Registration, model_card
-from mlops_assets.domain.registry.versions import Bump, Candidate, CandidateRecords, VersionFacts, VersionInfo
+from mlops_assets.domain.registry.versions import (
+    LEARNT_ROWS,
+    LEARNT_UNTIL,
+    Bump,
+    Candidate,
+    CandidateRecords,
+    VersionFacts,
+    VersionInfo,
+)
 from mlops_assets.resources.lake.files import read_json
 from mlops_assets.resources.lake.lake import Lake
 from mlops_assets.resources.registry.bundles import Bundles
@@ -49,7 +57,13 @@ def build_candidate(
         metric=evaluation.metric,
         score=evaluation.score,
         purpose=spec.purpose,
-        tags={"owner": spec.owner, "precision": serving.precision.value, **tags},
+        tags={
+            "owner": spec.owner,
+            "precision": serving.precision.value,
+            LEARNT_ROWS: str(trained.learnt),
+            **({LEARNT_UNTIL: trained.learnt_until.isoformat()} if trained.learnt_until else {}),
+            **tags,
+        },
     )
 
 

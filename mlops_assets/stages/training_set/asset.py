@@ -1,7 +1,7 @@
 """training_set: one point-in-time join of labelled examples with the features they could have seen, divided by time."""
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,13 +10,14 @@ from pydantic import TypeAdapter
 
 from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.domain.data.checks import LEAKAGE, TELLING
-from mlops_assets.domain.names import Layer, Stage
+from mlops_assets.domain.names import Alias, Layer, Stage
 from mlops_assets.domain.records import TrainingSet
 from mlops_assets.domain.verdict import Outcome
 from mlops_assets.resources.clock import Clock
 from mlops_assets.resources.features.store import FeatureStore
 from mlops_assets.resources.lake.lake import Lake
 from mlops_assets.resources.lake.workspace import Workspace
+from mlops_assets.resources.registry.model_registry import Registry
 from mlops_assets.stages.common import asset_key, check_result, check_spec, retried_on_infrastructure, stage_asset
 from mlops_assets.stages.metadata import table
 
@@ -43,7 +44,7 @@ def training_set(spec: ModelSpec) -> dg.AssetsDefinition:
         description="Labelled examples with the features known at their moment; train, validation, test by time.",
     )
     def asset(
-        lake: Lake, features: FeatureStore, workspace: Workspace, clock: Clock
+        lake: Lake, features: FeatureStore, registry: Registry, workspace: Workspace, clock: Clock
     ) -> Iterator[dg.MaterializeResult[TrainingSet]]:
         from mlops_assets.domain.training_set.training_rows import divide
         from mlops_assets.stages.training_set import prove
@@ -53,7 +54,9 @@ def training_set(spec: ModelSpec) -> dg.AssetsDefinition:
         with retried_on_infrastructure():
             joined = join(spec, lake, features, now)
             parts = divide(spec, joined.rows)
-            record = _publish(spec, joined, parts, lake, workspace)
+            champion_until = registry.learnt_until(spec.model, Alias.CHAMPION)
+            record = joined.record(spec, parts, champion_until=champion_until)
+            record = _publish(record, parts, lake, workspace)
             telling, verdict = prove.suspect_columns(spec, joined, parts)
             proofs = [prove.prove_no_future(spec, joined, lake, features)] if spec.features.service else []
         yield dg.MaterializeResult(
@@ -73,17 +76,16 @@ def _checks(spec: ModelSpec) -> Sequence[str]:
     return [TELLING, LEAKAGE] if spec.features.service else [TELLING]
 
 
-def _publish(spec: ModelSpec, joined: "Joined", parts: "Parts", lake: Lake, workspace: Workspace) -> TrainingSet:
+def _publish(record: TrainingSet, parts: "Parts", lake: Lake, workspace: Workspace) -> TrainingSet:
     """Keep the rows under their digest; the same rows as before are the training set there already is."""
     from mlops_assets.domain.training_set.training_rows import write_parts
 
-    record = joined.record(spec, parts)
     with tempfile.TemporaryDirectory() as aside:
         folder = Path(aside) / record.digest
         folder.mkdir()
         write_parts(parts.tables, folder)
         (folder / _MANIFEST).write_bytes(_RECORD.dump_json(record, indent=1))
-        relative = lake.publish(spec.model, Layer.TRAINING_SETS, record.digest, folder)
+        relative = lake.publish(record.model, Layer.TRAINING_SETS, record.digest, folder)
     return _RECORD.validate_json((lake.fetch(relative, workspace.cache) / _MANIFEST).read_bytes())
 
 
@@ -98,20 +100,19 @@ def _metadata(record: TrainingSet, joined: "Joined", parts: "Parts") -> dict[str
     from mlops_assets.domain.training_set.training_rows import label_summary
 
     def line(name: str) -> list[Any]:
-        first, last = record.boundaries[name]
-        label = ", ".join(
-            f"{key} {value:.4g}" for key, value in label_summary(parts.tables[name], record.classes).items()
-        )
+        first, last = record.boundaries.get(name, (None, None))
+        summary = label_summary(parts.tables[name], record.classes) if record.rows[name] else {}
+        label = ", ".join(f"{key} {value:.4g}" for key, value in summary.items())
         return [name, record.rows[name], first, last, label]
 
-    left_out: Mapping[str, int] = {**joined.left_out, **parts.left_out}
     return {
         "digest": record.digest,
         "feature_service": record.service,
         "dagster/row_count": sum(record.rows.values()),
         "as_of": dg.MetadataValue.timestamp(record.as_of),
         "parts": table(("part", "rows", "from", "to", "label"), [line(name) for name in record.rows]),
-        "left_out": table(("why", "rows"), left_out.items()),
+        "left_out": table(("why", "rows"), joined.left_out.items()),
+        "rest": table(("why a row is in no part; a refit learns it", "rows"), parts.left_out.items()),
         "inputs": table(
             ("kind", "columns"),
             [

@@ -33,7 +33,7 @@ class Joined:
     partitions: Mapping[str, str]
     as_of: datetime
 
-    def record(self, spec: ModelSpec, parts: Parts) -> TrainingSet:
+    def record(self, spec: ModelSpec, parts: Parts, *, champion_until: datetime | None = None) -> TrainingSet:
         return TrainingSet(
             model=spec.model,
             digest=self._digest(spec, parts),
@@ -47,6 +47,7 @@ class Joined:
             rows={name: len(table) for name, table in parts.tables.items()},
             boundaries=parts.boundaries,
             partitions=self.partitions,
+            champion_until=champion_until,
         )
 
     def _digest(self, spec: ModelSpec, parts: Parts) -> str:

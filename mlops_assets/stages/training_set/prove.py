@@ -8,6 +8,7 @@ from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.domain.names import CREATED_TIME, SNAPSHOT, Layer
 from mlops_assets.domain.partitions import EPOCH, window
 from mlops_assets.domain.training_set.leakage import Feeds, Recipe, prove_no_leakage
+from mlops_assets.domain.training_set.split import PARTS
 from mlops_assets.domain.training_set.suspects import Telling, judge_suspects
 from mlops_assets.domain.training_set.training_rows import Parts
 from mlops_assets.domain.verdict import Verdict
@@ -46,5 +47,5 @@ def _made_since(spec: ModelSpec, views: Sequence[str], lake: Lake) -> datetime:
 
 def suspect_columns(spec: ModelSpec, joined: Joined, parts: Parts) -> tuple[list[Telling], Verdict]:
     """What each column tells of the outcome on rows later than those it was learnt from."""
-    tables = list(parts.tables.values())
+    tables = [parts.tables[name] for name in PARTS]
     return judge_suspects(tables, joined.inputs, classes=len(joined.classes), known=spec.features.known)

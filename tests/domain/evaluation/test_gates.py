@@ -13,6 +13,7 @@ from mlops_assets.domain.evaluation.evidence import (
     GuardSlice,
     Interval,
     Measured,
+    RefitEvidence,
     Rival,
     Robustness,
     Stress,
@@ -73,6 +74,7 @@ GOOD = Evidence(
     fairness=FairnessReport((), (), ()),
     robustness=stressed(0.02),
     latency=Measured(2.0, 10.0, "one row"),
+    refit=RefitEvidence(900, around(0, 0.03), "", finite=True, error_gain=around(0, 0.1), shift=0.01, shift_before=0.0),
     parity=(Measured(1e-7, 1e-4, "all rows"),),
 )
 

@@ -4,7 +4,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from mlops_assets.declaration.data import Kind
 from mlops_assets.declaration.evaluation import SliceSpec
+from mlops_assets.domain.evaluation.comparison import Basis, Opponent
 from mlops_assets.domain.evaluation.metrics import METRICS
 from mlops_assets.domain.evaluation.slices import MISSING, MOST_VALUES, OTHER, cut, measure
 
@@ -68,7 +70,8 @@ def scored(rows: int = 4000) -> tuple[np.ndarray, np.ndarray, np.ndarray, pa.Tab
 def test_parts_are_measured_worst_first_and_few_rows_are_told() -> None:
     labels, candidate, champion, table = scored()
     parts = cut([SliceSpec(column="airport", minimum=100)], table, table)
-    found = measure(parts, METRICS["auc"], labels, candidate, champion, level=0.95)
+    basis = Basis(Kind.BINARY, METRICS["auc"], labels, 0.95)
+    found = measure(parts, basis, candidate, Opponent("1", champion))
     assert [s.value for s in found] == ["EWR", "JFK", "tiny"]
     worst, best, tiny = found
     assert worst.score is not None
@@ -84,7 +87,7 @@ def test_parts_are_measured_worst_first_and_few_rows_are_told() -> None:
 def test_without_a_champion_slices_have_no_gain() -> None:
     labels, candidate, _, table = scored()
     parts = cut([SliceSpec(column="airport", minimum=100)], table, table)
-    found = measure(parts, METRICS["log_loss"], labels, candidate, None, level=0.95)
+    found = measure(parts, Basis(Kind.BINARY, METRICS["log_loss"], labels, 0.95), candidate, None)
     scores = [s.score.estimate for s in found if s.score]
     assert scores == sorted(scores, reverse=True)
     assert all(s.gain is None for s in found)

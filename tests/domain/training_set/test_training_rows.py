@@ -81,6 +81,7 @@ def test_the_latest_rows_are_the_test_in_any_order():
         "train": list(range(12)),
         "validation": [12, 13, 14, 15],
         "test": [16, 17, 18, 19],
+        "rest": [],
     }
     assert parts.boundaries["test"] == (START + 16 * HOUR, START + 19 * HOUR)
 

@@ -1,6 +1,7 @@
 """From a bundle's contract to what decides its version."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
@@ -23,7 +24,11 @@ SPEC = sample(
 )
 NETWORK = {"type": "tabular", "width": 16, "depth": 2, "embedding": 4, "bins": 8, "dropout": 0.1}
 TRAINED = sample(
-    TrainedModel, run_id="r1", parameters=flatten_parameters({"network": NETWORK | {"options": {"heads": 2}}})
+    TrainedModel,
+    run_id="r1",
+    parameters=flatten_parameters({"network": NETWORK | {"options": {"heads": 2}}}),
+    learnt=900,
+    learnt_until=datetime(2013, 7, 1, tzinfo=UTC),
 )
 
 
@@ -38,7 +43,10 @@ def test_the_candidate_names_bundle_origin_and_score():
     made = build_candidate(SPEC, records, tiny_contract(), {"as_of": "2013-07-01"})
     assert (made.model, made.bundle, made.training_set, made.run_id) == ("m", "b1", "t1", "r1")
     assert (made.metric, made.score) == ("auc", 0.7)
-    assert made.tags == {"owner": "team:a", "precision": "int8", "as_of": "2013-07-01"}
+    assert made.tags == {
+        "owner": "team:a", "precision": "int8", "as_of": "2013-07-01",
+        "learnt_rows": "900", "learnt_until": "2013-07-01T00:00:00+00:00",
+    }  # fmt: skip
 
 
 def test_facts_come_from_the_contract_and_from_what_was_trained():

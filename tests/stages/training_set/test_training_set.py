@@ -39,7 +39,9 @@ def test_the_parts_are_in_time_order_with_the_label_gap(shop: Shop, tmp_path):
     assert [later["min"] - earlier["max"] >= gap for earlier, later in pairwise(ends)] == [True] * 2
     assert ends[-1]["max"] <= BEFORE - made.spec.target.known_after
     written = record(made, Stage.TRAINING_SET, TrainingSet)
-    assert written.rows == {name: table.num_rows for name, table in parts.items()}
+    rest = pq.read_table(folder_of(made) / "rest.parquet")
+    assert written.rows == {name: table.num_rows for name, table in parts.items()} | {"rest": rest.num_rows}
+    assert rest.num_rows > 0  # in the gaps: a refit learns these too
     assert all(name.split("/")[0] in ("features", "validated") for name in written.partitions)
 
 
@@ -64,6 +66,7 @@ def no_file_beyond(size: int):
 
 def test_a_disk_that_fills_up_half_way_leaves_nothing_to_see(shop: Shop, tmp_path):
     made = shop.copy(shop.with_data, tmp_path)
+    assert made.resources["registry"].versions(MODEL) == ()  # the registry has its files
     with no_file_beyond(8_000):
         result = made.materialize(Stage.TRAINING_SET)
     assert not result.success
