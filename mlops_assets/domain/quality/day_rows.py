@@ -6,15 +6,18 @@ that come early do not speak for the others.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from functools import cached_property
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mlops_assets.declaration.data import Every
 from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.domain.evaluation.evidence import Interval
 from mlops_assets.domain.evaluation.intervals import central, score
 from mlops_assets.domain.evaluation.metrics import Metric, UnmeasurableError, metric_named
+from mlops_assets.domain.partitions import window
 from mlops_assets.domain.quality.fall.since_promotion import sure_of
 from mlops_assets.domain.quality.inputs import DayInputs, ServedVersion
 from mlops_assets.domain.traffic.label_delay import measure_maturity
@@ -24,6 +27,7 @@ from mlops_assets.domain.traffic.ripe_rows import RipeRows, rows_of_bundle, sele
 Measurement = tuple[Interval | None, str]  # a measurement, or why there is none
 
 RECENT = 7  # days at most that are judged together
+_EXPECTED, _MISSING = 20, 0.1  # labels of a class expected, and the part of them below which it is still to come
 _AT_LEAST = 3  # of them, where there are as many
 
 
@@ -61,11 +65,38 @@ class DayRows:
 
     @cached_property
     def maturity(self) -> float:
-        return (
-            measure_maturity(self.day.curve, read_times(self.mine["time"]), to_datetime64(self.day.known_until))
-            if len(self.mine)
-            else 0.0
-        )
+        """Of the day's labels; 0 while an outcome cannot have come yet."""
+        if not len(self.mine) or self.missing_outcome:
+            return 0.0
+        return measure_maturity(self.day.curve, read_times(self.mine["time"]), to_datetime64(self.day.known_until))
+
+    @cached_property
+    def missing_outcome(self) -> str:
+        """A class of the training of which hardly a label has come, with the numbers; empty where none is missing."""
+        counts: Mapping[str, int] = self.version.profile.get("label", {}).get("counts", {})
+        classes = self.version.judged.classes if self.version.judged else ()
+        total, known = sum(counts.values()), self.day.curve.labelled
+        for code, name in enumerate(classes):
+            count, own = counts.get(name, 0), self.day.curve.outcomes.get(code)
+            expected, came = known * count / max(total, 1), own.labelled if own else 0
+            if expected >= _EXPECTED and came < _MISSING * expected:
+                return f"{came:,} of {known:,} labels are {name}, {count / total:.0%} were in training"
+        return ""
+
+    @property
+    def why_unripe(self) -> str:
+        """What is waited for, and until when."""
+        least, curve = self.spec.monitoring.quality.maturity, self.day.curve
+        until = f"outcomes are in the lake up to {self.day.known_until:%Y-%m-%d %H:%M}"
+        if self.missing_outcome:
+            return f"{self.missing_outcome}: the others are still to come; {until}"
+        if not curve.levelled:
+            days = curve.watched / timedelta(days=1)
+            return f"outcomes still come after {days:.1f} days, the longest that was watched; {until}"
+        after = curve.after(least)
+        ends = window(Every.DAY, self.day.name).end
+        ripe = f", expected on {ends + after:%Y-%m-%d}" if after is not None and ends is not None else ""
+        return f"{self.maturity:.0%} of its labels are there, {least:.0%} are needed{ripe}; {until}"
 
     @cached_property
     def ripe(self) -> RipeRows | None:

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from mlops_assets.declaration.data import Kind, TargetSpec
 from mlops_assets.domain.traffic.label_delay import DelayCurve, fit_delay_curve
 from mlops_assets.domain.traffic.labelled_rows import LABEL, SHADOW, read_scores, read_times
 from mlops_assets.domain.traffic.outcome_join import KNOWN_AT
@@ -61,9 +62,15 @@ def select_ripe(rows: pa.Table, after: timedelta | None, now: datetime) -> RipeR
     return RipeRows(rows.filter(pc.and_(old, pc.is_finite(rows[LABEL]))))
 
 
-def measure_label_delay(rows: pa.Table, now: datetime) -> DelayCurve:
-    """How long labels take, from labelled answers with those that still wait."""
-    return fit_delay_curve(read_times(rows["time"]), read_times(rows[KNOWN_AT]), to_datetime64(now))
+def measure_label_delay(rows: pa.Table, now: datetime, target: TargetSpec) -> DelayCurve:
+    """How long labels take, from labelled answers with those that still wait. Of numbers: the low and the high ones."""
+    answered, labelled = read_times(rows["time"]), read_times(rows[KNOWN_AT])
+    labels = rows[LABEL].to_numpy()
+    known = np.isfinite(labels)
+    if target.kind is Kind.REGRESSION:
+        labels = labels > np.median(labels[known]) if known.any() else labels
+    outcomes = np.where(known, labels, -1.0).astype(np.int64)
+    return fit_delay_curve(answered, labelled, to_datetime64(now), outcomes=outcomes, least=target.known_after)
 
 
 def to_datetime64(moment: datetime) -> np.datetime64:

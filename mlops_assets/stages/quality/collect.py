@@ -20,8 +20,8 @@ from mlops_assets.domain.quality.fall.since_promotion import follow_back_to
 from mlops_assets.domain.quality.inputs import DayInputs, ServedVersion
 from mlops_assets.domain.quality.label_soundness import UNKNOWN_REQUESTS
 from mlops_assets.domain.quality.records import PerformanceDay
-from mlops_assets.domain.traffic.label_delay import DelayCurve
-from mlops_assets.domain.traffic.labelled_rows import concat_days, find_unknown_outcomes, read_scores, thin_rows
+from mlops_assets.domain.traffic.label_delay import REACH, DelayCurve
+from mlops_assets.domain.traffic.labelled_rows import LABEL, concat_days, find_unknown_outcomes, read_scores, thin_rows
 from mlops_assets.domain.traffic.outcome_join import KNOWN_AT
 from mlops_assets.domain.traffic.ripe_rows import find_leading_version, measure_label_delay
 from mlops_assets.domain.traffic.row_loss import LabelSpace
@@ -30,12 +30,13 @@ from mlops_assets.resources.lake.lake import Lake
 from mlops_assets.resources.lake.workspace import Workspace
 from mlops_assets.resources.registry.bundles import Bundles
 from mlops_assets.stages.quality.reference import VersionReferences
-from mlops_assets.stages.traffic.labelled_days import REACH, AnsweredDay, LabelledDays, days_between, start_of
+from mlops_assets.stages.traffic.labelled_days import AnsweredDay, LabelledDays, days_between, start_of
 
+_DAY = timedelta(days=1)
 _CURVE = timedelta(days=14)  # the answers of these days show how long labels take
 _DELAYS, _WINDOW = 50_000, 250_000  # rows of each day for that, and for what is judged together
 EstimateRows = tuple[NDArray[np.float64], NDArray[np.float64]]  # scores and features of some rows
-_TIMES = ["time", KNOWN_AT]
+_TIMES = ["time", KNOWN_AT, LABEL]
 _SETTLED = 0.999  # share of its labels at which a day is not judged again
 _STOPPED = 0.5  # share of the expected labels; with fewer, late ones may still come
 
@@ -107,7 +108,7 @@ class QualityCollector:
 
     def _inputs(self, day: str, rows: pa.Table, sample: EstimateRows, odd: Mapping[str, int]) -> DayInputs:
         start, until = start_of(day), self.labelled.known_until(day)
-        earlier = days_between(start - timedelta(days=RECENT - 1), start - timedelta(days=1))
+        earlier = days_between(start - (RECENT - 1) * _DAY, start - _DAY)
         recent = {name: thin_rows(each, _WINDOW) for name, each in self.labelled.read(earlier).items()}
         return DayInputs(
             name=day,
@@ -122,9 +123,11 @@ class QualityCollector:
         )
 
     def _curve(self, start: datetime, rows: pa.Table, until: datetime) -> DelayCurve:
-        earlier = self.labelled.read(days_between(start - _CURVE, start - timedelta(days=1)), _TIMES)
+        """Answers of the last two weeks, and old ones that were watched until no more labels come."""
+        first = min(start - _CURVE, until - REACH - _DAY)
+        earlier = self.labelled.read(days_between(first, start - _DAY), _TIMES)
         found = [thin_rows(each, _DELAYS) for each in (*earlier.values(), rows.select(_TIMES))]
-        return measure_label_delay(concat_days(found), until)
+        return measure_label_delay(concat_days(found), until, self.spec.target)
 
     def _sample(self, answers: AnsweredDay, version: ServedVersion | None) -> EstimateRows:
         """Scores and features of some rows of the version that answered."""

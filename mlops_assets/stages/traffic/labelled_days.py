@@ -15,6 +15,7 @@ from mlops_assets.declaration.evaluation import SliceSpec
 from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.domain.names import Layer
 from mlops_assets.domain.records import Snapshot
+from mlops_assets.domain.traffic.label_delay import REACH
 from mlops_assets.domain.traffic.labelled_rows import OUTCOMES, LabelledAnswers, label_answers
 from mlops_assets.domain.traffic.outcomes import source_outcomes
 from mlops_assets.domain.traffic.row_loss import LabelSpace
@@ -23,7 +24,6 @@ from mlops_assets.resources.lake.lake import Lake
 from mlops_assets.resources.lake.table import Table
 from mlops_assets.stages.traffic.source_labels import label_columns, source_labels
 
-REACH = timedelta(days=30)  # how long after its answer an outcome may come
 _DAY = timedelta(days=1)
 _TABLE, _ENTITIES, _FEATURES = "labelled", "entities", "features"
 _PLAIN = ("request_id", "row", "time", "version", "arm", "role", "bundle", "answer")

@@ -64,18 +64,19 @@ def judged(
 ) -> DayQuality:
     """The day in the light of all days up to it."""
     seen = {name_of(each): rows for each, rows in days.items() if each <= number}
+    spec = given.pop("spec", model_spec())
     of = DayInputs(
         name=name_of(number),
         rows=days[number],
         recent=seen,
-        curve=measure_label_delay(concat_days(list(seen.values())), now),
+        curve=measure_label_delay(concat_days(list(seen.values())), now, spec.target),
         sample=given.pop("sample", (np.empty(0), np.empty((0, 0)))),
         before=before,
         odd={},
         known_until=now,
         now=now,
     )
-    return judge_day(given.pop("spec", model_spec()), of, given.pop("version", version()))
+    return judge_day(spec, of, given.pop("version", version()))
 
 
 def judged_in_turn(days: Mapping[int, pa.Table], **given: Any) -> list[PerformanceDay]:
@@ -161,6 +162,37 @@ def test_what_hours_have_in_common_widens_the_interval():
         assert realised is not None
         widths.append(realised.high - realised.low)
     assert widths[0] > 5 * widths[1]
+
+
+def test_negatives_by_time_out_do_not_make_good_answers_bad():
+    """Positives are known after three days, negatives when 25 have passed: nothing is judged on positives alone."""
+    plain, records, reasons = {number: day(number, 200) for number in range(44)}, dict[int, PerformanceDay](), []
+    profile = {"label": {"counts": {"no": 500, "yes": 500}}}
+    for passed in range(1, 44):
+        now = START + passed * DAY
+        days = {number: known_by(rows, now) for number, rows in plain.items() if number < passed}
+        number = max(0, passed - 6)
+        recent = {each: rows for each, rows in days.items() if each <= number}
+        before = [each for name, each in sorted(records.items()) if name < number]
+        records[number] = judged(recent, number, now, *before, version=version(profile=profile)).record
+        reasons.append(records[number].fall.reason)
+    assert all(each.realised is None and each.fall.outcome is Outcome.INCONCLUSIVE for each in records.values())
+    assert "labels are no, 50% were in training" in reasons[20]
+    now = START + 40 * DAY
+    ripe = judged({each: known_by(rows, now) for each, rows in plain.items() if each < 13}, 12, now).record
+    assert ripe.realised is not None
+    assert ripe.realised.value == pytest.approx(0.8, abs=0.06)
+
+
+def known_by(rows: pa.Table, now: datetime) -> pa.Table:
+    """Positives after three days, negatives after 25."""
+    waits = [3 * DAY if hit else 25 * DAY for hit in rows["label"].to_pylist()]
+    known = [moment + wait for moment, wait in zip(rows["time"].to_pylist(), waits, strict=True)]
+    there = [each <= now for each in known]
+    labels = [label if each else np.nan for label, each in zip(rows["label"].to_pylist(), there, strict=True)]
+    times = [moment if each else None for moment, each in zip(known, there, strict=True)]
+    rows = rows.set_column(rows.column_names.index("label"), "label", pa.array(labels, pa.float64()))
+    return rows.set_column(rows.column_names.index("known_at"), "known_at", pa.array(times, TIME))
 
 
 def test_another_versions_days_and_shadows_are_left_out():

@@ -55,6 +55,44 @@ def test_where_no_label_ever_came_nothing_is_ripe():
     assert measure_maturity(curve, answered, NOW) == 0.0
 
 
+def timed_out(watched: float, *, spread: bool = False, count: int = 20_000):
+    """One in five is known after three days, the others when 25 days have passed without, or on any day before that."""
+    draw = np.random.default_rng(1)
+    answered = NOW - (draw.random(count) * watched * DAY * 1e6).astype("timedelta64[us]")
+    outcomes = (draw.random(count) < 0.2).astype(int)
+    waits = np.where(outcomes == 1, 3.0, draw.uniform(1, 25, count) if spread else 25.0)
+    labelled = answered + (waits * DAY * 1e6).astype("timedelta64[us]")
+    there = labelled <= NOW
+    return answered, np.where(there, labelled, np.datetime64("NaT")), np.where(there, outcomes, -1)
+
+
+@pytest.mark.parametrize("watched", [35.0, 45.0])
+def test_an_age_is_ripe_when_it_is_for_every_outcome(watched):
+    answered, labelled, outcomes = timed_out(watched)
+    curve = fit_delay_curve(answered, labelled, NOW, outcomes=outcomes)
+    assert curve.after(0.9) == timedelta(days=25)
+    ages = np.array([2, 10, 24.9, 25.1]) * DAY
+    assert curve.share(ages).tolist() == [0, 0, 0, 1]
+    assert curve.outcomes[1].ever == pytest.approx(0.2, abs=0.01)
+    assert curve.outcomes[0].ever == pytest.approx(0.8, abs=0.01)
+
+
+def test_outcomes_that_still_come_leave_everything_open():
+    answered, labelled, outcomes = timed_out(12.0, spread=True)
+    curve = fit_delay_curve(answered, labelled, NOW, outcomes=outcomes)
+    assert (curve.levelled, curve.after(0.9)) == (False, None)
+    assert measure_maturity(curve, answered, NOW) == 0.0
+    watched = fit_delay_curve(*timed_out(40.0, spread=True)[:2], NOW)
+    assert watched.levelled
+
+
+def test_no_label_counts_before_its_declared_age():
+    answered, labelled = answers(days=20)
+    curve = fit_delay_curve(answered, labelled, NOW, least=timedelta(days=9))
+    assert curve.after(0.5) == timedelta(days=9)
+    assert curve.share(np.array([8.9, 9.1]) * DAY)[0] == 0.0
+
+
 def test_an_older_label_counts_at_once_and_a_future_one_never():
     answered = np.array([NOW - np.timedelta64(5, "D")] * 2)
     curve = fit_delay_curve(

@@ -62,7 +62,7 @@ class Watch:
         lead = leading(tables[day])
         version = self.made[lead].version if lead else None
         before = [each for each in self.quality_days if each.day < day]
-        curve = measure_label_delay(pa.concat_tables(list(tables.values())), now)
+        curve = measure_label_delay(pa.concat_tables(list(tables.values())), now, self.spec.target)
         blank = np.empty(0), np.empty((0, 0))
         recent = {name: table for name, table in tables.items() if len(table)}
         return judge_day(

@@ -42,6 +42,11 @@ def judge(made: Bench, *numbers: int, now: datetime, **changes: Any) -> list[Jud
     return publish_days(collector, at["monitoring"], [partition_name(number) for number in numbers])
 
 
+def at_once(made: Bench) -> Any:
+    """The target, whose labels may be known at once."""
+    return made.spec.target.with_changes(known_after=timedelta(0))
+
+
 def records(made: Bench) -> dict[str, PerformanceDay]:
     return made.resources["monitoring"].read(MODEL, Stage.PERFORMANCE, PerformanceDay)
 
@@ -99,11 +104,12 @@ def test_a_day_ripens_when_a_later_one_is_run(made):
 
 
 def test_a_turned_world_fails_the_check_and_stops_nothing(made):
-    for number in (10, 11):
+    """Labels count from six hours on, so a day is ripe when the next one's feedback is in the lake."""
+    for number in (10, 11, 12):
         rows = without_source(answer_table(made, number))
         write_rows(made, number, "answers", rows)
         tell(made, number, rows, after=timedelta(0))
-    made.resources["clock"].move(made.spec, moment(12))
+    made.resources["clock"].move(made.spec, moment(13))
     materialize(made, 10)
     result = materialize(made, 11)
     (check,) = [each for each in result.get_asset_check_evaluations() if each.check_name == "quality_holds"]
@@ -149,9 +155,10 @@ def test_a_settled_day_is_judged_again_when_more_comes(made):
     rows = without_source(answer_table(made, 8))
     write_rows(made, 8, "answers", rows)
     tell(made, 8, rows.slice(0, 140), after=HOUR, said=true_outcomes(8)[:140])
-    (settled,) = judge(made, 8, now=moment(10))
+    (settled,) = judge(made, 8, now=moment(10), target=at_once(made))
     assert (settled.record.maturity, settled.record.labelled) == (1.0, 140)
-    assert [each.record.day for each in judge(made, 10, now=moment(11))] == [partition_name(10)]
+    found = judge(made, 10, now=moment(11), target=at_once(made))
+    assert [each.record.day for each in found] == [partition_name(10)]
     late = outcome_table(rows["request_id"].to_pylist()[140:], true_outcomes(8)[140:], moment(10.5))
     made.resources["lake"].table(MODEL, Layer.PREDICTIONS, "outcomes").write(
         partition_name(10), late, now=moment(11.5), time_column="time"
@@ -301,7 +308,7 @@ def test_labels_that_stop_fail_the_check_and_are_no_fall(made):
         write_rows(made, number, "answers", rows)
         if number < 8:
             tell(made, number, rows)
-    found = judge(made, 6, 7, 8, now=moment(10))
+    found = judge(made, 6, 7, 8, now=moment(10), target=at_once(made))
     assert sound(found).outcome is Outcome.FAIL
     assert f"{partition_name(8)}: 0 labels are there, about 147 should be" in sound(found).reason
     assert found[-1].record.fall.outcome is not Outcome.FAIL

@@ -37,9 +37,7 @@ def judge_realised_fall(rows: DayRows, followed: SincePromotion | None) -> Verdi
     if reference is None:
         return inconclusive(REALISED, rows.version.why_unpromised(rows.metric.name))
     if rows.maturity < least:
-        why = f"{rows.maturity:.0%} of its labels are there, {least:.0%} are needed"
-        until = f"outcomes are in the lake up to {rows.day.known_until:%Y-%m-%d %H:%M}"
-        return inconclusive(REALISED, f"{name}: {why}; {until}. {at}.")
+        return inconclusive(REALISED, f"{name}: {rows.why_unripe}. {at}.")
     if followed is None:
         why = rows.score[1] or f"{count_labelled(rows.mine):,} rows with a label are too few to be measured."
         return inconclusive(REALISED, f"{name}: {why} {at}.")
