@@ -121,6 +121,7 @@ class Worker:
             load_bundle=partial(load_model, threads=settings.threads, most_rows=settings.rows),
             baked=baked,
             baked_path=settings.baked,
+            drain=settings.drain,
         )
         self._logs = Logs(settings, worker, ids=ids, meters=self._meters, now=self._model_now)
         make, arrived = self._engine_kind(worker)

@@ -63,7 +63,7 @@ class InputGuard:
         """The same array where every number is within its range."""
         if not numbers.flags.c_contiguous and self._columns_within(numbers):
             return numbers
-        clipped = numbers.clip(self._low, self._high)
+        clipped = np.minimum(np.maximum(numbers, self._low), self._high)  # NaN stays; half the cost of `clip` for a row
         return numbers if _same_bits(clipped, numbers) else clipped
 
     def _columns_within(self, numbers: np.ndarray) -> bool:

@@ -37,6 +37,13 @@ def find_arm(engine: Engine, model: str, version: str | None) -> tuple[ServedMod
     return served, arm
 
 
+def check_ready(engine: Engine, model: str, version: str | None) -> None:
+    """NotFound or Unavailable where the model, or the version that is named, would not answer for long."""
+    find_arm(engine, model, version)
+    if not engine.models.is_ready(model):
+        raise Unavailable(f"the release of {model} was deleted", retry_after=RETRY)
+
+
 def describe_model(served: ServedModel, arm: ServedArm) -> dict[str, Any]:
     contract = arm.loaded.contract
     return {

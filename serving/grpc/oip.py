@@ -46,7 +46,7 @@ async def server_metadata(context: Context, call: Call, message: Any) -> bytes:
 async def model_ready(context: Context, call: Call, message: Any) -> bytes:
     """False where the model, or the version that is named, would not answer."""
     try:
-        inference.find_arm(context.engine, message.name, message.version or None)
+        inference.check_ready(context.engine, message.name, message.version or None)
     except RequestRefused:
         return _packed("ModelReady", ready=False)
     return _packed("ModelReady", ready=True)

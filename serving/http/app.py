@@ -41,7 +41,7 @@ async def alive(context: Context, request: Request) -> Response:
 
 
 async def ready(context: Context, request: Request) -> Response:
-    """503 while a model that has a release is not served, and while the worker drains."""
+    """503 while there is no model to serve, and while the worker drains. A model's own trouble is listed."""
     content = {"ready": context.ready, "draining": context.draining}
     troubles = {name: trouble.reason for name, trouble in context.models.troubles.items()}
     return json_response(content | {"troubles": troubles | context.shut}, status=200 if context.ready else 503)

@@ -39,7 +39,7 @@ async def ready(context: Context, request: Request) -> Response:
 
 async def model_ready(context: Context, request: Request) -> Response:
     """200 where the model, and the version if one is named, would answer."""
-    inference.find_arm(context.engine, request.params[0], _version(request))
+    inference.check_ready(context.engine, request.params[0], _version(request))
     return Response(b"")
 
 

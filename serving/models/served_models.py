@@ -6,7 +6,7 @@ two requests; one that cannot be served leaves the old one in place and says why
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,7 @@ MIXED = "m"  # in the place of an arm's number, which is hexadecimal
 _PAUSE = 1.0  # seconds until a failed load is tried again; doubles
 _LONGEST_PAUSE = 30.0
 _BREAKER_PAUSE = 2.0
+_BAKED = 0  # generation of the release that a Bento carries
 _log = logging.getLogger("serving.models.served_models")
 
 
@@ -85,9 +86,11 @@ class ServedModels:
         load_bundle: Callable[[Path, str], LoadedModel],
         baked: Release | None = None,
         baked_path: Path | None = None,
+        drain: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._releases, self._bundles = releases, bundles
+        """`drain`: seconds for which a model whose release was deleted is still served, but not ready."""
+        self._releases, self._bundles, self._drain = releases, bundles, drain
         self._meters, self._load, self._clock = meters, load_bundle, clock
         self._baked, self._baked_path = baked, baked_path
         self._seen: dict[str, tuple[int, ...]] = {}
@@ -95,18 +98,24 @@ class ServedModels:
         self._versions: dict[str, str] = {}  # digest → version, of every release seen
         self.served: dict[str, ServedModel] = {}
         self.troubles: dict[str, Trouble] = {}
+        self._deleted: dict[str, float] = {}  # served models without a release file, and since when
         self.rounds = 0
 
     @property
     def ready(self) -> bool:
-        """Every model that has a release is served, at whatever generation; and there is one at all."""
-        return bool(self.served) and all(name in self.served for name in self.troubles)
+        """There is a model to serve, at whatever generation, that goes on to be; `is_ready` says it of each."""
+        return any(map(self.is_ready, tuple(self.served)))
+
+    def is_ready(self, model: str) -> bool:
+        return model in self.served and model not in self._deleted
 
     def poll(self) -> bool:
         """Look once at the release files; True where a generation took another's place."""
         changed = False
-        for model, path in self._files():
-            changed |= self._look(model, path)
+        if (files := self._files()) is not None:
+            changed = self._let_go(files)
+            for model, path in files.items():
+                changed |= self._look(model, path)
         if self._baked and self._baked.model not in (*self.served, *self.troubles, *self._seen):
             changed |= self._take(self._baked)
         if changed:
@@ -114,12 +123,29 @@ class ServedModels:
         self.rounds += 1
         return changed
 
-    def _files(self) -> Iterable[tuple[str, Path]]:
+    def _files(self) -> dict[str, Path] | None:
+        """Model → release file. None where the folder shows nothing at all, not even a lock: it is not mounted, say."""
         try:
-            return [(path.stem, path) for path in sorted(self._releases.glob("[!.]*.json"))]
-        except OSError as err:
-            _log.warning("cannot list %s: %s; the releases that were read go on", self._releases, err)
-            return []
+            files = [path for path in sorted(self._releases.iterdir()) if path.is_file()]
+        except OSError:
+            return None
+        return {f.stem: f for f in files if f.match("[!.]*.json")} if files else None
+
+    def _let_go(self, files: Mapping[str, Path]) -> bool:
+        """Forget troubles of files that are gone, and stop serving models whose release was deleted."""
+        for model in self.troubles.keys() - files.keys():
+            if self.troubles[model].generation != _BAKED:
+                del self.troubles[model]
+                self._seen.pop(model, None)
+        now = self._clock()
+        released = {name for name, served in self.served.items() if served.release is not self._baked}
+        self._deleted = {model: self._deleted.get(model, now) for model in released - files.keys()}
+        due = [model for model, since in self._deleted.items() if now - since >= self._drain]
+        for model in due:
+            del self.served[model], self._deleted[model]
+            self._seen.pop(model, None)
+            _log.info("%s: its release was deleted; it is served no more", model)
+        return bool(due)
 
     def _look(self, model: str, path: Path) -> bool:
         try:

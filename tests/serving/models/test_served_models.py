@@ -28,6 +28,7 @@ class Place:
             self.bundles,
             meters=Meters(),
             load_bundle=partial(load_model, threads=1, most_rows=100),
+            drain=5.0,
             clock=lambda: self.now,
         )
 
@@ -96,12 +97,70 @@ def test_half_a_file_changes_nothing(place, content):
     assert "delay" in place.models.troubles
 
 
-def test_a_release_file_that_vanishes_changes_nothing(place):
+def test_a_deleted_release_is_served_until_callers_have_moved_on(place):
     place.publish(release(("champion", place.bundle(1), Role.CHAMPION, 1.0)))
     place.models.poll()
     (place.releases / "delay.json").unlink()
     place.models.poll()
-    assert place.models.served["delay"].release.generation == 1
+    assert "delay" in place.models.served
+    assert not place.models.is_ready("delay")
+    assert not place.models.ready
+    place.now = 4.9
+    assert not place.models.poll()
+    place.now = 5.0
+    assert place.models.poll()
+    assert place.models.served == {}
+    assert place.models.in_memory == {}
+    place.publish(release(("champion", place.bundle(1), Role.CHAMPION, 1.0)))
+    assert place.models.poll()
+    assert place.models.is_ready("delay")
+
+
+def test_a_release_that_was_broken_before_it_was_deleted_goes_too(place):
+    place.publish(release(("champion", place.bundle(1), Role.CHAMPION, 1.0)))
+    place.models.poll()
+    (place.releases / "delay.json").write_text("{")
+    place.models.poll()
+    (place.releases / "delay.json").unlink()
+    place.models.poll()
+    place.now = 60.0
+    assert place.models.poll()
+    assert place.models.served == place.models.troubles == {}
+
+
+def test_a_release_that_comes_back_in_time_goes_on(place):
+    first = place.bundle(1)
+    place.publish(release(("champion", first, Role.CHAMPION, 1.0)))
+    place.models.poll()
+    (place.releases / "delay.json").unlink()
+    place.models.poll()
+    place.publish(release(("champion", first, Role.CHAMPION, 1.0), generation=2))
+    place.now = 60.0
+    place.models.poll()
+    assert place.models.is_ready("delay")
+
+
+def test_a_folder_that_is_not_there_deletes_no_release(place):
+    place.publish(release(("champion", place.bundle(1), Role.CHAMPION, 1.0)))
+    place.models.poll()
+    place.releases.rename(place.releases.parent / "elsewhere")
+    place.models.poll()
+    place.releases.mkdir()  # as a mount point without its mount
+    place.now = 60.0
+    place.models.poll()
+    assert place.models.is_ready("delay")
+
+
+def test_one_models_trouble_is_its_own_and_goes_with_its_file(place):
+    place.publish(release(("champion", place.bundle(1), Role.CHAMPION, 1.0)))
+    (place.releases / "other.json").write_text("{")
+    place.models.poll()
+    assert set(place.models.troubles) == {"other"}
+    assert place.models.ready
+    assert [place.models.is_ready(name) for name in ("delay", "other")] == [True, False]
+    (place.releases / "other.json").unlink()
+    place.models.poll()
+    assert place.models.troubles == {}
 
 
 def test_a_lower_generation_is_not_taken(place):
