@@ -81,9 +81,13 @@ class DriftPolicy(DeclaredPart):
     unseen: InnerShare = Field(
         default=0.02, description="The smallest growth of the share of categories unknown to training that matters."
     )
+    correlation: InnerShare = Field(
+        default=0.2, description="The smallest change of the correlation of two columns that matters."
+    )
     together: Confidence = Field(
         default=0.6,
-        description="The lowest held-out AUC that matters, of a classifier that separates live from training rows.",
+        description="The lowest held-out AUC that matters, of a classifier that separates live from training rows; for "
+        "training rows of fewer than ten days.",
     )
     minimum_rows: Count = Field(default=500, description="The rows of a day below which nothing is concluded.")
     needed: Count = Field(

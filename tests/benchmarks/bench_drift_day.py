@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mlops_assets.domain.names import Layer
+from mlops_assets.domain.names import EVENT_TIME, Layer
 from mlops_assets.resources.lake.lake import Lake
 from serving.contract.bundle import FILES, PROFILE, write_bundle
 from tests.benchmarks.bench_drift import columns
@@ -25,6 +25,7 @@ from tests.serving.graphs import category, contract, make_bundle, number
 
 ROWS, TRAINED, PIECE, CATEGORIES = 1_000_000, 200_000, 50_000, 6
 MODEL, LARGE, SMALL = "flight_delay", datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 3, 1, tzinfo=UTC)
+_DAYS = 160  # of the training rows
 _GROWTH = 60  # megabytes that ten times the rows may cost: one row group's buffers
 _CODE = """
 import json, sys, time
@@ -78,10 +79,12 @@ def _bundle(root: Path) -> str:
     fields = [*map(number, numbers), *map(category, words)]
     made = make_bundle(root / "plain", contract(fields, model=MODEL))
     files = {file: (root / "plain" / made / file).read_bytes() for file in FILES}
-    files[PROFILE] = json.dumps(profile_of(numbers, words)).encode()
+    moments = np.repeat(np.datetime64("2023-07-01") + np.arange(_DAYS), TRAINED // _DAYS)
+    files[PROFILE] = json.dumps(profile_of(numbers, words, moments=moments)).encode()
     folder = root / "lake" / MODEL / Layer.TRAINING_SETS / ("0" * 64)
     folder.mkdir(parents=True)
-    pq.write_table(pa.table(train), folder / "train.parquet", compression="zstd")
+    times = pa.array(moments.astype("datetime64[us]"), pa.timestamp("us", "UTC"))
+    pq.write_table(pa.table({**train, EVENT_TIME: times}), folder / "train.parquet", compression="zstd")
     (root / "bundles").mkdir()
     return write_bundle(root / "bundles", files)
 

@@ -152,6 +152,13 @@ class RowSampler:
         self._places = np.arange(rows) if rows <= most else np.sort(rng.choice(rows, most, replace=False))
         self._before = 0
 
+    @classmethod
+    def at(cls, places: np.ndarray) -> "RowSampler":
+        """The rows at these rising places."""
+        sampler = cls(0, 0, 0)
+        sampler._places = places
+        return sampler
+
     def take(self, piece: pa.Table) -> pa.Table:
         """The sampled rows of the next piece."""
         start, end = np.searchsorted(self._places, [self._before, self._before + len(piece)])

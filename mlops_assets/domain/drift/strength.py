@@ -31,6 +31,7 @@ def _strength(finding: DriftFinding, policy: DriftPolicy) -> float:
         return _WHOLLY if finding.drifted else 0.0
     sizes = [
         numbers.get("moved", 0.0) / policy.moved,
+        numbers.get("change", 0.0) / policy.correlation,
         numbers.get("ks", 0.0) / policy.ks,
         numbers.get("cramers_v", 0.0) / policy.cramers_v,
         max(numbers.get("auc", 0.5) - 0.5, 0.0) / (policy.together - 0.5),

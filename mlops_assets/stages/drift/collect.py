@@ -10,14 +10,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mlops_assets.declaration.model import ModelSpec
-from mlops_assets.domain.drift.days.compare import TrainingPast, fit_past
+from mlops_assets.domain.drift.days.compare import TrainingPast
 from mlops_assets.domain.drift.joint_test import MOST_ROWS
 from mlops_assets.domain.drift.live_day import (
     ANSWERED_BY,
@@ -44,7 +43,6 @@ from mlops_assets.resources.lake.workspace import Workspace
 from mlops_assets.resources.registry.bundles import Bundles
 from mlops_assets.stages.traffic.source_labels import source_labels
 from serving.contract.bundle import Bundle
-from serving.contract.encoding import pack_table
 
 _COUNTS, _SAMPLE = "counts.json", "sample.parquet"
 _FORMAT = 1  # of the counts
@@ -126,33 +124,6 @@ class DriftCollector:
         """What was counted of a day before; None where it is not there any more."""
         return self._kept(day, None)
 
-    def past(self, opened: OpenedVersion) -> TrainingPast | None:
-        """The days of the version's training data, fitted once a run; None where it has too few."""
-        digest = opened.bundle.digest
-        if digest not in self._pasts:
-            self._pasts[digest] = fit_past(opened.against.profile, self.spec.monitoring.drift)
-        return self._pasts[digest]
-
-    def training_sample(self, opened: OpenedVersion) -> pa.Table | None:
-        """Some of the rows that the version was trained on; None where they are gone."""
-        contract = opened.bundle.contract
-        try:
-            folder = self.lake.fetch(
-                f"{self.spec.model}/{Layer.TRAINING_SETS}/{contract.training_set}", self.workspace.cache
-            )
-        except FileNotFoundError:
-            return None
-        numbers, categories = contract.numbers, contract.categories
-        parts = []
-        with pq.ParquetFile(folder / "train.parquet") as file:
-            sampler = RowSampler(file.metadata.num_rows, MOST_ROWS, digest_seed(opened.bundle.digest))
-            for batch in file.iter_batches(columns=[*numbers, *categories]):
-                parts.append(sampler.take(pa.Table.from_batches([batch])))
-        values, words = pack_table(pa.concat_tables(parts), numbers, categories)
-        columns: dict[str, Any] = {name: values[:, place] for place, name in enumerate(numbers)}
-        columns |= {name: pa.array(words[:, place], pa.string()) for place, name in enumerate(categories)}
-        return pa.table(columns)
-
     def _snapshot(self, day: Window) -> Snapshot:
         table = self.lake.table(self.spec.model, Layer.PREDICTIONS, ANSWERS)
         snapshot = table.snapshot(day.partition)
@@ -204,7 +175,8 @@ class DriftCollector:
         return (brought, "the source") if len(brought) > len(texts) else (texts, "feedback")
 
     @cached_property
-    def _pasts(self) -> dict[str, TrainingPast | None]:
+    def pasts(self) -> dict[str, TrainingPast | None]:
+        """Bundle → its training days, as `training_rows` has fitted them in this run."""
         return {}
 
     @cached_property

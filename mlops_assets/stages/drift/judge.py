@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from mlops_assets.declaration.monitoring import DriftPolicy
+from mlops_assets.domain.drift.days.pairs import PairRows
 from mlops_assets.domain.drift.distances import Aspect, DriftTest
 from mlops_assets.domain.drift.joint_test import compare_all_features, compare_vectors
 from mlops_assets.domain.drift.live_day import LiveDay, find_vectors
@@ -33,6 +34,7 @@ from mlops_assets.stages.drift.collect import (
     UnjudgeableDayError,
     digest_seed,
 )
+from mlops_assets.stages.drift.training_rows import pack_columns, read_past, read_training_sample
 
 REPORT = "report.json"
 Comparison = Mapping[Aspect, tuple[Reference, Sketch]]
@@ -110,11 +112,14 @@ def _judged(collector: DriftCollector, day: str, known: CollectedDay, before: _B
     added, live, sample = _together(collector, day, bundle, known, earlier=before.reports)
     compared = _compared(opened, bundle, live, policy.minimum_rows)
     enough = compared[Aspect.FEATURE][1].rows >= policy.minimum_rows
-    training = collector.training_sample(opened) if enough else None
+    training = read_training_sample(collector, opened) if enough else None
     since = added[0] if added else day
     name = day if since == day else f"{since} to {day}"
-    past, days = collector.past(opened), [date.fromisoformat(each) for each in (*added, day)]
+    past, days = read_past(collector, opened), [date.fromisoformat(each) for each in (*added, day)]
     besides = _besides(collector, opened, sample, training) if past is None else []
+    if past is not None and past.pairs is not None and enough and set(opened.features) <= set(sample.column_names):
+        rows = PairRows(pack_columns(opened, sample), np.empty(0))
+        besides = [past.pairs.compare(rows, np.array(days, dtype="datetime64[D]"), policy)]
     window = judge_window(name, compared, policy, besides=besides, past=past, days=days)
     about = _About(day, since, version, bundle, window.outcome is Outcome.INCONCLUSIVE, opened.features)
     notes = _notes(known, bundle)

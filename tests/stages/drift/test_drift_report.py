@@ -8,15 +8,17 @@ from typing import Any
 import dagster as dg
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from mlops_assets.domain.drift.records import DriftDay
-from mlops_assets.domain.names import Stage
+from mlops_assets.domain.names import EVENT_TIME, Stage
 from mlops_assets.domain.verdict import Outcome
-from serving.contract.bundle import FILES, PROFILE, write_bundle
+from serving.contract.bundle import CONTRACT, FILES, PROFILE, write_bundle
 from serving.log.refusals import Refusal, build_refusal_batch
 from tests.kit.daily import BEFORE, MODEL, check_results, definitions_of
 from tests.kit.declared import RANGE, Bench, run_errors
+from tests.kit.watching import profile_of
 from tests.stages.live import answered, asked, dearer, store, told_outcomes
 
 NODE = f"{MODEL}__{Stage.DRIFT_REPORT}"
@@ -231,6 +233,43 @@ def of_older_profile(made: Bench, rows: int) -> pa.Table:
     files[PROFILE] = json.dumps({**json.loads(files[PROFILE]), "format": 1}).encode()
     digest = write_bundle(bundles.folder, files)
     return answered(made, LAST, asked(rows, 1), bundle=[digest] * rows, version=["0.9.0"] * rows)
+
+
+def with_training_days(made: Bench, days: int, rows: int) -> str:
+    """A bundle that differs from the champion's only in the days of its training rows, one like the other."""
+    (version,) = made.resources["registry"].versions(MODEL)
+    bundles = made.resources["bundles"]
+    columns = asked(days * rows, 99)
+    columns["age"] = columns["age"] + 0.8 * columns["visits"]
+    moments = np.repeat(np.datetime64(name(back(days))) + np.arange(days), rows)
+    words = {each: columns[each] for each in ("region", "device")}
+    numbers = {each: values for each, values in columns.items() if each not in words}
+    files = {file: (bundles.path(version.bundle) / file).read_bytes() for file in FILES}
+    files[PROFILE] = json.dumps(profile_of(numbers, words, moments=moments)).encode()
+    times = pa.array(moments.astype("datetime64[us]"), pa.timestamp("us", "UTC"))
+    folder = made.home / "lake" / MODEL / "training_sets" / json.loads(files[CONTRACT])["training_set"]
+    pq.write_table(pa.table({**columns, EVENT_TIME: times}), folder / "train.parquet")
+    return write_bundle(bundles.folder, files)
+
+
+def test_days_of_training_show_a_pair_that_turned(made):
+    digest = with_training_days(made, 30, 300)
+
+    def usual(columns):
+        return columns | {"age": columns["age"] + 0.8 * columns["visits"]}
+
+    def turned(columns):
+        return columns | {"age": columns["age"] - 0.8 * columns["visits"]}
+
+    for day, change in ((back(1), usual), (LAST, turned)):
+        of_days = {"bundle": [digest] * 700, "version": ["0.9.0"] * 700}
+        store(made, day, answered(made, day, asked(700, day.day, change), **of_days))
+    result = report(made, back(1), LAST)
+    assert record(made, back(1)).verdict.outcome is Outcome.PASS, record(made, back(1)).verdict.reason
+    assert record(made, LAST).verdict.outcome is Outcome.FAIL
+    assert "the correlation of age and visits is -0.5" in record(made, LAST).verdict.reason
+    assert "30 days of the training data, compared by weekday, replayed: 0 alarms" in shown(result)["compared with"]
+    assert "its answers were not judged" in shown(result)["notes"]
 
 
 def test_a_shadow_does_not_answer_and_is_not_judged(made):

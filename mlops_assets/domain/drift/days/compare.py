@@ -9,6 +9,7 @@ import numpy as np
 from mlops_assets.declaration.monitoring import DriftPolicy
 from mlops_assets.domain.drift.days.contrasts import normal_shift, share_of
 from mlops_assets.domain.drift.days.like_days import LikeDays, LikeWindow, MeasuredRespect, fit_like_days
+from mlops_assets.domain.drift.days.pairs import PairDays, PairRows, fit_pairs
 from mlops_assets.domain.drift.days.replay import DayReplay, replay_days
 from mlops_assets.domain.drift.distances import FAULTS, Aspect, DriftTest
 from mlops_assets.domain.drift.reference import CategoryReference, NumberReference, Profile
@@ -20,11 +21,12 @@ class TrainingPast:
     """The days of a version's training data, and what became of them under the policy."""
 
     like: Mapping[Aspect, LikeDays]
+    pairs: PairDays | None  # None: the rows are gone, or there are no two columns
     replay: DayReplay
 
 
-def fit_past(profile: Profile, policy: DriftPolicy) -> TrainingPast | None:
-    """None where the training rows have too few days, so that only sampling noise is known."""
+def fit_past(profile: Profile, policy: DriftPolicy, rows: PairRows | None = None) -> TrainingPast | None:
+    """None where the training rows have too few days, so that only sampling noise is known. `rows`: some of them."""
     if profile.feature_days is None:
         return None
     like = {Aspect.FEATURE: fit_like_days(profile.feature_days, profile.features)}
@@ -32,7 +34,8 @@ def fit_past(profile: Profile, policy: DriftPolicy) -> TrainingPast | None:
         like[Aspect.PREDICTION] = fit_like_days(profile.prediction_days, profile.predictions)
     if profile.label_days is not None:
         like[Aspect.LABEL] = fit_like_days(profile.label_days, profile.label, by_weekday=False)
-    return TrainingPast(like, replay_days(like, policy))
+    pairs = fit_pairs(rows, profile.features, policy.exclude) if rows else None
+    return TrainingPast(like, pairs, replay_days(like, pairs, policy))
 
 
 def compare_with_days(

@@ -11,6 +11,7 @@ import numpy as np
 
 from mlops_assets.declaration.monitoring import DriftPolicy
 from mlops_assets.domain.drift.days.like_days import LikeDays
+from mlops_assets.domain.drift.days.pairs import PairDays
 from mlops_assets.domain.drift.distances import Aspect
 from mlops_assets.domain.many_tests import holm
 
@@ -35,9 +36,9 @@ class DayReplay:
         return f"{text} ({self.alarms * _YEAR / max(self.days, 1):.2g} a year)"
 
 
-def replay_days(like: Mapping[Aspect, LikeDays], policy: DriftPolicy) -> DayReplay:
+def replay_days(like: Mapping[Aspect, LikeDays], pairs: PairDays | None, policy: DriftPolicy) -> DayReplay:
     """Judge every training day by all that is judged of a live one."""
-    levels = np.array(list(measure_levels(like, policy).values()))
+    levels = np.array(list(measure_levels(like, pairs, policy).values()))
     allowed = int(policy.alarms_a_year * len(levels) / _YEAR)
     alpha, before = policy.alpha, count_alarms(levels, policy, policy.alpha)
     if before > allowed:
@@ -46,13 +47,14 @@ def replay_days(like: Mapping[Aspect, LikeDays], policy: DriftPolicy) -> DayRepl
     return DayReplay(len(levels), alpha, before, alarms, drifted, str(like[Aspect.FEATURE].likeness))
 
 
-def measure_levels(like: Mapping[Aspect, LikeDays], policy: DriftPolicy) -> dict[str, float]:
+def measure_levels(like: Mapping[Aspect, LikeDays], pairs: PairDays | None, policy: DriftPolicy) -> dict[str, float]:
     """Day → the threshold below which it has not drifted, oldest first."""
     tests: dict[str, list[tuple[float, bool]]] = {}
-    for aspect, each in like.items():
-        for measured in _columns(aspect, each, policy):
-            for day, p, material in zip(each.days.astype(str).tolist(), measured[0], measured[1], strict=True):
-                tests.setdefault(day, []).append((float(p), bool(material)))
+    measured = [(each.days, found) for aspect, each in like.items() for found in _columns(aspect, each, policy)]
+    measured += [(pairs.days, pairs.measure_training(policy))] if pairs else []
+    for days, (chances, materials) in measured:
+        for day, p, material in zip(days.astype(str).tolist(), chances, materials, strict=True):
+            tests.setdefault(day, []).append((float(p), bool(material)))
     return {day: _level(tests[day]) for day in sorted(tests)}
 
 

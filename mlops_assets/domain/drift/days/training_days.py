@@ -46,12 +46,12 @@ def blocks_of(days: int) -> np.ndarray:
     return np.arange(days) * blocks // max(days, 1)
 
 
-def choose_days(days: np.ndarray) -> np.ndarray:
-    """Places of the days that are kept: all, or whole weeks of them, evenly thinned, the latest kept."""
+def choose_days(days: np.ndarray, most: int = MOST_WEEKS) -> np.ndarray:
+    """Places of the days that are kept: all, or `most` whole weeks of them, evenly thinned, the latest kept."""
     weeks = (days[-1] - days).astype(int) // 7 if len(days) else np.empty(0, dtype=int)  # 0 is the latest
     there = np.unique(weeks)
-    if len(there) > MOST_WEEKS:
-        there = there[np.linspace(0, len(there) - 1, MOST_WEEKS).round().astype(int)]
+    if len(there) > most:
+        there = there[np.linspace(0, len(there) - 1, most).round().astype(int)]
     return np.flatnonzero(np.isin(weeks, there))
 
 

@@ -1,0 +1,81 @@
+"""Reads rows of a version's training set: a sample of all, and some of each day. Imported only in bodies."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mlops_assets.domain.drift.days.compare import TrainingPast, fit_past
+from mlops_assets.domain.drift.days.pairs import PairRows
+from mlops_assets.domain.drift.days.training_days import choose_days
+from mlops_assets.domain.drift.joint_test import MOST_ROWS
+from mlops_assets.domain.drift.live_day import RowSampler
+from mlops_assets.domain.names import EVENT_TIME, Layer
+from mlops_assets.stages.drift.collect import DriftCollector, OpenedVersion, digest_seed
+from serving.contract.encoding import pack_table
+
+_WEEKS, _ROWS = 9, 1_000  # that tell how columns go together; rows of a day
+
+
+def read_past(collector: DriftCollector, opened: OpenedVersion) -> TrainingPast | None:
+    """The days of the version's training data, fitted once a run; None where it has too few."""
+    digest = opened.bundle.digest
+    if digest not in collector.pasts:
+        rows, policy = _read_days(collector, opened), collector.spec.monitoring.drift
+        collector.pasts[digest] = fit_past(opened.against.profile, policy, rows)
+    return collector.pasts[digest]
+
+
+def read_training_sample(collector: DriftCollector, opened: OpenedVersion) -> pa.Table | None:
+    """Some of the rows that the version was trained on; None where they are gone."""
+    path = _find_rows(collector, opened)
+    if path is None:
+        return None
+    with pq.ParquetFile(path) as file:
+        sampler = RowSampler(file.metadata.num_rows, MOST_ROWS, digest_seed(opened.bundle.digest))
+        columns = _read_columns(opened, file, sampler)
+    return pa.table({name: pa.array(values) for name, values in columns.items()})
+
+
+def pack_columns(opened: OpenedVersion, rows: pa.Table) -> dict[str, np.ndarray]:
+    """The version's features: numbers as float64 with NaN, categories as text."""
+    contract = opened.bundle.contract
+    values, words = pack_table(rows, contract.numbers, contract.categories)
+    numbers = {name: values[:, place] for place, name in enumerate(contract.numbers)}
+    return numbers | {name: words[:, place] for place, name in enumerate(contract.categories)}
+
+
+def choose_rows(days: np.ndarray, seed: int) -> np.ndarray:
+    """Rising places of at most a thousand rows of each day, of a few weeks that are spread over all."""
+    unique = np.unique(days)
+    kept = unique[choose_days(unique, _WEEKS)]
+    shuffled = np.random.default_rng(seed).permutation(np.flatnonzero(np.isin(days, kept)))
+    ordered = shuffled[np.argsort(days[shuffled], kind="stable")]
+    starts = np.searchsorted(days[ordered], kept)
+    ranks = np.arange(len(ordered)) - starts[np.searchsorted(kept, days[ordered])]
+    return np.sort(ordered[ranks < _ROWS])
+
+
+def _read_days(collector: DriftCollector, opened: OpenedVersion) -> PairRows | None:
+    """Rows of some weeks that the version was trained on; None where they are gone or have too few days."""
+    path = _find_rows(collector, opened)
+    if path is None or opened.against.profile.feature_days is None:
+        return None
+    with pq.ParquetFile(path) as file:
+        days = file.read([EVENT_TIME])[EVENT_TIME].to_numpy().astype("datetime64[D]")
+        places = choose_rows(days, digest_seed(opened.bundle.digest))
+        return PairRows(_read_columns(opened, file, RowSampler.at(places)), days[places])
+
+
+def _find_rows(collector: DriftCollector, opened: OpenedVersion) -> Path | None:
+    folder = f"{collector.spec.model}/{Layer.TRAINING_SETS}/{opened.bundle.contract.training_set}"
+    try:
+        return collector.lake.fetch(folder, collector.workspace.cache) / "train.parquet"
+    except FileNotFoundError:
+        return None
+
+
+def _read_columns(opened: OpenedVersion, file: pq.ParquetFile, sampler: RowSampler) -> dict[str, np.ndarray]:
+    batches = file.iter_batches(columns=list(opened.features))
+    return pack_columns(opened, pa.concat_tables([sampler.take(pa.Table.from_batches([each])) for each in batches]))
