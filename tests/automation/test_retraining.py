@@ -1,7 +1,7 @@
 """From a cause to one run: the sensors on real stores and Dagster's storage, ticks repeated, daemons that die."""
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import dagster as dg
 import pytest
@@ -12,45 +12,15 @@ from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatu
 from mlops_assets.declaration.monitoring import Cause
 from mlops_assets.domain.alerts.alerting import AlertKind, Severity
 from mlops_assets.domain.names import CAUSE_TAG, MODEL_TIME_TAG, Stage
-from mlops_assets.domain.registry.ledger import LedgerAction
-from mlops_assets.domain.release.next_release import begin_release, go_back
-from mlops_assets.resources.release.deployment import DecidedBy, Plan
 from mlops_assets.stages.retraining.collect import read_champion, stopped_sensors
-from serving.contract.arms import Strategy
+from tests.automation.conftest import DAY, NEXT, sensor
 from tests.fakes.daemon import Daemon
 from tests.kit.daily import (
-    AFTER,
-    BEFORE,
     MODEL,
-    Shop,
-    after_the_turn,
-    definitions_of,
-    promote_newest,
     run_job,
-    run_training,
 )
-from tests.kit.declared import RANGE, Bench, run_errors
+from tests.kit.declared import Bench, run_errors
 from tests.kit.watched_days import drift_day, performance_day
-
-DAY = f"{BEFORE:%Y-%m-%d}"
-NEXT = BEFORE + timedelta(days=1, hours=2)
-
-
-@pytest.fixture
-def made(shop: Shop, tmp_path) -> Bench:
-    """Version 1 answers since the turn; the next day has begun."""
-    made = shop.copy(shop.registered, tmp_path, retraining={"new_rows": 500, "least_rows": 10})
-    made.resources["clock"].move(made.spec, NEXT)
-    return made
-
-
-@pytest.fixture
-def daemon(made) -> Daemon:
-    return Daemon(definitions_of(made), made.instance, made.resources)
-
-
-def sensor(name: str) -> str:
-    return f"{MODEL}_{name}"
 
 
 def watched(made: Bench, day: str = DAY, *, alarm: bool = False, fell: bool = False) -> None:
@@ -242,100 +212,3 @@ def test_a_stopped_sensor_disables_its_cause_or_all_launches(stored):
     assert (decision.decision.yes, decision.decision.cause) == (False, None)
     stop(made, sensor("retrain"))
     assert decide(made).output_for_node(f"{MODEL}__retrain_decision").evidence.paused
-
-
-# --- the days ---
-
-
-def test_past_days_are_requested_as_a_range(made, daemon):
-    made.resources["clock"].move(made.spec, NEXT + timedelta(days=2))
-    (run,), _ = daemon.tick(sensor("watch"))
-    assert (run.job_name, run.tags[RANGE[0]], run.tags[RANGE[1]]) == (sensor("watch"), DAY, "2024-01-13")
-    assert "a run for earlier ones goes on" in daemon.tick(sensor("watch"))[1]
-    daemon.end(run, well=False)
-    (again,), _ = daemon.tick(sensor("watch"))
-    assert again.tags[RANGE[1]] == "2024-01-13"
-
-
-def test_a_day_is_over_a_while_after_midnight_and_watched_once(made, daemon):
-    job = daemon.definitions.resolve_job_def(sensor("watch"))
-    assert job.execute_in_process(instance=made.instance, partition_key=DAY).success
-    assert f"Every day up to {DAY} was watched" in daemon.tick(sensor("watch"))[1]
-    made.resources["clock"].move(made.spec, BEFORE + timedelta(days=2, minutes=14))
-    assert daemon.tick(sensor("watch"))[0] == []
-    made.resources["clock"].move(made.spec, BEFORE + timedelta(days=2, minutes=15))
-    (run,), _ = daemon.tick(sensor("watch"))
-    assert run.tags[RANGE[0]] == run.tags[RANGE[1]] == "2024-01-12"
-
-
-def test_a_model_that_was_never_released_has_no_days(shop: Shop, tmp_path):
-    made = shop.copy(shop.with_data, tmp_path)
-    daemon = Daemon(definitions_of(made), made.instance, made.resources)
-    for name in ("watch", "rollback"):
-        assert "no release yet" in daemon.tick(sensor(name))[1]
-    assert "no champion yet" in daemon.tick(sensor("drift"))[1]
-
-
-# --- back, where quality fell after a promotion ---
-
-
-@pytest.fixture(scope="module")
-def second(shop: Shop, tmp_path_factory) -> Shop:
-    """A second version, the champion since the end of the data."""
-    made = promote_newest(run_training(after_the_turn(shop.copy(shop.registered, tmp_path_factory.mktemp("second")))))
-    return Shop(shop.source, shop.with_data, made.home)
-
-
-def lived(second: Shop, tmp_path, before: float, since: float, *, days: int = 5) -> tuple[Bench, Daemon]:
-    """So many days of the version before, and of the new one, with these scores."""
-    made = second.copy(second.registered, tmp_path)
-    bundles = [made.resources["registry"].version(MODEL, number).bundle for number in ("1", "2")]
-    for day in range(-days, days + 1):
-        name, late = f"{AFTER + timedelta(days=day):%F}", day >= 0
-        told_of = performance_day(name, since if late else before, fell=late and since < before, bundle=bundles[late])
-        made.resources["monitoring"].write(MODEL, Stage.PERFORMANCE, told_of)
-    made.resources["clock"].move(made.spec, AFTER + timedelta(days=days + 1, hours=1))
-    return made, Daemon(definitions_of(made), made.instance, made.resources)
-
-
-def test_a_worse_champion_is_rolled_back_once(second: Shop, tmp_path):
-    made, daemon = lived(second, tmp_path, before=0.8, since=0.7)
-    (run,), _ = daemon.tick(sensor("rollback"))
-    assert (run.job_name, run.tags[CAUSE_TAG].rpartition(":")[0]) == (sensor("rollback"), f"rollback:{MODEL}:2")
-    assert daemon.tick(sensor("rollback"))[0] == []
-    assert run_job(made, run.job_name, run.run_config).success
-    entry = made.resources["ledger"].entries(MODEL)[-1]
-    assert (entry.action, entry.subject, entry.actor) == (LedgerAction.ROLLBACK, "1", "monitoring")
-    assert "auc 0.7000" in entry.reason
-    runs, why = daemon.tick(sensor("rollback"))
-    assert (runs, "follows no champion" in why) == ([], True)
-    (known,) = made.resources["alerts"].list_open()
-    assert (known.alert.kind, known.alert.severity) == (AlertKind.ROLLBACK, Severity.CRITICAL)
-    assert entry.reason in known.alert.cause
-
-
-def test_one_that_is_not_worse_or_was_frozen_stays(second: Shop, tmp_path):
-    made, daemon = lived(second, tmp_path / "equal", before=0.8, since=0.79)
-    assert "it is not." in daemon.tick(sensor("rollback"))[1]
-    made, daemon = lived(second, tmp_path / "frozen", before=0.8, since=0.7)
-    config = {"approver": "ada", "reason": "I look at it", "frozen": True}
-    assert run_job(made, sensor("freeze"), {"ops": {sensor("freezing"): {"config": config}}}).success
-    assert "frozen by ada" in daemon.tick(sensor("rollback"))[1]
-
-
-def test_a_later_release_ends_the_alert(second: Shop, tmp_path):
-    made, daemon = lived(second, tmp_path, before=0.8, since=0.8)
-    daemon.tick(sensor("rollback"))
-    deployment, now = made.resources["deployment"], AFTER + timedelta(days=9)
-    target = deployment.version(MODEL, "1")
-    deployment.change(made.spec, lambda state: go_back(state, target, now), DecidedBy("ada", "by hand", {}), now)
-    daemon.tick(sensor("rollback"))
-    assert [each.alert.kind for each in made.resources["alerts"].list_open()] == [AlertKind.ROLLBACK]
-    deployment.change(made.spec, _crown(made, "2", now), DecidedBy("ada", "again", {}), now)
-    daemon.tick(sensor("rollback"))
-    assert made.resources["alerts"].list_open() == ()
-
-
-def _crown(made: Bench, number: str, now: datetime) -> Plan:
-    version, rollout = made.resources["deployment"].version(MODEL, number), made.spec.rollout
-    return lambda state: begin_release(MODEL, rollout, state, version, strategy=Strategy.BLUE_GREEN, bento="", now=now)

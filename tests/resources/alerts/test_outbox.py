@@ -14,16 +14,8 @@ import pytest
 from filelock import FileLock
 
 from mlops_assets.defs.resources import resources
-from mlops_assets.domain.alerts.alerting import Alert, AlertKind, AlertResolution, NotificationKind, Severity
-from mlops_assets.resources.alerts.destinations import WrongDestinationError, mask_secrets, parse_destinations
+from mlops_assets.domain.alerts.alerting import Alert, AlertKind, AlertResolution, Severity
 from mlops_assets.resources.alerts.outbox import Alerts, AlertStateError
-from mlops_assets.resources.alerts.prometheus import (
-    UNREACHABLE,
-    Prometheus,
-    parse_alert,
-    report_unreachable,
-    resolve_ended,
-)
 from tests.conftest import PROJECT
 from tests.resources.alerts.alert_sinks import Mailbox, Webhook
 
@@ -203,32 +195,6 @@ def test_no_secret_is_stored_or_shown(tmp_path, clock, caplog, capfd):
     assert [secret for secret in ("s3cr3t", "T1JJ3T3L2", "A1BRTD4JD", "TIiajkdn") if secret in shown] == []
 
 
-def test_unknown_urls_are_all_named_and_masked():
-    with pytest.raises(WrongDestinationError) as caught:
-        parse_destinations("json://host/a nothing://s3cr3t jsonhost mailto://u:p@example.org?to=a@b.org")
-    assert "2. (nothing://…), 3. (no scheme) of 4 URLs" in str(caught.value)
-    assert "s3cr3t" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "json://host/path",
-        "slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ/%23ops",
-        "pagerduty://integrationkey@apikey",
-        "mailto://user:password@example.org?to=someone@example.org",
-    ],
-)
-def test_the_usual_services_are_understood(url):
-    (destination,) = parse_destinations(url)
-    assert destination.name.startswith(url.partition("://")[0] + "-")
-    assert url.partition("://")[2] not in repr(destination)
-
-
-def test_parts_of_a_url_are_masked_in_a_problem():
-    assert mask_secrets("no host.example for t0ken1", "json://user:t0ken1@host.example/x") == "no *** for ***"
-
-
 def test_an_unreadable_state_names_the_remedy(tmp_path):
     (tmp_path / "alerts").mkdir()
     (tmp_path / "alerts" / "state.json").write_text("{")
@@ -253,39 +219,6 @@ def test_destinations_come_from_the_environment_and_stay_hidden(tmp_path, monkey
 
     dg.GraphDefinition("g", node_defs=[read_urls]).execute_in_process(resources={"alerts": real})
     assert urls == [NOWHERE]
-
-
-FIRING = {
-    "labels": {"alertname": "EndpointCircuitOpen", "severity": "warning", "model": "delay", "arm": "canary"},
-    "annotations": {
-        "summary": "It fails.",
-        "action": "Roll back.",
-        "runbook_url": "infra/docs/runbook.md#circuit-open",
-    },
-    "state": "firing",
-    "value": "1e+00",
-}
-
-
-def test_an_alert_of_prometheus_is_copied_and_ends(tmp_path):
-    made = alerts(tmp_path)
-    found = parse_alert(FIRING, "http://p/alerts", T0)
-    assert (found.key, found.model, found.runbook, found.numbers) == (
-        "EndpointCircuitOpen (arm=canary)", "delay", "circuit-open", {"value": 1.0},
-    )  # fmt: skip
-    assert [n.kind for n in made.record_events(found, now=T0)] == [NotificationKind.OPENED]
-    assert list(resolve_ended([found], made.list_open(), T0 + HOUR)) == []
-    assert list(resolve_ended([report_unreachable("timeout", T0)], made.list_open(), T0 + HOUR)) == []  # nobody knows
-    (resolved,) = resolve_ended([], made.list_open(), T0 + HOUR)
-    assert [n.kind for n in made.record_events(resolved, now=T0 + HOUR)] == [NotificationKind.RESOLVED]
-
-
-def test_prometheus_that_answers_nonsense_is_an_alert(tmp_path):
-    with Webhook() as other:  # answers GET with 501
-        url = "http://" + other.url.removeprefix("json://").partition("/")[0]
-        (found,) = Prometheus(url=url).read_events([], now=T0)
-    assert isinstance(found, Alert)
-    assert found.key == UNREACHABLE
 
 
 def test_the_file_of_the_state_keeps_its_keys(tmp_path, clock):
