@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from mlops_assets.declaration.data import Every, FeedSpec, Kind, SourceSpec
+from mlops_assets.declaration.data import NEGATIVE, Every, FeedSpec, Kind, SourceSpec
 from mlops_assets.declaration.evaluation import METRICS, METRICS_IN_UNITS
 from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.declaration.values import FieldPath, FieldProblem
@@ -61,9 +61,12 @@ def _in_times(spec: ModelSpec) -> Found:
             yield "partitions.every", f"feed {examples.name} has no time to cut it by; use none"
         if window.start and window.end and window.end <= window.start:
             yield "partitions.end", f"{window.end} is not after the start, {window.start}"
-    if training.gap < spec.target.known_after:
-        label = spec.target.known_after
-        yield "training.gap", f"{training.gap} is shorter than target.known_after, the time a label takes: {label}"
+    if training.gap < spec.target.ripe_after:
+        label = spec.target.ripe_after
+        yield (
+            "training.gap",
+            f"{training.gap} is shorter than target.known_after or target.absent, the time a label takes: {label}",
+        )
 
 
 def _in_target(spec: ModelSpec) -> Found:
@@ -72,6 +75,10 @@ def _in_target(spec: ModelSpec) -> Found:
         yield "target.positive", "write the value that counts as 1"
     if kind is not Kind.BINARY and target.positive is not None:
         yield "target.positive", f"{target.positive!r} means nothing for {kind}; leave it out"
+    if target.absent and kind is Kind.REGRESSION:
+        yield "target.absent", "an absent outcome is no number; leave it out"
+    if target.absent and kind is Kind.BINARY and target.absent.value != NEGATIVE:
+        yield "target.absent", f"{target.absent.value!r} is not understood for binary; write {NEGATIVE} after a time"
     if target.transform != "none" and kind is not Kind.REGRESSION:
         yield "target.transform", f"{target.transform} means nothing for {kind}; leave it out"
     if spec.training.class_weights and kind is Kind.REGRESSION:

@@ -1,12 +1,23 @@
 """What a model's data is: its feeds, how they are cut in time, and the target."""
 
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BeforeValidator, Field, GetJsonSchemaHandler, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    GetJsonSchemaHandler,
+    InstanceOf,
+    PlainSerializer,
+    WithJsonSchema,
+    model_validator,
+)
 from pydantic.json_schema import SkipJsonSchema
 
 from mlops_assets.declaration.values import (
@@ -18,6 +29,8 @@ from mlops_assets.declaration.values import (
     Items,
     Moment,
     Text,
+    as_duration,
+    duration,
     refusal,
     text_like,
 )
@@ -173,6 +186,38 @@ class PartitionSpec(DeclaredPart):
     )
 
 
+NEGATIVE = "negative"  # how a declaration writes the class of a binary target that is not the positive one
+_ABSENT = r"^(.+) after (\d+(?:\.\d+)?[smhdw])$"
+
+
+@dataclass(frozen=True)
+class AbsentOutcome:
+    """What it means that no outcome has come, and when that is sure."""
+
+    value: str
+    after: timedelta
+
+    def __str__(self) -> str:
+        return f"{self.value} after {as_duration(self.after)}"
+
+
+def _absent(value: Any) -> Any:
+    if isinstance(value, AbsentOutcome):
+        return value
+    found = re.match(_ABSENT, value) if isinstance(value, str) else None
+    if found is None or not duration(found[2]):
+        raise ValueError(f"{value!r} does not say what a missing outcome means; write for example negative after 30d.")
+    return AbsentOutcome(found[1], duration(found[2]))
+
+
+Absent = Annotated[
+    InstanceOf[AbsentOutcome],
+    BeforeValidator(_absent),
+    PlainSerializer(str, return_type=str, when_used="json"),
+    WithJsonSchema({"type": "string", "pattern": _ABSENT, "$comment": "a class and a time: negative after 30d"}),
+]
+
+
 class TargetSpec(DeclaredPart):
     """What the model predicts."""
 
@@ -184,9 +229,20 @@ class TargetSpec(DeclaredPart):
     positive: Text | None = Field(default=None, description="The value of a binary outcome that counts as 1.")
     known_after: Duration = Field(
         default=timedelta(0),
-        description="How long after the event the outcome is known, where no `arrived` column says it.",
+        description="How long after the event the outcome is known, where no `arrived` column says it. No live outcome "
+        "counts earlier.",
+    )
+    absent: Absent | None = Field(
+        default=None,
+        description="What it means that no outcome has come, for sources that record only events: negative after 30d, "
+        "or a class after a time. Default: it means nothing.",
     )
     transform: Literal["none", "log1p"] = Field(
         default="none",
         description="With log1p, a regression fits the logarithm of 1 + target and answers in the target's own unit.",
     )
+
+    @property
+    def ripe_after(self) -> timedelta:
+        """The age from which outcomes count, whatever they are."""
+        return max(self.known_after, self.absent.after) if self.absent else self.known_after

@@ -90,7 +90,7 @@ class ModelSpec(DeclaredPart):
     @classmethod
     def _fill_gap(cls, training: TrainingSpec, info: ValidationInfo) -> TrainingSpec:
         target = info.data.get("target")
-        return training if target is None else _filled(training, gap=target.known_after)
+        return training if target is None else _filled(training, gap=target.ripe_after)
 
     @field_validator("gates")
     @classmethod

@@ -50,7 +50,7 @@ class TrainingSpec(DeclaredPart):
     gap: Completed[Duration] = Field(
         default=LEFT_OUT,
         description="The time that is left out between training, validation and test rows. Default: the target's "
-        "`known_after`.",
+        "`known_after`, or the time of its `absent` if that is longer.",
     )
     group: str | None = Field(
         default=None, description="The column whose equal values are never split between training and test."

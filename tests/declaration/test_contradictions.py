@@ -44,6 +44,14 @@ def feed(**changes: Any) -> dict[str, Any]:
         ({"partitions": PartitionSpec(every=Every.DAY, start=START, end=START)}, "partitions.end: "),
         (feed(time=()), "partitions.every: feed events has no time to cut it by; use none"),
         (part("target", known_after=timedelta(hours=1)), "training.gap: 0:00:00 is shorter than target.known_after"),
+        (
+            part("target", absent="negative after 1h"),
+            "training.gap: 0:00:00 is shorter than",
+        ),
+        (
+            part("target", absent="no after 1h"),
+            "target.absent: 'no' is not understood for binary; write negative after",
+        ),
         (part("target", positive=None), "target.positive: write the value that counts as 1"),
         (part("target", kind=Kind.MULTICLASS), "target.positive: '1' means nothing for multiclass"),
         (part("target", transform="log1p"), "target.transform: log1p means nothing for binary"),

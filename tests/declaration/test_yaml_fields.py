@@ -53,6 +53,14 @@ def test_the_gap_is_at_least_what_a_label_takes():
     assert declared(target=target).training.gap == timedelta(hours=36)
 
 
+def test_absence_is_an_outcome_after_a_time():
+    target = declared(target={**MINIMAL["target"], "absent": "negative after 30d"})
+    assert target.training.gap == target.target.ripe_after == timedelta(days=30)
+    assert str(target.target.absent) == "negative after 30d"
+    with pytest.raises(ValueError, match="write for example negative after 30d"):
+        declared(target={**MINIMAL["target"], "absent": "negative"})
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [("90s", timedelta(seconds=90)), ("1.5h", timedelta(minutes=90)), ("2w", timedelta(days=14))],

@@ -93,6 +93,8 @@ def _data(spec: ModelSpec, training_set: TrainingSet, known: str) -> Iterator[st
     yield "## Data"
     after = spec.target.known_after
     known_when = f"{after} after the event".replace(", 0:00:00", "") if after else "as soon as its row arrives"
+    if spec.target.absent:
+        known_when = f"{known_when}; no value means {spec.target.absent}"
     yield (
         f"{known} Examples come from the feed {code(spec.source.examples)}, the target from "
         f"{code(spec.target.feed)}; its value is known {known_when}."

@@ -15,7 +15,10 @@ from datetime import timedelta
 
 import numpy as np
 
-REACH = timedelta(days=30)  # how long after its answer an outcome may come
+from mlops_assets.declaration.data import TargetSpec
+
+_REACH = timedelta(days=30)  # how long after its answer an outcome may come, where nothing longer is declared
+_DAY = timedelta(days=1)
 _KNOTS = 1_000  # points of a curve that are kept
 _LEVEL, _WATCHED = 0.9, 0.8  # so much of an outcome has to be there at so much of the highest age
 _LEAST = 20  # labels below which an outcome has no curve of its own
@@ -29,7 +32,8 @@ class DelayCurve:
     arrived: np.ndarray  # [k] rising
     rows: int  # learnt from
     labelled: int
-    watched: timedelta = REACH  # the highest age of an answer
+    watched: timedelta = _REACH  # the highest age of an answer
+    reach: timedelta = _REACH  # the age after which no outcome counts
     least: timedelta = timedelta(0)  # no label counts before this age
     outcomes: Mapping[int, "DelayCurve"] = field(default_factory=dict)  # of each by itself, in shares of all answers
 
@@ -41,7 +45,7 @@ class DelayCurve:
     @property
     def levelled(self) -> bool:
         """Whether the longest delays have been watched."""
-        if self.watched >= REACH:
+        if self.watched >= self.reach:
             return True
         earlier = np.array([_WATCHED * self.watched.total_seconds()])
         return all(float(each.arrived_at(earlier)[0]) >= _LEVEL for each in self._curves)
@@ -72,6 +76,11 @@ class DelayCurve:
         return [each for each in self.outcomes.values() if each.labelled >= _LEAST] or [self]
 
 
+def reach_of(target: TargetSpec) -> timedelta:
+    """How long after its answer an outcome counts; a whole day has to become ripe within it."""
+    return max(_REACH, target.ripe_after + 2 * _DAY)
+
+
 def fit_delay_curve(
     answered: np.ndarray,
     labelled: np.ndarray,
@@ -79,6 +88,7 @@ def fit_delay_curve(
     *,
     outcomes: np.ndarray | None = None,
     least: timedelta = timedelta(0),
+    reach: timedelta = _REACH,
 ) -> DelayCurve:
     """From all answers [n] datetime64 and the time each one's label became known; NaT: not yet.
 
@@ -102,7 +112,7 @@ def fit_delay_curve(
     codes = np.full(len(answered), -1) if outcomes is None else outcomes[used]
     own = {int(code): curve_of(known & (codes == code)) for code in np.unique(codes[known]) if code >= 0}
     longest = float(_seconds(now - answered).max()) if len(answered) else 0.0
-    return replace(curve_of(known), watched=timedelta(seconds=longest), least=least, outcomes=own)
+    return replace(curve_of(known), watched=timedelta(seconds=longest), least=least, reach=reach, outcomes=own)
 
 
 def fit_from_labelled(answered: np.ndarray, labelled: np.ndarray, now: np.datetime64) -> DelayCurve:

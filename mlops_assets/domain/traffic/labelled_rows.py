@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from mlops_assets.domain.traffic.outcome_join import KEYS, OUTCOME, join_outcomes
+from mlops_assets.declaration.data import NEGATIVE, AbsentOutcome
+from mlops_assets.domain.traffic.outcome_join import KEYS, KNOWN_AT, OUTCOME, join_outcomes
 from mlops_assets.domain.traffic.row_loss import LabelSpace, decode_labels, normalise_outcomes
 
 LABEL, SHADOW = "label", "shadow"
@@ -36,8 +37,21 @@ class LabelledAnswers:
     odd: Mapping[str, int]
 
 
+@dataclass(frozen=True)
+class Absence:
+    """What no outcome means, and up to when outcomes that came would be there."""
+
+    declared: AbsentOutcome
+    until: datetime
+
+
 def label_answers(
-    answers: pa.Table, outcomes: pa.Table, judged: Mapping[str, LabelSpace], *, now: datetime
+    answers: pa.Table,
+    outcomes: pa.Table,
+    judged: Mapping[str, LabelSpace],
+    *,
+    now: datetime,
+    absent: Absence | None = None,
 ) -> LabelledAnswers:
     """`outcomes` (see OUTCOMES) of these answers and of others; `judged` by bundle."""
     known = outcomes.filter(pc.less_equal(outcomes["time"], pa.scalar(now, outcomes["time"].type)))
@@ -45,11 +59,12 @@ def label_answers(
     joined = join_outcomes(
         answers, told.set_column(told.schema.get_field_index(OUTCOME), OUTCOME, normalise_outcomes(told[OUTCOME]))
     )
-    numbers = _labels(joined.rows, judged)
-    not_understood = int((pc.is_valid(joined.rows[OUTCOME]).to_numpy() & np.isnan(numbers)).sum())
+    stated = joined.rows if absent is None else _state_absent(joined.rows, absent)
+    numbers = _labels(stated, judged)
+    not_understood = int((pc.is_valid(stated[OUTCOME]).to_numpy() & np.isnan(numbers)).sum())
     odd = {name: joined.counts[name] for name in ("repeated", "contradicting", "known before the answer")}
     odd |= {"not understood": not_understood, "from after now": len(outcomes) - len(known)}
-    rows = joined.rows.drop_columns([OUTCOME, *KEYS]).append_column(LABEL, pa.array(numbers))
+    rows = stated.drop_columns([OUTCOME, *KEYS]).append_column(LABEL, pa.array(numbers))
     return LabelledAnswers(rows, odd)
 
 
@@ -96,6 +111,23 @@ def read_scores(rows: pa.Table) -> NDArray[np.float64]:
 def read_times(column: pa.ChunkedArray) -> NDArray[np.datetime64]:
     """Times [n]; NaT where there is none."""
     return column.cast(pa.timestamp("us")).to_numpy()
+
+
+def _state_absent(rows: pa.Table, absent: Absence) -> pa.Table:
+    """The rows, where no outcome has come in time with the one that this means, known from then on."""
+    declared = absent.declared
+    times = rows["time"]
+    sure = pc.less_equal(times, pa.scalar(absent.until - declared.after, times.type))
+    missing = pc.and_(pc.is_null(rows[OUTCOME]), sure)
+    text = "false" if declared.value == NEGATIVE else declared.value  # any binary target reads `false` so
+    known = pc.add(times, pa.scalar(declared.after, pa.duration("us")))
+    filled = {
+        OUTCOME: pc.if_else(missing, pa.scalar(text), rows[OUTCOME]),
+        KNOWN_AT: pc.if_else(missing, known.cast(rows[KNOWN_AT].type), rows[KNOWN_AT]),
+    }
+    for name, column in filled.items():
+        rows = rows.set_column(rows.column_names.index(name), name, column)
+    return rows
 
 
 def _labels(rows: pa.Table, judged: Mapping[str, LabelSpace]) -> NDArray[np.float64]:

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from mlops_assets.declaration.data import Kind, TargetSpec
-from mlops_assets.domain.traffic.label_delay import DelayCurve, fit_delay_curve
+from mlops_assets.domain.traffic.label_delay import DelayCurve, fit_delay_curve, reach_of
 from mlops_assets.domain.traffic.labelled_rows import LABEL, SHADOW, read_scores, read_times
 from mlops_assets.domain.traffic.outcome_join import KNOWN_AT
 
@@ -70,7 +70,9 @@ def measure_label_delay(rows: pa.Table, now: datetime, target: TargetSpec) -> De
     if target.kind is Kind.REGRESSION:
         labels = labels > np.median(labels[known]) if known.any() else labels
     outcomes = np.where(known, labels, -1.0).astype(np.int64)
-    return fit_delay_curve(answered, labelled, to_datetime64(now), outcomes=outcomes, least=target.known_after)
+    return fit_delay_curve(
+        answered, labelled, to_datetime64(now), outcomes=outcomes, least=target.ripe_after, reach=reach_of(target)
+    )
 
 
 def to_datetime64(moment: datetime) -> np.datetime64:

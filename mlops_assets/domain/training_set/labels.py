@@ -7,7 +7,7 @@ from datetime import datetime
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlops_assets.declaration.data import Kind
+from mlops_assets.declaration.data import NEGATIVE, AbsentOutcome, Kind
 from mlops_assets.domain.names import CREATED_TIME, EVENT_TIME, LABEL, RAW_LABEL
 
 OTHER = "other"
@@ -36,11 +36,14 @@ def attach(
     column: str,
     known_by: datetime,
     ripe_by: datetime,
+    absent: AbsentOutcome | None = None,
 ) -> tuple[pa.Table, dict[str, int]]:
     """Examples up to `ripe_by` with the outcome known by `known_by` beside them.
 
     Later examples are left out even where their outcome is known: outcomes that come early are not like the others.
+    `absent`: what no outcome means, as far as the latest outcome shows that they still came.
     """
+    latest = pc.max(outcomes[CREATED_TIME]).as_py()
     ripe = examples.filter(pc.less_equal(examples[EVENT_TIME], _moment(ripe_by)))
     known = outcomes.filter(pc.less_equal(outcomes[CREATED_TIME], _moment(known_by)))
     known = known.select([*keys, column]).rename_columns([*keys, RAW_LABEL])
@@ -49,12 +52,16 @@ def attach(
         raise LabelError(
             f"{column}: several outcomes for one {', '.join(keys)}; declare `key` so that repeats are quarantined"
         )
-    joined = ripe.join(known, keys=list(keys), join_type="inner")
+    joined = ripe.join(known, keys=list(keys), join_type="left outer" if absent else "inner")
+    if absent:
+        joined = _fill_absent(joined, absent, min(known_by, latest or known_by))
     left_out = {"label not ripe": len(examples) - len(ripe), "label never came": len(ripe) - len(joined)}
     return joined, left_out
 
 
-def beside(rows: pa.Table, column: str, *, known_by: datetime, ripe_by: datetime) -> tuple[pa.Table, dict[str, int]]:
+def beside(
+    rows: pa.Table, column: str, *, known_by: datetime, ripe_by: datetime, absent: AbsentOutcome | None = None
+) -> tuple[pa.Table, dict[str, int]]:
     """The same where the outcome stands in the example's own row."""
     moments = pc.and_(
         pc.less_equal(rows[EVENT_TIME], _moment(ripe_by)),
@@ -62,6 +69,7 @@ def beside(rows: pa.Table, column: str, *, known_by: datetime, ripe_by: datetime
     )
     ripe = rows.filter(moments)
     named = ripe.append_column(RAW_LABEL, ripe[column])
+    named = _fill_absent(named, absent, known_by) if absent else named
     known = named.filter(pc.is_valid(named[RAW_LABEL]))
     return known, {"label not ripe": len(rows) - len(ripe), "label missing": len(ripe) - len(known)}
 
@@ -91,8 +99,18 @@ def encode(rows: pa.Table, *, kind: Kind, positive: str | None, column: str) -> 
     if positive not in values:
         raise LabelError(f"{column}: target.positive is {positive!r}, but the values are {', '.join(values[:10])}")
     rest = [value for value in values if value != positive]
+    stated = [value for value in rest if value != NEGATIVE] or rest  # absence is the same as the one value beside
     label = pc.cast(pc.equal(text, positive), pa.int64())
-    return bare.append_column(LABEL, label), (rest[0] if len(rest) == 1 else OTHER, str(positive))
+    return bare.append_column(LABEL, label), (stated[0] if len(stated) == 1 else OTHER, str(positive))
+
+
+def _fill_absent(rows: pa.Table, absent: AbsentOutcome, until: datetime) -> pa.Table:
+    """Rows with the outcome that its absence means, where that was sure at `until`; others without one are dropped."""
+    text = pc.cast(rows[RAW_LABEL], pa.string())
+    sure = pc.less_equal(rows[EVENT_TIME], _moment(until - absent.after))
+    filled = pc.if_else(pc.and_(pc.is_null(text), sure), pa.scalar(absent.value), text)
+    rows = rows.set_column(rows.column_names.index(RAW_LABEL), RAW_LABEL, filled)
+    return rows.filter(pc.is_valid(filled))
 
 
 def _as_numbers(outcome: pa.ChunkedArray, column: str) -> pa.ChunkedArray:

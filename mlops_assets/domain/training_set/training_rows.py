@@ -33,12 +33,12 @@ def labelled_examples(spec: ModelSpec, examples: pa.Table, outcomes: pa.Table, *
     """The examples of the training window whose label is ripe, with it."""
     target, ripe_by = spec.target, now - spec.training.gap
     if target.feed == spec.source.examples:
-        rows, left_out = labels.beside(examples, target.column, known_by=now, ripe_by=ripe_by)
+        rows, left_out = labels.beside(examples, target.column, known_by=now, ripe_by=ripe_by, absent=target.absent)
         rows = rows.drop_columns([target.column])
     else:
         keys = list(spec.source.feeds[target.feed].key)
         rows, left_out = labels.attach(
-            examples, outcomes, keys=keys, column=target.column, known_by=now, ripe_by=ripe_by
+            examples, outcomes, keys=keys, column=target.column, known_by=now, ripe_by=ripe_by, absent=target.absent
         )
     rows, before = _within_window(rows, spec)
     rows, classes = labels.encode(rows, kind=target.kind, positive=target.positive, column=target.column)

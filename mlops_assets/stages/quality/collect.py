@@ -20,7 +20,7 @@ from mlops_assets.domain.quality.fall.since_promotion import follow_back_to
 from mlops_assets.domain.quality.inputs import DayInputs, ServedVersion
 from mlops_assets.domain.quality.label_soundness import UNKNOWN_REQUESTS
 from mlops_assets.domain.quality.records import PerformanceDay
-from mlops_assets.domain.traffic.label_delay import REACH, DelayCurve
+from mlops_assets.domain.traffic.label_delay import DelayCurve, reach_of
 from mlops_assets.domain.traffic.labelled_rows import LABEL, concat_days, find_unknown_outcomes, read_scores, thin_rows
 from mlops_assets.domain.traffic.outcome_join import KNOWN_AT
 from mlops_assets.domain.traffic.ripe_rows import find_leading_version, measure_label_delay
@@ -72,11 +72,15 @@ class QualityCollector:
     def open(cls, spec: ModelSpec, now: datetime, *, lake: Lake, bundles: Bundles, workspace: Workspace) -> Self:
         return cls(spec, LabelledDays(spec, lake, now), VersionReferences(spec, lake, bundles, workspace), now)
 
+    @property
+    def reach(self) -> timedelta:
+        return reach_of(self.spec.target)
+
     def collect_days(self, requested: Sequence[str], monitoring: Monitoring) -> Iterator[CollectedQuality]:
         """The requested days, and the recent ones whose labels were not all in when they were last judged."""
-        since = follow_back_to(min(*requested, f"{self.now - REACH:%Y-%m-%d}"))
+        since = follow_back_to(min(*requested, f"{self.now - self.reach:%Y-%m-%d}"))
         self.records = monitoring.read(self.spec.model, Stage.PERFORMANCE, PerformanceDay, since=since)
-        young = f"{self.now - REACH:%Y-%m-%d}"
+        young = f"{self.now - self.reach:%Y-%m-%d}"
         recent = {day: each for day, each in self.records.items() if day >= young}
         ripening = {day for day, each in recent.items() if not _settled(each)}
         for day in sorted({*requested, *ripening, *self._find_news(recent)}):
@@ -124,7 +128,7 @@ class QualityCollector:
 
     def _curve(self, start: datetime, rows: pa.Table, until: datetime) -> DelayCurve:
         """Answers of the last two weeks, and old ones that were watched until no more labels come."""
-        first = min(start - _CURVE, until - REACH - _DAY)
+        first = min(start - _CURVE, until - self.reach - _DAY)
         earlier = self.labelled.read(days_between(first, start - _DAY), _TIMES)
         found = [thin_rows(each, _DELAYS) for each in (*earlier.values(), rows.select(_TIMES))]
         return measure_label_delay(concat_days(found), until, self.spec.target)
@@ -141,7 +145,7 @@ class QualityCollector:
     def _find_answers(self, day: str) -> NamedAnswers:
         """Where the answers are that the outcomes of a day belong to."""
         left, start, days = self.labelled.outcomes([day]), start_of(day), list[str]()
-        for name in reversed(days_between(start - REACH, start)):
+        for name in reversed(days_between(start - self.reach, start)):
             if not len(left):
                 break
             unknown = find_unknown_outcomes(left, self.labelled.requests(name))

@@ -133,7 +133,7 @@ def count_new_rows(spec: ModelSpec, lake: Lake, *, since: datetime | None, now: 
     """Labels that became known after the champion's training read them; None: it is not known when that was."""
     if since is None:
         return None
-    labels = source_labels(spec, lake, since=since - spec.target.known_after, now=now)
+    labels = source_labels(spec, lake, since=since - spec.target.ripe_after, now=now)
     known = labels[CREATED_TIME]
     return int(pc.sum(pc.greater(known, pa.scalar(since, known.type))).as_py() or 0)
 

@@ -15,8 +15,8 @@ from mlops_assets.declaration.evaluation import SliceSpec
 from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.domain.names import Layer
 from mlops_assets.domain.records import Snapshot
-from mlops_assets.domain.traffic.label_delay import REACH
-from mlops_assets.domain.traffic.labelled_rows import OUTCOMES, LabelledAnswers, label_answers
+from mlops_assets.domain.traffic.label_delay import reach_of
+from mlops_assets.domain.traffic.labelled_rows import OUTCOMES, Absence, LabelledAnswers, label_answers
 from mlops_assets.domain.traffic.outcomes import source_outcomes
 from mlops_assets.domain.traffic.row_loss import LabelSpace
 from mlops_assets.domain.traffic.slices import flatten_batch
@@ -67,7 +67,7 @@ class LabelledDays:
     def known_until(self, day: str) -> datetime:
         """Up to when the outcomes of the day's answers are in the lake; now where none came as feedback."""
         start = start_of(day)
-        snapshots = self.outcome_snapshots(start, min(self.now, start + REACH))
+        snapshots = self.outcome_snapshots(start, min(self.now, start + reach_of(self.spec.target)))
         if not any(snapshot.rows for snapshot in snapshots.values()):
             return self.now
         return min(self.now, start_of(max(snapshots)) + _DAY)
@@ -91,7 +91,8 @@ class LabelledDays:
 
     def bring(self, day: str, answers: AnsweredDay, judged: Mapping[str, LabelSpace]) -> LabelledAnswers:
         """Join the outcomes that are known by now to the day's answers, and write the result."""
-        found = label_answers(answers.rows, self._read_outcomes(day, answers), judged, now=self.now)
+        outcomes = self._read_outcomes(day, answers)
+        found = label_answers(answers.rows, outcomes, judged, now=self.now, absent=self._absence(day, answers))
         rows = found.rows.drop_columns([name for name in answers.keys if name in found.rows.column_names])
         self._table.write(day, rows, now=self.now, time_column="time")
         return found
@@ -101,13 +102,23 @@ class LabelledDays:
         found = {day: self._table.read([day], columns) for day in sorted(days)}
         return {day: rows for day, rows in found.items() if len(rows)}
 
+    def _absence(self, day: str, answers: AnsweredDay) -> Absence | None:
+        """What it means that no outcome is there, as far as outcomes are in the lake."""
+        if self.spec.target.absent is None:
+            return None
+        until = self.known_until(day)
+        if answers.keys:
+            labels = self.lake.table(self.spec.model, Layer.VALIDATED, self.spec.target.feed).snapshots().values()
+            until = min(until, max((each.watermark for each in labels if each.watermark), default=start_of(day)))
+        return Absence(self.spec.target.absent, until)
+
     @property
     def _table(self) -> Table:
         return self.lake.table(self.spec.model, Layer.MONITORING, _TABLE)
 
     def _read_outcomes(self, day: str, answers: AnsweredDay) -> pa.Table:
         start = start_of(day)
-        outcomes = [self.outcomes(days_between(start - _DAY, min(self.now, start + REACH)))]
+        outcomes = [self.outcomes(days_between(start - _DAY, min(self.now, start + reach_of(self.spec.target))))]
         if answers.keys:
             labels = source_labels(self.spec, self.lake, since=start, now=self.now)
             found = (

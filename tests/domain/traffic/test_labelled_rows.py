@@ -7,9 +7,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from mlops_assets.declaration.data import Kind
+from mlops_assets.declaration.data import AbsentOutcome, Kind
 from mlops_assets.domain.traffic.labelled_rows import (
     OUTCOMES,
+    Absence,
     find_unknown_outcomes,
     label_answers,
     read_scores,
@@ -49,6 +50,17 @@ def outcomes(*told: tuple[str, str, float]) -> pa.Table:
 def labels(rows: pa.Table, told: pa.Table, **judged: LabelSpace) -> list[float | None]:
     found = label_answers(rows, told, judged or {"b": BINARY}, now=NOW)
     return [None if np.isnan(each) else each for each in found.rows["label"].to_pylist()]
+
+
+@pytest.mark.parametrize(("hours", "expected"), [(30, [1.0, 0.0]), (20, [1.0, None])])
+def test_no_outcome_in_time_is_one_too(hours, expected):
+    """Up to when outcomes are in the lake, not up to now."""
+    absent = Absence(AbsentOutcome("negative", timedelta(hours=24)), START + timedelta(hours=hours))
+    found = label_answers(answers("a", "b"), outcomes(("a", "yes", 1)), {"b": BINARY}, now=NOW, absent=absent)
+    assert [None if np.isnan(each) else each for each in found.rows["label"].to_pylist()] == expected
+    known = found.rows["known_at"].to_pylist()
+    assert known == [START + timedelta(hours=1), START + timedelta(hours=24) if hours == 30 else None]
+    assert found.odd["not understood"] == 0
 
 
 def test_agreeing_feedback_and_source_do_not_contradict():

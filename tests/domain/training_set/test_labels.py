@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pyarrow as pa
 import pytest
 
-from mlops_assets.declaration.data import Kind
+from mlops_assets.declaration.data import AbsentOutcome, Kind
 from mlops_assets.domain.names import CREATED_TIME, EVENT_TIME, LABEL
 from mlops_assets.domain.training_set import labels
 from mlops_assets.domain.training_set.labels import LabelError
@@ -57,6 +57,50 @@ def test_outcomes_that_come_early_do_not_favour_recent_examples():
     )
     assert rows["id"].to_pylist() == [0]
     assert left_out["label not ripe"] == 1
+
+
+CHURN = AbsentOutcome("negative", timedelta(hours=4))
+
+
+def test_no_outcome_in_time_means_what_is_declared():
+    """Only as far as the latest outcome shows that they still came."""
+    rows, left_out = labels.attach(
+        examples(0, 1, 2, 8),
+        outcomes({0: (1, 1), 3: (9, 1), 7: (5, 1)}),
+        keys=["id"],
+        column="late",
+        known_by=START + timedelta(hours=9),
+        ripe_by=START + timedelta(hours=5),
+        absent=CHURN,
+    )
+    encoded, classes = labels.encode(rows.sort_by("id"), kind=Kind.BINARY, positive="1", column="late")
+    assert encoded[LABEL].to_pylist() == [1, 0, 0]
+    assert classes == ("negative", "1")
+    assert left_out == {"label not ripe": 1, "label never came": 0}
+
+
+def test_no_outcome_is_not_sure_before_its_time():
+    rows, left_out = labels.attach(
+        examples(0, 1, 4),
+        outcomes({0: (1, 1), 7: (6, 1)}),
+        keys=["id"],
+        column="late",
+        known_by=START + timedelta(hours=20),
+        ripe_by=START + timedelta(hours=16),
+        absent=CHURN,
+    )
+    assert sorted(rows["id"].to_pylist()) == [0, 1]
+    assert left_out["label never came"] == 1
+
+
+def test_an_empty_value_means_what_is_declared():
+    moments = at(0, 1, 2)
+    table = pa.table({EVENT_TIME: moments, CREATED_TIME: moments, "y": [1, None, 0]})
+    by = START + timedelta(hours=9)
+    rows, left_out = labels.beside(table, "y", known_by=by, ripe_by=START + timedelta(hours=5), absent=CHURN)
+    encoded, classes = labels.encode(rows, kind=Kind.BINARY, positive="1", column="y")
+    assert (encoded[LABEL].to_pylist(), classes) == ([1, 0, 0], ("0", "1"))
+    assert left_out == {"label not ripe": 0, "label missing": 0}
 
 
 def test_two_outcomes_for_one_example_are_an_error():
