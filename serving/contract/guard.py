@@ -4,6 +4,7 @@ Numbers outside what training saw are refused, clipped or let through, as the co
 range. Reads no row of its own: values are packed before they come here.
 """
 
+import operator
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -32,6 +33,7 @@ class InputGuard:
         self._categories = contract.categories
         self._whole = [place for place, field in enumerate(self._numbers) if field.type == "integer"]
         self._low, self._high = _limits(self._numbers)
+        self._lowest, self._highest = self._low.tolist(), self._high.tolist()
 
     def violations(self, numbers: np.ndarray, words: np.ndarray) -> Iterator[Violation]:
         """Everything for which a row is refused."""
@@ -63,8 +65,14 @@ class InputGuard:
         """The same array where every number is within its range."""
         if not numbers.flags.c_contiguous and self._columns_within(numbers):
             return numbers
-        clipped = np.minimum(np.maximum(numbers, self._low), self._high)  # NaN stays; half the cost of `clip` for a row
+        if len(numbers) == 1 and self._row_within(numbers.tolist()[0]):
+            return numbers
+        clipped = numbers.clip(self._low, self._high)
         return numbers if _same_bits(clipped, numbers) else clipped
+
+    def _row_within(self, row: list[float]) -> bool:
+        """The same look at one row, at half the cost of NumPy's. False also where a number is missing."""
+        return all(map(operator.le, self._lowest, row)) and all(map(operator.le, row, self._highest))
 
     def _columns_within(self, numbers: np.ndarray) -> bool:
         """A quick look at numbers in column order. False may also mean that it cannot tell."""

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from serving.engine.answer import DEFAULT, Answer
-from serving.engine.routed import RoutedRequest, Scored
+from serving.engine.routed import RoutedRequest, ScoredParts
 from serving.log.prediction_log import PredictionLog, Record
 from serving.telemetry.meter import Meters
 
@@ -18,7 +18,7 @@ class AnswerFinisher:
     ) -> None:
         self._log, self._meters, self._clock, self._now = log, meters, clock, now
 
-    def finish(self, request: RoutedRequest, scored: Scored) -> Answer:
+    def finish(self, request: RoutedRequest, scored: ScoredParts) -> Answer:
         """Count, log, stamp."""
         served, arm, _, key, request_id, began, _, _, places = request
         given, packed, scores, gave, why = scored

@@ -23,6 +23,9 @@ class RoutedRequest(NamedTuple):
     places: list[int] | None = None  # of the rows in their request; None: they are all of it
 
 
+ScoredParts = tuple[RequestRows, Packed | None, np.ndarray | None, ServedArm | None, tuple[str, ...]]
+
+
 class Scored(NamedTuple):
     """Rows with their scores. Without an arm and scores the declared default answers."""
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from serving.engine.completion import RowCompletion
 from serving.engine.fallback import FallbackScorer
 from serving.engine.refused import RefusedRequests, is_of_version
-from serving.engine.routed import RoutedRequest, Scored
+from serving.engine.routed import RoutedRequest, Scored, ScoredParts
 from serving.models.served_models import ServedArm
 from serving.problems import RequestRefused, TooLate, Unavailable
 
@@ -22,7 +22,7 @@ class RequestScorer:
     ) -> None:
         self._ladder, self._completion, self._refused, self._clock = ladder, completion, refused, clock
 
-    def at_once(self, request: RoutedRequest) -> Scored | None:
+    def at_once(self, request: RoutedRequest) -> ScoredParts | None:
         """The scores of a light model for whole rows, without a turn of the loop; None where it takes the long way."""
         rows, arm = request.rows, request.arm
         loaded = arm.loaded
@@ -35,7 +35,7 @@ class RequestScorer:
         if self._clock() > request.until:
             return None
         scores = self._ladder.score_inline(arm, packed)
-        return None if scores is None else Scored(rows, packed, scores, arm, ())
+        return None if scores is None else (rows, packed, scores, arm, ())
 
     async def score(self, request: RoutedRequest) -> Scored:
         try:
@@ -73,6 +73,6 @@ class RequestScorer:
 
     async def score_part(self, request: RoutedRequest) -> Scored:
         try:
-            return self.at_once(request) or await self.score(request)
+            return Scored(*(self.at_once(request) or await self.score(request)))
         except RequestRefused as err:
             raise err.at_places(request.places or ()) from err

@@ -64,7 +64,7 @@ def test_a_bundle_with_a_flipped_bit_is_refused_with_reason(truth):
 def test_half_a_release_harms_nobody_even_at_start(truth):
     path = truth.home / "releases" / "delay.json"
     whole = path.read_text()
-    slowly = SETTINGS | {"ENDPOINT_DRAIN_SECONDS": "3"}  # a deleted release is served for so long
+    slowly = SETTINGS | {"ENDPOINT_DRAIN_SECONDS": "8"}  # a deleted release is served for so long
     with Process(truth.home, slowly) as process, Traffic(process.port, truth, callers=4) as seen:
         until(lambda: workers_up(process) == 2, 20)  # the first is ready while the other still loads
         for cut in (len(whole) // 2, 0, 1, len(whole) - 2):
