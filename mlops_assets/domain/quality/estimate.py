@@ -7,12 +7,13 @@ neither can see that the same inputs now mean something else. That is why `track
 with what came out, and why an estimate is believed only as far as that.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import isotonic_regression
-from scipy.special import ndtri
+from scipy.special import chdtri, ndtri
 
 from mlops_assets.declaration.monitoring import QualityPolicy
 from mlops_assets.domain.evaluation.evidence import Interval
@@ -25,6 +26,7 @@ CONFIDENCE_BASED = "confidence"  # `method` of an estimated interval
 _BIN_ROWS = 50  # of a calibration's bin
 _MOST_BINS = 100
 _FLOOR = 1e-6
+_CHANCE = 0.05  # that labels alone make estimates look wrong
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,8 +162,14 @@ class Trust:
         return self.verdict.passed
 
 
-def judge_trust(estimates: Sequence[Interval], realised: Sequence[Interval], policy: QualityPolicy) -> Trust:
-    """From windows that have both, in the same order. Believed: near enough to see the fall that matters."""
+def judge_trust(
+    estimates: Sequence[Interval], realised: Sequence[Interval], policy: QualityPolicy, *, overlap: float = 1.0
+) -> Trust:
+    """From windows that have both, in the same order. Believed: near enough to see the fall that matters.
+
+    What came out has the luck of its labels, which is no fault of the estimate: only what differs by more counts
+    against it. `overlap`: so many windows on average contain one day, so they are as good as fewer.
+    """
     if len(estimates) != len(realised):
         raise ValueError(f"{len(estimates)} estimates and {len(realised)} outcomes: they are of the same windows")
     count = len(estimates)
@@ -170,14 +178,24 @@ def judge_trust(estimates: Sequence[Interval], realised: Sequence[Interval], pol
         return Trust(Verdict(TRUST, Outcome.INCONCLUSIVE, f"{why}.", {"windows": count}), count, None, None, None)
     errors = np.array([e.estimate - r.estimate for e, r in zip(estimates, realised, strict=True)])
     covered = float(np.mean([e.low <= r.high and r.low <= e.high for e, r in zip(estimates, realised, strict=True)]))
-    bias, reach = float(errors.mean()), float(ndtri((1 + estimates[0].level) / 2) * np.sqrt(np.square(errors).mean()))
+    sure, single = float(ndtri((1 + estimates[0].level) / 2)), max(count / overlap, 1.0)
+    luck = float(np.mean([((r.high - r.low) / 2 / sure) ** 2 for r in realised]))
+    own = max(float(np.square(errors).mean()) - luck, 0.0)  # mean square of what labels do not explain
+    bias, reach = float(errors.mean()), sure * math.sqrt(own + luck / single)
     allowed = policy.fall * float(np.mean([abs(r.estimate) for r in realised]))
-    numbers = {"windows": count, "bias": bias, "reach": reach, "covered": covered, "allowed": allowed}
-    summary = f"estimates were off by {bias:+.4f} on average and up to {reach:.4f} over {count} windows"
+    numbers = {
+        "windows": count, "bias": bias, "reach": reach, "covered": covered, "allowed": allowed, "luck": math.sqrt(luck),
+    }  # fmt: skip
+    summary = (
+        f"estimates were off by {bias:+.4f} on average and up to {reach:.4f} over {count} windows, beside "
+        f"{math.sqrt(luck):.4f} by the luck of labels"
+    )
     if reach <= allowed:
         verdict = Verdict(TRUST, Outcome.PASS, f"{summary}: a fall of {allowed:.4f} would be seen.", numbers)
-    else:
+    elif sure * math.sqrt(own) > allowed and own > luck * (chdtri(single, _CHANCE) / single - 1):
         verdict = Verdict(TRUST, Outcome.FAIL, f"{summary}: too far to see a fall of {allowed:.4f}.", numbers)
+    else:
+        verdict = Verdict(TRUST, Outcome.INCONCLUSIVE, f"{summary}: labels are too few to tell.", numbers)
     return Trust(verdict, count, bias, reach, covered)
 
 

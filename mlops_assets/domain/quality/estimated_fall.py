@@ -61,9 +61,11 @@ class EstimateJudging:
         """Compare estimate and realised score on the days of this version that have both."""
         of = self.of
         known = [each.recent for each in of.day.before if each.bundle == of.version.bundle and each.recent]
-        both = [(r.estimated, r.realised) for r in known if r.estimated and r.realised][-_TRACKED:]
-        pairs = [(self._interval(guess), self._interval(real)) for guess, real in both]
-        return judge_trust([guess for guess, _ in pairs], [real for _, real in pairs], of.spec.monitoring.quality)
+        both = [each for each in known if each.estimated and each.realised][-_TRACKED:]
+        guesses = [self._interval(each.estimated) for each in both if each.estimated]
+        realised = [self._interval(each.realised) for each in both if each.realised]
+        overlap = sum(each.days for each in both) / max(len(both), 1)
+        return judge_trust(guesses, realised, of.spec.monitoring.quality, overlap=overlap)
 
     def judge_fall(self) -> Verdict:
         of, (broad, why) = self.of, self.broad

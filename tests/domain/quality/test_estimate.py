@@ -78,12 +78,24 @@ def test_estimates_are_believed_when_they_have_been_near_enough(estimated, reali
     assert trust.believed is (outcome is Outcome.PASS)
 
 
+@pytest.mark.parametrize(("off", "least", "most"), [(0.0, 0.9, 1.0), (0.10, 0.0, 0.02)])
+def test_luck_of_few_labels_is_no_fault_of_an_estimate(off, least, most):
+    """200 labels a day, three days together: an AUC of 0.75 is realised ± 0.02, and 0.0375 is the fall that matters."""
+    draw, believed = np.random.default_rng(0), []
+    for _ in range(200):
+        luck = 0.035 * draw.normal(size=32)
+        realised = [interval(0.75 + luck[n : n + 3].mean(), 1.96 * 0.035 / np.sqrt(3)) for n in range(30)]
+        guesses = [interval(0.75 + off + 0.003 * draw.normal(), 0.02) for _ in realised]
+        believed.append(judge_trust(guesses, realised, QUALITY, overlap=3.0).believed)
+    assert least <= np.mean(believed) <= most
+
+
 def test_an_estimate_is_as_wide_as_experience_says():
     trust = judge_trust([interval(0.7, 0.01)] * 5, [interval(0.65, 0.01)] * 5, QUALITY)
     assert trust.bias == pytest.approx(0.05)
     assert trust.covered == 0.0
     wide = widen_by_trust(interval(0.7, 0.01), trust)
-    assert wide.high - wide.estimate == pytest.approx(1.96 * 0.05, abs=1e-3)
+    assert wide.high - wide.estimate == pytest.approx(1.96 * 0.05, abs=2e-3)
     unknown = judge_trust([], [], QUALITY)
     assert widen_by_trust(interval(0.7, 0.01), unknown) == interval(0.7, 0.01)
     with pytest.raises(ValueError, match="same windows"):
