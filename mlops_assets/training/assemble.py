@@ -22,13 +22,14 @@ from mlops_assets.domain.training_set.training_rows import every_row
 from mlops_assets.training.compress import Clock, Difference, Variant, choose, measure_variants
 from mlops_assets.training.export import OPSET, output_of
 from mlops_assets.training.golden import golden
-from mlops_assets.training.profile import MOST_CATEGORIES, Moments, profile
+from mlops_assets.training.profile import MOST_CATEGORIES, LearntAnswers, Moments, profile
 from mlops_assets.training.rows import Rows, joined, pack_parts
 from mlops_assets.training.store import canonical_json, load_model, load_out_of_time
 from serving.contract.bundle import CARD, CONTRACT, GOLDEN, MODEL, PROFILE, Session, open_session, write_bundle
 from serving.contract.fields import FORMAT, Contract, Field, Output
 
 _HALF = 0.5
+_MOST_ANSWERED = 200_000  # learnt rows whose answers tell how days differ
 
 
 @dataclass(frozen=True)
@@ -65,14 +66,14 @@ def assemble(
     )
     session = Session(contract, open_session(chosen.content, "cpu", threads=1))
     answers = session.predict(parts["test"].numbers, parts["test"].categories) if scored is None else scored[0]
-    refitted = scored is not None
+    own = None if scored is None else _answer_learnt(session, learnt, parts["test"])
     moments = Moments(_moments(tables["train"] if scored is None else every_row(tables)), _moments(tables["test"]))
     target = model.layout.target
     spread = target.scale if target.transform == "none" else 1.0
     files = {
         MODEL: chosen.content,
         CONTRACT: contract.to_json(),
-        PROFILE: canonical_json(profile(model.layout, learnt, answers, moments=moments, out_of_time=refitted)),
+        PROFILE: canonical_json(profile(model.layout, learnt, answers, moments=moments, learnt=own)),
         GOLDEN: canonical_json(golden(contract, tables["test"], session.predict, spread)),
         CARD: card.encode(),
     }
@@ -87,6 +88,13 @@ def assemble(
 def _chosen(variants: tuple[Variant, ...], only: Precision | None) -> Variant:
     best = only or choose([v.measured for v in variants]).precision
     return next(v for v in variants if v.measured.precision is best)
+
+
+def _answer_learnt(session: Session, learnt: Rows, test: Rows) -> LearntAnswers:
+    places = np.unique(np.linspace(0, len(learnt) - 1, min(len(learnt), _MOST_ANSWERED)).astype(np.int64))
+    some = learnt.take(places)
+    answers = session.predict(some.numbers, some.categories)
+    return LearntAnswers(places, answers, session.predict(test.numbers, test.categories))
 
 
 def _moments(table: pa.Table) -> np.ndarray | None:

@@ -4,7 +4,7 @@ Made so that a live window is later compared with how much such days differ (`do
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -47,14 +47,32 @@ class RowsByDay:
 
 
 def describe_days(
-    moments: np.ndarray | None, reference: Reference, columns: Mapping[str, np.ndarray]
+    moments: np.ndarray | None,
+    reference: Reference,
+    columns: Mapping[str, np.ndarray],
+    *,
+    apart: tuple[Mapping[str, np.ndarray], Mapping[str, np.ndarray]] | None = None,
 ) -> dict[str, Any] | None:
-    """The plain form of the days of all columns; None where rows have no days."""
+    """The plain form of the days of all columns; None where rows have no days.
+
+    `apart`: two versions of the columns of the same rows; how far they are apart is how far a live column may be.
+    """
     if moments is None or not len(moments):
         return None
     rows = RowsByDay.of(moments)
     found = {name: _column_days(rows, columns[name][rows.rows], known) for name, known in reference.items()}
+    if apart:
+        found = {name: replace(each, doubt=_doubt(name, reference[name], apart)) for name, each in found.items()}
     return days_to_plain(TrainingDays(rows.days, found))
+
+
+def _doubt(
+    name: str, known: NumberReference | CategoryReference, apart: tuple[Mapping[str, np.ndarray], ...]
+) -> np.ndarray:
+    """[2J] how far two versions of a column are apart."""
+    one_day = [RowsByDay.of(np.zeros(len(each[name]), dtype="datetime64[D]")) for each in apart]
+    one, other = (_column_days(rows, each[name], known).values[0] for rows, each in zip(one_day, apart, strict=True))
+    return np.abs(one - other)
 
 
 def _column_days(rows: RowsByDay, values: np.ndarray, known: NumberReference | CategoryReference) -> ColumnDays:
@@ -74,7 +92,8 @@ def _number_days(rows: RowsByDay, values: np.ndarray, known: NumberReference) ->
     outside = ~null & ~finite
     outside[finite] = _outside_other_blocks(found, rows.block[finite])
     whole = np.ones(len(values), dtype=bool)
-    return ColumnDays(contrasts, there, rows.count(whole), rows.count(null), rows.count(outside))
+    doubt = np.zeros(contrasts.shape[1])
+    return ColumnDays(contrasts, there, rows.count(whole), rows.count(null), rows.count(outside), doubt)
 
 
 def _outside_other_blocks(values: np.ndarray, block: np.ndarray) -> np.ndarray:
@@ -102,7 +121,8 @@ def _category_days(rows: RowsByDay, values: np.ndarray, known: CategoryReference
     angles = angle_of(counts, present[:, None])
     contrasts = np.concatenate([angles, quantile_of(angles, present[:, None])], axis=1)
     strange = ~null & (~kept | _only_in_its_block(codes, rows.block))
-    return ColumnDays(contrasts, present, present + rows.count(null), rows.count(null), rows.count(strange))
+    nulls, doubt = rows.count(null), np.zeros(contrasts.shape[1])
+    return ColumnDays(contrasts, present, present + nulls, nulls, rows.count(strange), doubt)
 
 
 def _only_in_its_block(codes: np.ndarray, block: np.ndarray) -> np.ndarray:

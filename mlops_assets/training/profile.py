@@ -41,12 +41,24 @@ class Moments:
     unseen: np.ndarray | None = None
 
 
-def profile(layout: Layout, train: Rows, answers: np.ndarray, *, moments: Moments, out_of_time: bool) -> dict[str, Any]:
+@dataclass(frozen=True, eq=False)
+class LearntAnswers:
+    """What the served model answers to rows that it has learnt."""
+
+    places: np.ndarray  # of some training rows
+    answers: np.ndarray  # to them
+    twins: np.ndarray  # to the rows whose `answers` are those of earlier models
+
+
+def profile(
+    layout: Layout, train: Rows, answers: np.ndarray, *, moments: Moments, learnt: LearntAnswers | None
+) -> dict[str, Any]:
     """`answers` to unseen rows tell what scores look like; training rows tell the rest.
 
-    `out_of_time`: the answers are those of earlier models, because the served one has learnt these rows too.
+    With `learnt`, the answers are those of earlier models, because the served one has learnt these rows too. Days are
+    then of its own answers, and how far the models are apart on the same rows is kept as their doubt.
     """
-    described = _describe_rows(layout, train, answers, out_of_time=out_of_time)
+    described = _describe_rows(layout, train, answers, out_of_time=learnt is not None)
     numbers = {column.name: train.numbers[:, i] for i, column in enumerate(layout.numbers)}
     inputs = numbers | {column.name: train.categories[:, i] for i, column in enumerate(layout.categories)}
     labels, given = {LABEL: _plain_labels(train.labels, layout)}, _plain_answers(answers, layout)
@@ -54,10 +66,25 @@ def profile(layout: Layout, train: Rows, answers: np.ndarray, *, moments: Moment
         **described,
         "days": {
             "features": describe_days(moments.train, read_features(described), inputs),
-            "scores": describe_days(moments.unseen, read_predictions(described["scores"]), given),
+            "scores": _describe_answer_days(layout, described, given, moments=moments, learnt=learnt),
             "label": describe_days(moments.train, read_label(described["label"]), labels),
         },
     }
+
+
+def _describe_answer_days(
+    layout: Layout,
+    described: Mapping[str, Any],
+    given: Mapping[str, np.ndarray],
+    *,
+    moments: Moments,
+    learnt: LearntAnswers | None,
+) -> dict[str, Any] | None:
+    reference = read_predictions(described["scores"])
+    if learnt is None or moments.train is None:
+        return describe_days(moments.unseen, reference, given)
+    own, twins = _plain_answers(learnt.answers, layout), _plain_answers(learnt.twins, layout)
+    return describe_days(moments.train[learnt.places], reference, own, apart=(given, twins))
 
 
 def _plain_labels(labels: np.ndarray, layout: Layout) -> np.ndarray:

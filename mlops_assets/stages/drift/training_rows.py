@@ -1,5 +1,6 @@
 """Reads rows of a version's training set: a sample of all, and some of each day. Imported only in bodies."""
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from mlops_assets.domain.drift.days.training_days import choose_days
 from mlops_assets.domain.drift.joint_test import MOST_ROWS
 from mlops_assets.domain.drift.live_day import RowSampler
 from mlops_assets.domain.names import EVENT_TIME, Layer
+from mlops_assets.domain.training_set.split import PARTS, REST
 from mlops_assets.stages.drift.collect import DriftCollector, OpenedVersion, digest_seed
 from serving.contract.encoding import pack_table
 
@@ -29,12 +31,11 @@ def read_past(collector: DriftCollector, opened: OpenedVersion) -> TrainingPast 
 
 def read_training_sample(collector: DriftCollector, opened: OpenedVersion) -> pa.Table | None:
     """Some of the rows that the version was trained on; None where they are gone."""
-    path = _find_rows(collector, opened)
-    if path is None:
+    paths = _find_rows(collector, opened)
+    if not paths:
         return None
-    with pq.ParquetFile(path) as file:
-        sampler = RowSampler(file.metadata.num_rows, MOST_ROWS, digest_seed(opened.bundle.digest))
-        columns = _read_columns(opened, file, sampler)
+    rows = sum(pq.read_metadata(path).num_rows for path in paths)
+    columns = _read_columns(opened, paths, RowSampler(rows, MOST_ROWS, digest_seed(opened.bundle.digest)))
     return pa.table({name: pa.array(values) for name, values in columns.items()})
 
 
@@ -59,23 +60,33 @@ def choose_rows(days: np.ndarray, seed: int) -> np.ndarray:
 
 def _read_days(collector: DriftCollector, opened: OpenedVersion) -> PairRows | None:
     """Rows of some weeks that the version was trained on; None where they are gone or have too few days."""
-    path = _find_rows(collector, opened)
-    if path is None or opened.against.profile.feature_days is None:
+    paths = _find_rows(collector, opened)
+    if not paths or opened.against.profile.feature_days is None:
         return None
-    with pq.ParquetFile(path) as file:
-        days = file.read([EVENT_TIME])[EVENT_TIME].to_numpy().astype("datetime64[D]")
-        places = choose_rows(days, digest_seed(opened.bundle.digest))
-        return PairRows(_read_columns(opened, file, RowSampler.at(places)), days[places])
+    moments = pa.concat_tables([pa.table(each) for each in _read_batches(paths, [EVENT_TIME])])
+    days = moments[EVENT_TIME].to_numpy().astype("datetime64[D]")
+    places = choose_rows(days, digest_seed(opened.bundle.digest))
+    return PairRows(_read_columns(opened, paths, RowSampler.at(places)), days[places])
 
 
-def _find_rows(collector: DriftCollector, opened: OpenedVersion) -> Path | None:
-    folder = f"{collector.spec.model}/{Layer.TRAINING_SETS}/{opened.bundle.contract.training_set}"
+def _find_rows(collector: DriftCollector, opened: OpenedVersion) -> list[Path]:
+    """The files of the rows that the version has learnt; empty where they are gone."""
+    name = f"{collector.spec.model}/{Layer.TRAINING_SETS}/{opened.bundle.contract.training_set}"
     try:
-        return collector.lake.fetch(folder, collector.workspace.cache) / "train.parquet"
+        folder = collector.lake.fetch(name, collector.workspace.cache)
     except FileNotFoundError:
-        return None
+        return []
+    parts = (*PARTS, REST) if opened.bundle.profile["scores"].get("out_of_time") else PARTS[:1]
+    return [folder / f"{part}.parquet" for part in parts if (folder / f"{part}.parquet").exists()]
 
 
-def _read_columns(opened: OpenedVersion, file: pq.ParquetFile, sampler: RowSampler) -> dict[str, np.ndarray]:
-    batches = file.iter_batches(columns=list(opened.features))
-    return pack_columns(opened, pa.concat_tables([sampler.take(pa.Table.from_batches([each])) for each in batches]))
+def _read_batches(paths: Sequence[Path], columns: Sequence[str]) -> Iterator[dict[str, pa.Array]]:
+    for path in paths:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(columns=list(columns)):
+                yield {name: batch[name] for name in columns}
+
+
+def _read_columns(opened: OpenedVersion, paths: Sequence[Path], sampler: RowSampler) -> dict[str, np.ndarray]:
+    batches = _read_batches(paths, opened.features)
+    return pack_columns(opened, pa.concat_tables([sampler.take(pa.table(each)) for each in batches]))

@@ -5,7 +5,7 @@ when enough rows moved to matter. The same functions measure a live window and, 
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import ndtr, ndtri, stdtrit
@@ -130,7 +130,9 @@ def fit_like_days(training: TrainingDays, reference: Reference, *, by_weekday: b
     scales = []
     for number in (0, 1):
         values, sampling = (np.concatenate([part[side][number] for part in parts], axis=1) for side in (0, 1))
+        doubt = np.concatenate([_on_both_scales(training.columns[n].doubt, np.zeros(2))[number] for n in reference])
         spread = fit_spread(training.days, values, sampling, blocks=blocks, likeness=likeness)
+        spread = replace(spread, between=spread.between + doubt**2)
         scales.append(_Scale(spread, values, sampling))
     return LikeDays(training.days, reference, (scales[0], scales[1]), places)
 

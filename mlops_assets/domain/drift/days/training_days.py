@@ -25,6 +25,7 @@ class ColumnDays:
     rows: np.ndarray  # [D]
     nulls: np.ndarray  # [D]
     strange: np.ndarray  # [D] of the rows that are not null: out of range, or of an unseen category
+    doubt: np.ndarray  # [J] how far the contrasts of a live day may be off for a reason that is no drift
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +61,7 @@ def days_to_plain(found: TrainingDays) -> dict[str, Any]:
     columns = {
         name: {
             "values": np.round(each.values, 5).T.tolist(),
+            "doubt": np.round(each.doubt, 5).tolist(),
             **{part: getattr(each, part).tolist() for part in ("known", "rows", "nulls", "strange")},
         }
         for name, each in found.columns.items()
@@ -78,4 +80,4 @@ def days_from_plain(content: Mapping[str, Any] | None) -> TrainingDays | None:
 
 def _column(content: Mapping[str, Any], days: int) -> ColumnDays:
     values = np.array(content["values"], dtype=np.float64).reshape(len(content["values"]), days).T
-    return ColumnDays(values, *(np.array(content[part]) for part in ("known", "rows", "nulls", "strange")))
+    return ColumnDays(values, *(np.array(content[part]) for part in ("known", "rows", "nulls", "strange", "doubt")))
