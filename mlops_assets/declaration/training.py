@@ -53,7 +53,13 @@ class TrainingSpec(DeclaredPart):
         "`known_after`, or the time of its `absent` if that is longer.",
     )
     group: str | None = Field(
-        default=None, description="The column whose equal values are never split between training and test."
+        default=None,
+        description="The column whose equal values belong together, such as a customer; intervals count them as one.",
+    )
+    returning: Literal["keep", "leave_out"] = Field(
+        default="keep",
+        description="What becomes of later rows whose `group` earlier rows were learnt of. They are kept, as they come "
+        "in production, and scored apart from new groups; with leave_out no group is both learnt and scored.",
     )
     refit: bool = Field(
         default=True,

@@ -25,7 +25,7 @@ from mlops_assets.domain.evaluation.importance import Importance, permutation_im
 from mlops_assets.domain.evaluation.intervals import central, coarsest
 from mlops_assets.domain.evaluation.metrics import metric_named
 from mlops_assets.domain.evaluation.robustness import EvaluatedRows, Predict, sample, stress
-from mlops_assets.domain.evaluation.slices import SliceScore, cut, measure
+from mlops_assets.domain.evaluation.slices import SliceScore, cut, cut_returning, measure
 from mlops_assets.domain.records import Compressed
 
 
@@ -37,6 +37,7 @@ class HeldOut:
     columns: pa.Table
     training: pa.Table
     blocks: Array | None  # rows that move together, as numbers; see intervals.blocks_of
+    returning: Array | None  # mask of rows whose group was learnt before; None: no group, or none is both
 
 
 @dataclass(frozen=True)
@@ -140,6 +141,8 @@ def gather(
 
 def _slices(spec: ModelSpec, held_out: HeldOut, basis: Basis, contenders: Contenders) -> tuple[SliceScore, ...]:
     parts = cut(spec.slices, held_out.columns, held_out.training)
+    if spec.training.group and held_out.returning is not None:
+        parts += cut_returning(spec.training.group, held_out.returning)
     compared = basis.versus(contenders.candidate, contenders.champion).gain is not None
     return measure(parts, basis, contenders.candidate, contenders.champion if compared else None)
 

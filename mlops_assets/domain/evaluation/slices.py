@@ -21,6 +21,7 @@ from mlops_assets.domain.evaluation.metrics import Metric, UnmeasurableError
 MISSING = "missing"
 OTHER = "other values"
 MOST_VALUES = 50  # of a column told apart; the rarer ones are one part together
+_FEWEST_RETURNING = 200  # rows below which new or returning groups are not guarded
 FEWEST_OF_A_CLASS = 10  # below that an interval of a binary metric is not to be trusted
 
 
@@ -69,6 +70,12 @@ def cut(specs: Sequence[SliceSpec], rows: pa.Table, training: pa.Table) -> tuple
         labelled = _values(column) if spec.bins == 0 else _bins(column, training[spec.column], spec.bins)
         parts += [Part(spec.column, value, spec.minimum, mask) for value, mask in labelled]
     return tuple(parts)
+
+
+def cut_returning(group: str, returning: Array) -> tuple[Part, ...]:
+    """New groups and returning ones: of these a model may remember what it should have learnt."""
+    parts = (Part(group, "returning", _FEWEST_RETURNING, returning), Part(group, "new", _FEWEST_RETURNING, ~returning))
+    return tuple(part for part in parts if part.mask.any())
 
 
 def _demand_columns(specs: Sequence[SliceSpec], rows: pa.Table, training: pa.Table) -> None:

@@ -84,7 +84,8 @@ def _whole(split: Split, basis: str) -> Split:
     if empty:
         raise SplitError(
             f"{len(split.part)} rows ({basis}) leave no row for: {', '.join(empty)}. "
-            f"Left out: {dict(split.left_out)}. Take a longer window, or smaller validation, test or gap."
+            f"Left out: {dict(split.left_out)}. Take a longer window, smaller validation, test or gap, or keep "
+            "returning groups (training.returning)."
         )
     return split
 

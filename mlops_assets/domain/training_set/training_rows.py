@@ -82,7 +82,17 @@ def plan_folds(spec: ModelSpec, tables: Mapping[str, pa.Table], *, champion_unti
         return plan_cross_validation(identities, test, folds=spec.training.folds, seed=spec.training.seed)
     times = pc.cast(whole[EVENT_TIME], pa.int64()).to_numpy()
     since = None if champion_until is None else int(champion_until.timestamp() * 1e6)
-    return plan_walk_forward(times, test, folds=spec.training.folds, gap=spec.training.gap, groups=groups, since=since)
+    training, apart = spec.training, groups if _keeps_groups_apart(spec) else None
+    return plan_walk_forward(times, test, folds=training.folds, gap=training.gap, groups=apart, since=since)
+
+
+def returning_rows(spec: ModelSpec, tables: Mapping[str, pa.Table]) -> np.ndarray | None:
+    """Mask of the test rows whose group has rows in earlier parts; None where that is asked of no row."""
+    group = spec.training.group
+    if group is None or spec.source.feeds[spec.source.examples].static or _keeps_groups_apart(spec):
+        return None
+    earlier = pa.concat_tables([tables[name].select([group]) for name in ("train", "validation")])
+    return pc.is_in(tables["test"][group], value_set=pc.unique(earlier[group])).to_numpy()
 
 
 def every_row(tables: Mapping[str, pa.Table]) -> pa.Table:
@@ -113,7 +123,12 @@ def _split(spec: ModelSpec, feed: FeedSpec, rows: pa.Table) -> Split:
         identities = _identities(rows, row_key(feed)) if groups is None else groups
         return split_by_identity(identities, validation=training.validation, test=training.test, seed=training.seed)
     times = pc.cast(rows[EVENT_TIME], pa.int64()).to_numpy()
-    return split_by_time(times, validation=training.validation, test=training.test, gap=training.gap, groups=groups)
+    apart = groups if _keeps_groups_apart(spec) else None
+    return split_by_time(times, validation=training.validation, test=training.test, gap=training.gap, groups=apart)
+
+
+def _keeps_groups_apart(spec: ModelSpec) -> bool:
+    return spec.training.group is not None and spec.training.returning == "leave_out"
 
 
 def _identities(rows: pa.Table, key: tuple[str, ...]) -> np.ndarray:

@@ -20,7 +20,7 @@ from mlops_assets.domain.evaluation.report_text import markdown, sections
 from mlops_assets.domain.evaluation.robustness import EvaluatedRows
 from mlops_assets.domain.names import EVENT_TIME, LABEL, Alias, Layer
 from mlops_assets.domain.records import Compressed, ServingModel, TrainedModel, TrainingSet
-from mlops_assets.domain.training_set.training_rows import read_parts
+from mlops_assets.domain.training_set.training_rows import read_parts, returning_rows
 from mlops_assets.domain.verdict import Verdict
 from mlops_assets.resources.checks.fairness import assess
 from mlops_assets.resources.features.store import FeatureStore
@@ -103,7 +103,8 @@ def _held_out(spec: ModelSpec, training_set: TrainingSet, tables: Mapping[str, p
     groups = test[group].to_numpy(zero_copy_only=False) if group else None
     numbers, categories = pack_table(test, training_set.inputs.numbers, training_set.inputs.categories)
     rows = EvaluatedRows(training_set.inputs, numbers, categories, test[LABEL].to_numpy())
-    return HeldOut(rows, test, tables["train"], blocks_of(test[EVENT_TIME].to_numpy(), groups))
+    blocks = blocks_of(test[EVENT_TIME].to_numpy(), groups)
+    return HeldOut(rows, test, tables["train"], blocks, returning_rows(spec, tables))
 
 
 def _report(

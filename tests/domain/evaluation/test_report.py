@@ -42,7 +42,7 @@ def contenders(given, champion: Opponent | None) -> Contenders:
 
 def report(champion: Opponent | None = None, blocks: np.ndarray | None = None, seed: int = 0) -> EvaluationReport:
     given = rows()
-    held_out = HeldOut(given, columns(given), columns(rows(seed=1)), blocks)
+    held_out = HeldOut(given, columns(given), columns(rows(seed=1)), blocks, None)
     return build_report(
         spec(),
         held_out,
@@ -159,7 +159,7 @@ def test_regression_and_many_classes_are_reported_too() -> None:
             gates=plain.gates.with_changes(metric=metric, baselines=()),
         )
         found = build_report(
-            declared, HeldOut(part, columns(part), columns(part), None),
+            declared, HeldOut(part, columns(part), columns(part), None, None),
             Contenders(model(part.numbers, part.categories), None, None, {}),
             predict=model, served=SERVED, parity={"all rows": 0.0}, fairness=FAIR,
             rng=np.random.default_rng(0), resamples=50, sampled=200,

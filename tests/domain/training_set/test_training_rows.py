@@ -13,6 +13,7 @@ from mlops_assets.domain.training_set.training_rows import (
     label_summary,
     labelled_examples,
     read_parts,
+    returning_rows,
     row_key,
     write_parts,
 )
@@ -94,12 +95,21 @@ def test_rows_of_one_moment_stand_in_order_of_their_key():
     ]
 
 
-def test_groups_stay_on_one_side():
+def test_groups_stay_on_one_side_where_returning_ones_are_left_out():
     rows = examples(branch=[i // 3 for i in range(20)])
-    parts = divided(rows, training=model_spec().training.with_changes(group="branch"))
+    parts = divided(rows, training=model_spec().training.with_changes(group="branch", returning="leave_out"))
     sides = [set(table["branch"].to_pylist()) for table in parts.tables.values()]
     assert all(not sides[a] & sides[b] for a, b in ((0, 1), (0, 2), (1, 2)))
     assert parts.left_out["group stands in an earlier part"] == 2  # branch 5 begins before the test does
+
+
+def test_returning_groups_are_kept_and_known():
+    training = model_spec().training.with_changes(group="branch")
+    parts = divided(examples(branch=[i % 9 if i < 18 else i for i in range(20)]), training=training)
+    assert [len(table) for table in parts.tables.values()] == [12, 4, 4, 0]
+    assert returning_rows(model_spec(training=training), parts.tables).tolist() == [True, True, False, False]
+    apart = model_spec(training=training.with_changes(returning="leave_out"))
+    assert returning_rows(apart, parts.tables) is returning_rows(model_spec(), parts.tables) is None
 
 
 def test_rows_without_time_are_divided_by_what_they_are():

@@ -99,3 +99,20 @@ def test_odd_columns_are_measured_like_any_other(tmp_path):
     contract = made.resources["bundles"].open(found.bundle).contract
     regions = next(field for field in contract.fields if field.name == "region").categories
     assert "east" in regions  # the refit has learnt the last day
+
+
+def test_returning_groups_are_scored_apart_from_new_ones(tmp_path):
+    def with_buyers(rows: pa.Table) -> pa.Table:
+        """Two in three buyers come every day, the others once."""
+        ids = rows["id"].to_pylist()
+        return rows.append_column("buyer", pa.array([f"b{i % 40}" if i % 3 else f"once {i}" for i in ids]))
+
+    features = {"columns": ["price", "visits"]}
+    training = {"group": "buyer", "epochs": 2, "device": "cpu"}
+    made = few_days(tmp_path, with_buyers, days=8, features=features, training=training, search={"trials": 0})
+    result = made.materialize(*TRAINING_STAGES)
+    assert materialized(result, Stage.EVALUATION), run_errors(result)
+    report = json.loads((made.home / "lake" / evaluated(made).report / "report.json").read_text())
+    slices = {line["value"]: line for line in report["slices"] if line["column"] == "buyer"}
+    assert set(slices) == {"returning", "new"}
+    assert slices["returning"]["rows"] > slices["new"]["rows"] > 50
