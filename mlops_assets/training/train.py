@@ -15,6 +15,7 @@ import pyarrow as pa
 from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
+from mlops_assets.declaration.data import Kind
 from mlops_assets.declaration.training import TrainingSpec
 from mlops_assets.domain.records import FoldScore, TrainingSet
 from mlops_assets.domain.training_set.folds import Fold
@@ -127,6 +128,12 @@ def _walk(start: _Walk, model: Model, progress: Progress) -> tuple[Model, tuple[
     task, parts, training = start.task, start.task.parts, start.recipe.training
     no_model = constant_answers(model.layout, parts["train"], parts["test"])
     rounds = choose_rounds(model.layout, parts["train"], parts["validation"], training.seed)
+    recipe = replace(start.recipe, training=training.with_changes(epochs=start.fitted.best_epoch))
+    if training.calibrate and model.layout.kind is not Kind.REGRESSION:
+        # the model that stopped early stopped in the middle of its schedule: its scale is no other model's
+        model = task.fit_fully(
+            parts["train"], recipe, checkpoint=start.folder / "validation.pt", on_epoch=lambda epoch, metrics: None
+        )
     with reproducible(task.device):
         validated = logits_of(model, on_device(parts["validation"], model.layout, task.device)).cpu().numpy()
     found: list[FoldScore] = []
@@ -135,7 +142,6 @@ def _walk(start: _Walk, model: Model, progress: Progress) -> tuple[Model, tuple[
         found.append(_fold_score(fold, score, start.rows))
         progress.on_fold(number, found[-1])
 
-    recipe = replace(start.recipe, training=training.with_changes(epochs=start.fitted.best_epoch))
     walk = WalkForward(task, recipe, start.folds, start.folder, rounds, validated)
     model, answered = walk.run(progress.on_refit, on_fold)
     save_out_of_time(start.folder, replace(answered, baselines=answered.baselines | no_model))

@@ -28,7 +28,8 @@ class WalkForward:
     """The walk of one recipe over the test rows.
 
     Calibration never uses rows that a model has learnt: it uses the logits of earlier models on rows that these had
-    not learnt, the latest ones, as many as there are validation rows.
+    not learnt, the latest ones, as many as there are validation rows. Those models are fitted in the same way, to the
+    end of the same schedule, because a scale that is another's would not fit.
     """
 
     task: Task
@@ -36,7 +37,7 @@ class WalkForward:
     folds: Sequence[Fold]
     folder: Path
     rounds: int  # of boosting, of the baseline
-    validated: np.ndarray  # logits of the recipe's model on the validation rows
+    validated: np.ndarray  # logits of a model that learnt the train part alone, on the validation rows
 
     def run(self, on_epoch: OnEpoch, on_fold: OnFold) -> tuple[Model, OutOfTime]:
         """The model that learnt every row, and the test rows' answers by models that had not learnt them."""

@@ -107,7 +107,9 @@ def test_returning_groups_are_kept_and_known():
     training = model_spec().training.with_changes(group="branch")
     parts = divided(examples(branch=[i % 9 if i < 18 else i for i in range(20)]), training=training)
     assert [len(table) for table in parts.tables.values()] == [12, 4, 4, 0]
-    assert returning_rows(model_spec(training=training), parts.tables).tolist() == [True, True, False, False]
+    returning = returning_rows(model_spec(training=training), parts.tables)
+    assert returning is not None
+    assert returning.tolist() == [True, True, False, False]
     apart = model_spec(training=training.with_changes(returning="leave_out"))
     assert returning_rows(apart, parts.tables) is returning_rows(model_spec(), parts.tables) is None
 
