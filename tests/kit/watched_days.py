@@ -44,6 +44,7 @@ def performance_day(day: str, score: float = 0.8, *, fell: bool = False, **chang
         "metric": "auc",
         "baseline": 0.8,
         "realised": Estimated(score, score - 0.02, score + 0.02),
+        "comparable": Estimated(score, score - 0.02, score + 0.02),
         "estimated": None,
         "recent": None,
         "fall": fall,

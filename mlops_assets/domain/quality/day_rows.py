@@ -20,6 +20,7 @@ from mlops_assets.domain.evaluation.metrics import Metric, UnmeasurableError, me
 from mlops_assets.domain.partitions import window
 from mlops_assets.domain.quality.fall.since_promotion import sure_of
 from mlops_assets.domain.quality.inputs import DayInputs, ServedVersion
+from mlops_assets.domain.quality.prevalence import describe_moved, score_at_shares
 from mlops_assets.domain.traffic.label_delay import measure_maturity
 from mlops_assets.domain.traffic.labelled_rows import LABEL, concat_days, read_times
 from mlops_assets.domain.traffic.ripe_rows import RipeRows, rows_of_bundle, select_ripe, to_datetime64
@@ -127,6 +128,29 @@ class DayRows:
     def score(self) -> Measurement:
         """The day's realised score."""
         return self.measure(self.own)
+
+    @cached_property
+    def comparable(self) -> Measurement:
+        """The day's score at the class shares of the evaluation, which the version's baseline is compared with."""
+        own, shares = self.own, self.shares
+        if own is None or not len(own) or not shares:
+            return self.score
+        return try_measuring(lambda: score_at_shares(self.metric, own, shares, level=self.level))
+
+    @cached_property
+    def moved_classes(self) -> str:
+        """The class whose share has moved since the evaluation; empty where none has, or it cannot be known."""
+        own, judged = self.own, self.version.judged
+        if own is None or not len(own) or not self.shares or judged is None:
+            return ""
+        return describe_moved(own, self.shares, judged.classes)
+
+    @property
+    def shares(self) -> tuple[float, ...]:
+        """Of the classes at the evaluation, where the labels of live rows have the same classes."""
+        shares = self.version.estimator.shares if self.version.estimator else ()
+        judged = self.version.judged
+        return shares if judged is not None and len(judged.classes) == len(shares) else ()
 
     def measure(self, rows: RipeRows | None) -> Measurement:
         """The realised score of the rows."""

@@ -35,6 +35,7 @@ class HeldOutRows:
 class QualityEstimator:
     metric: str
     fitted: Calibration | LossModel
+    shares: tuple[float, ...] = ()  # of the classes among the rows it was fitted on; none: the target is a number
 
     def __call__(self, scores: Array, features: Array, *, level: float, seed: int) -> Interval:
         """The metric on rows without labels."""
@@ -47,7 +48,9 @@ class QualityEstimator:
 def fit_estimator(kind: Kind, metric: str, held: HeldOutRows) -> QualityEstimator:
     """An estimator of the metric, or `UnmeasurableError` with the reason why there is none."""
     if kind is not Kind.REGRESSION:
-        return QualityEstimator(metric, fit_calibration(held.labels.astype(np.int64), held.scores))
+        labels = held.labels.astype(np.int64)
+        shares = tuple((np.bincount(labels) / len(labels)).tolist())
+        return QualityEstimator(metric, fit_calibration(labels, held.scores), shares)
     return QualityEstimator(
         metric, fit_loss_model("rmse" if metric == _R2 else metric, held.labels, held.scores, held.features)
     )

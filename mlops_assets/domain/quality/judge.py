@@ -65,6 +65,7 @@ def _judge_rows(rows: DayRows) -> PerformanceDay:
         odd=rows.day.odd,
         business=_worth(rows),
         made_at=rows.day.now,
+        comparable=_plain(rows.comparable[0]),
         since_promotion=followed,
     )
 

@@ -67,4 +67,5 @@ class PerformanceDay:
     odd: Mapping[str, int]  # labels twice, contradicting, for unknown requests ...
     business: float | None  # mean worth of an answer
     made_at: datetime
+    comparable: Estimated | None = None  # `realised` at the class shares of the evaluation: falls are judged by it
     since_promotion: SincePromotion | None = None  # what `fall` rests on; None: no ripe day can be judged

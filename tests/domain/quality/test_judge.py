@@ -195,6 +195,32 @@ def known_by(rows: pa.Table, now: datetime) -> pa.Table:
     return rows.set_column(rows.column_names.index("known_at"), "known_at", pa.array(times, TIME))
 
 
+def test_a_base_rate_that_moves_is_no_fall():
+    """Fewer positives come than at the evaluation: average precision moves, and the model is what it was."""
+    spec = model_spec()
+    spec = spec.with_changes(gates=spec.gates.with_changes(metric="average_precision"))
+    known = version(baseline=interval(0.80, 0.02))
+    usual = judged_in_turn({number: day(number, 2_000) for number in range(8)}, spec=spec, version=known)
+    rare = {number: thinned_positives(day(number, 4_000)) for number in range(8)}
+    moved = judged_in_turn(rare, spec=spec, version=known)
+    for plain, few in zip(usual, moved, strict=True):
+        assert plain.comparable is not None
+        assert few.comparable is not None
+        assert few.realised is not None
+        assert plain.realised is not None
+        assert few.comparable.value == pytest.approx(plain.realised.value, abs=0.06)
+        assert few.realised.value < plain.realised.value - 0.2
+        assert few.fall.outcome is not Outcome.FAIL
+    assert "the share of yes moved from 5" in moved[-1].fall.reason
+
+
+def thinned_positives(rows: pa.Table) -> pa.Table:
+    """One positive in five is left."""
+    hits = np.flatnonzero(rows["label"].to_numpy() == 1)
+    kept = np.setdiff1d(np.arange(len(rows)), np.delete(hits, np.s_[::5]))
+    return rows.take(pa.array(kept))
+
+
 def test_another_versions_days_and_shadows_are_left_out():
     other = day(0).set_column(5, "bundle", pa.array(["other"] * 600))
     shadow = day(1, 900).set_column(4, "role", pa.array(["shadow"] * 900))

@@ -25,7 +25,7 @@ def follow_version(rows: DayRows) -> SincePromotion | None:
     since = follow_back_to(rows.day.name)
     known = (each for each in rows.day.before if each.day >= since)
     days = list_ripe_days(known, rows.version.bundle, reference.policy)
-    if own := rows.score[0]:
+    if own := rows.comparable[0]:
         days.append(RipeDay(rows.day.name, len(rows.own or ()), Estimated(own.estimate, own.low, own.high)))
     return follow_days(days, reference)
 
@@ -39,10 +39,11 @@ def judge_realised_fall(rows: DayRows, followed: SincePromotion | None) -> Verdi
     if rows.maturity < least:
         return inconclusive(REALISED, f"{name}: {rows.why_unripe}. {at}.")
     if followed is None:
-        why = rows.score[1] or f"{count_labelled(rows.mine):,} rows with a label are too few to be measured."
+        why = rows.comparable[1] or f"{count_labelled(rows.mine):,} rows with a label are too few to be measured."
         return inconclusive(REALISED, f"{name}: {why} {at}.")
     verdict = judge_fall(followed, reference)
-    return replace(verdict, reason=f"{verdict.reason} To {at}.")
+    moved = f" {rows.moved_classes}: scores are those at the evaluation's shares." if rows.moved_classes else ""
+    return replace(verdict, reason=f"{verdict.reason} To {at}.{moved}")
 
 
 def _reference(rows: DayRows) -> Reference | None:

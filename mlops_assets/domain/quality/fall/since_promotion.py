@@ -60,9 +60,9 @@ class Reference:
 def list_ripe_days(records: Iterable[PerformanceDay], bundle: str, policy: QualityPolicy) -> list[RipeDay]:
     """The days of one version that count, oldest first."""
     return [
-        RipeDay(each.day, each.labelled, each.realised)
+        RipeDay(each.day, each.labelled, each.comparable)
         for each in sorted(records, key=lambda record: record.day)
-        if each.bundle == bundle and each.realised and each.labelled and each.maturity >= policy.maturity
+        if each.bundle == bundle and each.comparable and each.labelled and each.maturity >= policy.maturity
     ]
 
 
