@@ -9,10 +9,10 @@ import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
+import onnxruntime as ort
 
 from mlops_assets.declaration.data import Kind
 from mlops_assets.declaration.release import Precision
@@ -25,9 +25,6 @@ from mlops_assets.training.precision import CONVERSIONS, ConversionError
 from mlops_assets.training.rows import Rows, on_device
 from mlops_assets.training.steps import device_of
 from serving.contract.bundle import open_session
-
-if TYPE_CHECKING:
-    import onnxruntime as ort
 
 EXACT = 1e-4  # the most fp32 may differ from torch
 SLOWER = 1.05  # a variant may take this much longer than fp32, and no more
@@ -150,7 +147,7 @@ def _feed(rows: Rows) -> dict[str, np.ndarray]:
     return {name: array for name, array in given.items() if array.shape[1]}
 
 
-def _runner(session: "ort.InferenceSession") -> Callable[[dict[str, np.ndarray]], object]:
+def _runner(session: ort.InferenceSession) -> Callable[[dict[str, np.ndarray]], object]:
     return lambda feed: session.run(None, feed)
 
 

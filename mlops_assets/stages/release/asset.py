@@ -11,6 +11,7 @@ from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.domain.names import Stage
 from mlops_assets.domain.records import Version
 from mlops_assets.domain.release.serving_checks import ServingCheck, find_obstacles
+from mlops_assets.resources.release.deployment import DecidedBy
 from mlops_assets.resources.release.tools import ReleaseTools
 from mlops_assets.stages.common import asset_key, check_result, check_spec, retried_on_infrastructure, stage_asset
 from mlops_assets.stages.release.start import (
@@ -39,8 +40,6 @@ def deployed_endpoint(spec: ModelSpec) -> dg.AssetsDefinition:
     def asset(
         registered_version: Version, release_tools: ReleaseTools
     ) -> Iterator[dg.AssetCheckResult | dg.MaterializeResult]:
-        from mlops_assets.resources.release.deployment import DecidedBy
-
         deployment = release_tools.deployment
         with retried_on_infrastructure():
             version = deployment.version(spec.model, registered_version.number)

@@ -6,42 +6,37 @@ Both the sensor that looks and the job that acts call `observe`, so that both se
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from mlops_assets.declaration.model import ModelSpec
+from mlops_assets.domain.release.release_state import ReleaseState
+from mlops_assets.domain.release.step_evidence import StepObservations, observe_step
+from mlops_assets.domain.traffic.outcomes import FEEDBACK, outcomes_by_tail, source_outcomes
+from mlops_assets.domain.traffic.refused import count_errors_by_arm, read_refused
+from mlops_assets.domain.traffic.row_loss import LabelSpace
+from mlops_assets.domain.traffic.slices import flatten_batch
 from mlops_assets.resources.lake.lake import Lake
 from mlops_assets.resources.registry.bundles import Bundles
 from mlops_assets.resources.traffic.endpoint_log import Traffic
 from mlops_assets.stages.traffic.source_labels import label_columns, source_labels
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-    from mlops_assets.domain.release.release_state import ReleaseState
-    from mlops_assets.domain.release.step_evidence import StepObservations
-    from serving.contract.bundle import Bundle
+from serving.contract.bundle import Bundle
 
 _SKEW = timedelta(minutes=5)  # between the clocks of endpoint and pipeline
 
 
 def read_rollout_evidence(
     spec: ModelSpec,
-    state: "ReleaseState",
+    state: ReleaseState,
     traffic: Traffic,
     bundles: Bundles,
     *,
     now: datetime,
     lake: Lake | None = None,
     problems: Sequence[str] = (),
-) -> "StepObservations":
+) -> StepObservations:
     """What was seen of the release in force. `problems`: what the caller knows besides, as an endpoint out of reach."""
-    import pyarrow as pa
-
-    from mlops_assets.domain.release.step_evidence import observe_step
-    from mlops_assets.domain.traffic.outcomes import outcomes_by_tail, source_outcomes
-    from mlops_assets.domain.traffic.refused import count_errors_by_arm, read_refused
-    from mlops_assets.domain.traffic.row_loss import LabelSpace
-
     opened = {arm.name: _opened(bundles.root, bundles.cache, arm.bundle) for arm in state.arms}
     keys = label_columns(spec, opened[state.champion.name].contract.entity) if lake else ()
     rows, troubles, last_read = read_step(spec, traffic, state, keys)
@@ -68,14 +63,9 @@ def read_rollout_evidence(
 
 
 def read_step(
-    spec: ModelSpec, traffic: Traffic, state: "ReleaseState", keys: Sequence[str]
-) -> "tuple[pa.Table, list[str], datetime | None]":
+    spec: ModelSpec, traffic: Traffic, state: ReleaseState, keys: Sequence[str]
+) -> tuple[pa.Table, list[str], datetime | None]:
     """The logged rows of this generation, what could not be read, and the last time before the first such gap."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    from mlops_assets.domain.traffic.slices import flatten_batch
-
     batches, troubles, last = [flatten_batch(_no_rows(), spec.slices, keys)], [], None
     for batch in traffic.answers(
         state.model, since=state.opened_at - _SKEW, generation=state.generation, problems=troubles
@@ -87,20 +77,14 @@ def read_step(
     return pa.Table.from_batches(batches), troubles, last
 
 
-def read_outcomes(traffic: Traffic, state: "ReleaseState") -> "tuple[pa.Table, list[str]]":
+def read_outcomes(traffic: Traffic, state: ReleaseState) -> tuple[pa.Table, list[str]]:
     """The feedback since the generation began, and what of it could not be read."""
-    import pyarrow as pa
-
-    from mlops_assets.domain.traffic.outcomes import FEEDBACK
-
     troubles: list[str] = []
     found = traffic.outcomes(state.model, since=state.opened_at - _SKEW, problems=troubles)
     return pa.Table.from_batches([batch.select(FEEDBACK.names) for batch in found], FEEDBACK), troubles
 
 
-def _no_rows() -> "pa.RecordBatch":
-    import pyarrow as pa
-
+def _no_rows() -> pa.RecordBatch:
     texts = dict.fromkeys(("request_id", "key", "arm", "routed"), pa.string())
     kinds = {"row": pa.int32(), "time": pa.timestamp("us", "UTC"), "latency_ms": pa.float64()}
     structs = dict.fromkeys(("entities", "features"), pa.struct([]))
@@ -109,6 +93,6 @@ def _no_rows() -> "pa.RecordBatch":
 
 
 @lru_cache(maxsize=64)
-def _opened(root: str, cache: str, digest: str) -> "Bundle":
+def _opened(root: str, cache: str, digest: str) -> Bundle:
     """Checked once a process: a bundle never changes."""
     return Bundles(root=root, cache=cache).open(digest)

@@ -2,34 +2,33 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import dagster as dg
 import numpy as np
+import pyarrow as pa
 
 from mlops_assets.declaration.model import ModelSpec
+from mlops_assets.domain.release.release_state import ReleaseState
+from mlops_assets.domain.release.replay import ReplayReport, judge_replay, markdown
+from mlops_assets.domain.release.replay_rows import NoReplay, Replayable
 from mlops_assets.domain.release.serving_checks import ServingCheck
+from mlops_assets.domain.traffic.refused import count_refused
+from mlops_assets.domain.traffic.row_loss import LabelSpace, decode_labels
 from mlops_assets.domain.verdict import Outcome, Verdict, numbers_of
+from mlops_assets.resources.plots.replay import draw_agreement
 from mlops_assets.resources.release.client import Client, EndpointError, RefusedRequest
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-    from mlops_assets.domain.release.release_state import ReleaseState
-    from mlops_assets.domain.release.replay import ReplayReport
-    from mlops_assets.domain.release.replay_rows import NoReplay, Replayable
-    from mlops_assets.resources.traffic.endpoint_log import Traffic
-    from serving.contract.bundle import Bundle
+from mlops_assets.resources.traffic.endpoint_log import Traffic
+from mlops_assets.stages.metadata import picture
+from serving.contract.bundle import Bundle
 
 _TIMED = 100  # rows that are asked one by one, for their latency
 
 
 def read_replay_rows(
-    spec: ModelSpec, state: "ReleaseState | None", bundle: "Bundle", traffic: "Traffic", now: datetime
-) -> "Replayable | NoReplay":
+    spec: ModelSpec, state: ReleaseState | None, bundle: Bundle, traffic: Traffic, now: datetime
+) -> Replayable | NoReplay:
     """The latest requests that the champion answered; or why there is nothing to replay."""
-    from mlops_assets.domain.release.replay_rows import NoReplay
-    from mlops_assets.domain.traffic.refused import count_refused
-
     policy = spec.rollout.replay
     if state is None:
         return NoReplay(Outcome.PASS, "nothing was released before")
@@ -58,13 +57,9 @@ def read_replay_rows(
 
 
 def replay_requests(
-    spec: ModelSpec, bundle: "Bundle", asked: "Replayable | NoReplay", client: Client
+    spec: ModelSpec, bundle: Bundle, asked: Replayable | NoReplay, client: Client
 ) -> tuple[Verdict, Any]:
     """The verdict, and what the materialisation tells of it."""
-    from mlops_assets.domain.release.replay import judge_replay
-    from mlops_assets.domain.release.replay_rows import NoReplay
-    from mlops_assets.domain.traffic.row_loss import LabelSpace, decode_labels
-
     if isinstance(asked, NoReplay):
         prefix = "Nothing to replay" if asked.outcome is Outcome.PASS else "Cannot be replayed"
         return Verdict(ServingCheck.REPLAY, asked.outcome, f"{prefix}: {asked.reason}.", {"rows": 0.0}), {}
@@ -83,7 +78,7 @@ def replay_requests(
     return _verdict(report), _report_metadata(report)
 
 
-def _answer_rows(model: str, rows: "pa.Table", client: Client, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+def _answer_rows(model: str, rows: pa.Table, client: Client, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
     """Answers in bulk, and which rows have none. A bulk that is refused is halved until the rows are found."""
     try:
         return client.scores(model, rows), np.zeros(len(rows), dtype=bool)
@@ -96,26 +91,20 @@ def _answer_rows(model: str, rows: "pa.Table", client: Client, shape: tuple[int,
     return np.concatenate(answers), np.concatenate(failures)
 
 
-def _latencies(model: str, rows: "pa.Table", client: Client, failures: np.ndarray) -> np.ndarray:
+def _latencies(model: str, rows: pa.Table, client: Client, failures: np.ndarray) -> np.ndarray:
     """Milliseconds of single requests, over rows that can be answered."""
     places = np.flatnonzero(~failures)[:_TIMED]
     timed = (client.timed(model, row) for row in rows.take(places).to_pylist())
     return np.array([taken for answer, taken in timed if not isinstance(answer, RefusedRequest)])
 
 
-def _verdict(report: "ReplayReport") -> Verdict:
+def _verdict(report: ReplayReport) -> Verdict:
     """One verdict of four. Too few rows stop nothing: a young model has no log."""
     told = " ".join(f"{verdict.name}: {verdict.reason}" for verdict in report.verdicts)
     outcome = Outcome.FAIL if report.stops else Outcome.PASS
     return Verdict(ServingCheck.REPLAY, outcome, told, numbers_of(report.verdicts) | {"rows": float(report.rows)})
 
 
-def _report_metadata(report: "ReplayReport") -> Mapping[str, Any]:
-    import dagster as dg
-
-    from mlops_assets.domain.release.replay import markdown
-    from mlops_assets.resources.plots.replay import draw_agreement
-    from mlops_assets.stages.metadata import picture
-
+def _report_metadata(report: ReplayReport) -> Mapping[str, Any]:
     plot = picture(draw_agreement(report), "replay")
     return {"replay": dg.MetadataValue.md(markdown(report)), "plot_replay": plot}

@@ -1,30 +1,43 @@
 """What an asset and the jobs of a person share when a version is released: trial, change, what is told of it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import dagster as dg
 
 from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.declaration.release import Promotion
 from mlops_assets.domain.names import Stage
+from mlops_assets.domain.release.next_release import ReleasableVersion, begin_release, restate_release
 from mlops_assets.domain.release.serving_checks import find_obstacles
-from mlops_assets.domain.verdict import Verdict
-from mlops_assets.resources.release.deployment import Deployment
+from mlops_assets.domain.verdict import Verdict, numbers_of
+from mlops_assets.resources.release.bento import Bento
+from mlops_assets.resources.release.deployment import DecidedBy, Deployment, ReleaseResult
 from mlops_assets.resources.release.tools import ReleaseTools
 from mlops_assets.stages.common import asset_key
 from mlops_assets.stages.metadata import table
-from mlops_assets.stages.release.step import ACTOR as ROLLOUT
+from serving.contract.arms import Strategy
 
-if TYPE_CHECKING:
-    from mlops_assets.domain.release.next_release import ReleasableVersion
-    from mlops_assets.resources.release.deployment import DecidedBy, ReleaseResult
-    from mlops_assets.stages.release.trial import ReleaseTrial
-    from serving.contract.arms import Strategy
+ROLLOUT = "rollout"  # who decides on steps
 
 
-def try_version(spec: ModelSpec, version: "ReleasableVersion", tools: ReleaseTools) -> "ReleaseTrial":
+@dataclass(frozen=True)
+class ReleaseTrial:
+    """What the trial showed."""
+
+    bento: Bento
+    provider: str
+    verdicts: tuple[Verdict, ...]
+    told: Mapping[str, Any]  # metadata: the replay's report and plots
+
+    @property
+    def numbers(self) -> dict[str, float]:
+        return numbers_of(self.verdicts)
+
+
+def try_version(spec: ModelSpec, version: ReleasableVersion, tools: ReleaseTools) -> ReleaseTrial:
     """The version's Bento, built and seen to serve or not."""
     from mlops_assets.stages.release.replay import read_replay_rows
     from mlops_assets.stages.release.trial import run_trial
@@ -37,7 +50,7 @@ def try_version(spec: ModelSpec, version: "ReleasableVersion", tools: ReleaseToo
 
 
 def demand_passed(
-    spec: ModelSpec, version: "ReleasableVersion", verdicts: Sequence[Verdict], *, all_at_once: bool
+    spec: ModelSpec, version: ReleasableVersion, verdicts: Sequence[Verdict], *, all_at_once: bool
 ) -> None:
     """Raise where a verdict stops the release: whatever is released goes on."""
     if lost := find_obstacles(verdicts, all_at_once=all_at_once):
@@ -48,15 +61,13 @@ def demand_passed(
 
 def start_release(
     spec: ModelSpec,
-    version: "ReleasableVersion",
-    proof: "ReleaseTrial",
-    strategy: "Strategy",
-    told: "DecidedBy",
+    version: ReleasableVersion,
+    proof: ReleaseTrial,
+    strategy: Strategy,
+    told: DecidedBy,
     tools: ReleaseTools,
-) -> "ReleaseResult":
+) -> ReleaseResult:
     """Give the version its first traffic, or all of it."""
-    from mlops_assets.domain.release.next_release import begin_release, restate_release
-
     now, rollout, tag = tools.clock.now(spec), spec.rollout, proof.bento.tag
     if spec.replay is not None:
         tools.clock.move(spec, now)  # the endpoint reads the model's time from the clock's file
@@ -73,7 +84,7 @@ def start_release(
     return done
 
 
-def find_reason_to_wait(spec: ModelSpec, version: "ReleasableVersion", deployment: Deployment) -> str:
+def find_reason_to_wait(spec: ModelSpec, version: ReleasableVersion, deployment: Deployment) -> str:
     """Why the version is not released by itself; empty: it is."""
     state = deployment.state(spec.model)
     launch = f"a person may launch {spec.model}_release with version {version.number}"
@@ -87,9 +98,7 @@ def find_reason_to_wait(spec: ModelSpec, version: "ReleasableVersion", deploymen
     return ""
 
 
-def build_metadata(
-    done: "ReleaseResult | None", proof: "ReleaseTrial | None" = None, waits: str = ""
-) -> dict[str, Any]:
+def build_metadata(done: ReleaseResult | None, proof: ReleaseTrial | None = None, waits: str = "") -> dict[str, Any]:
     """The whole release, as the materialisation tells it."""
     told: dict[str, Any] = {"waits": waits} if waits else {}
     if done is not None:
@@ -101,7 +110,7 @@ def build_metadata(
     return told
 
 
-def _of_release(done: "ReleaseResult") -> dict[str, Any]:
+def _of_release(done: ReleaseResult) -> dict[str, Any]:
     state, entry = done.state, done.entry
     arms = [
         [arm.name, arm.role.value, arm.version, arm.number, f"{arm.weight:.0%}", arm.bundle[:16]] for arm in state.arms
@@ -131,7 +140,7 @@ def observation(spec: ModelSpec, name: str, told: str) -> dg.AssetObservation:
 
 
 def materialization(
-    spec: ModelSpec, done: "ReleaseResult", proof: "ReleaseTrial | None" = None, readout: str = ""
+    spec: ModelSpec, done: ReleaseResult, proof: ReleaseTrial | None = None, readout: str = ""
 ) -> dg.AssetMaterialization:
     """A step that a job made, as one of the asset."""
     seen = {"readout": dg.MetadataValue.md(readout)} if readout else {}

@@ -1,20 +1,20 @@
 """Takes a rollout's next step: judges the release in force on what was logged, and carries out what follows."""
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mlops_assets.declaration.model import ModelSpec
+from mlops_assets.domain.release.next_release import change_share, freeze_release, withdraw_challenger
+from mlops_assets.domain.release.release_state import ReleaseState
+from mlops_assets.domain.release.rollout import RolloutAction
+from mlops_assets.domain.release.step_decision import StepDecision, decide_step, nothing_to_decide
+from mlops_assets.domain.release.step_report import write_step_tables
 from mlops_assets.resources.lake.lake import Lake
 from mlops_assets.resources.registry.bundles import Bundles
-from mlops_assets.resources.release.deployment import Deployment
+from mlops_assets.resources.release.deployment import DecidedBy, Deployment, ReleaseResult
 from mlops_assets.resources.traffic.endpoint_log import Traffic
-
-if TYPE_CHECKING:
-    from mlops_assets.domain.release.release_state import ReleaseState
-    from mlops_assets.domain.release.step_decision import StepDecision
-    from mlops_assets.resources.release.deployment import ReleaseResult
-
-ACTOR = "rollout"
+from mlops_assets.stages.release.collect import read_rollout_evidence
+from mlops_assets.stages.release.start import ROLLOUT
 
 
 def take_step(
@@ -25,13 +25,8 @@ def take_step(
     lake: Lake,
     deployment: Deployment,
     now: datetime,
-) -> "tuple[ReleaseResult | None, str]":
+) -> tuple[ReleaseResult | None, str]:
     """What was done, or None; and what was seen, in words and tables."""
-    from mlops_assets.domain.release.step_decision import decide_step, nothing_to_decide
-    from mlops_assets.domain.release.step_report import write_step_tables
-    from mlops_assets.resources.release.deployment import DecidedBy
-    from mlops_assets.stages.release.collect import read_rollout_evidence
-
     state = deployment.state(spec.model)
     if state is None or generation not in (0, state.generation):
         present = "none" if state is None else f"generation {state.generation}"
@@ -45,16 +40,13 @@ def take_step(
     readout = write_step_tables(decision, state, seen)
     if not decision.acts:
         return None, readout
-    told = DecidedBy(ACTOR, decision.reason, decision.numbers)
+    told = DecidedBy(ROLLOUT, decision.reason, decision.numbers)
     done = deployment.change(spec, lambda present: next_release(present, state.generation, decision, now), told, now)
     return done, readout
 
 
-def next_release(present: "ReleaseState | None", generation: int, decision: "StepDecision", now: datetime) -> Any:
+def next_release(present: ReleaseState | None, generation: int, decision: StepDecision, now: datetime) -> Any:
     """The next release; nothing where somebody was quicker."""
-    from mlops_assets.domain.release.next_release import change_share, freeze_release, withdraw_challenger
-    from mlops_assets.domain.release.rollout import RolloutAction
-
     if present is None or present.generation != generation or present.frozen:
         return None
     match decision.action:

@@ -1,23 +1,23 @@
 """Starts a version's Bento on a free port and finds out whether it serves. Asks every door."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from mlops_assets.declaration.model import ModelSpec
+from mlops_assets.domain.release.replay_rows import NoReplay, Replayable
 from mlops_assets.domain.release.serving_checks import judge_doors, judge_golden, judge_latency, judge_provider
-from mlops_assets.domain.verdict import Verdict, numbers_of
+from mlops_assets.domain.verdict import Verdict
 from mlops_assets.resources.release.bento import Bento, Bentos
 from mlops_assets.resources.release.client import Client, RefusedRequest
 from mlops_assets.stages.release.replay import replay_requests
-
-if TYPE_CHECKING:
-    from mlops_assets.domain.release.replay_rows import NoReplay, Replayable
-    from serving.contract.bundle import Bundle
+from mlops_assets.stages.release.start import ReleaseTrial
+from serving.contract.bundle import Bundle
+from serving.contract.encoding import pack_rows
 
 _START = 120  # seconds until it has to be ready
 _REQUESTS = 200  # on which latency is measured
@@ -32,22 +32,8 @@ class _Due(Enum):
     REFUSED = auto()
 
 
-@dataclass(frozen=True)
-class ReleaseTrial:
-    """What the trial showed."""
-
-    bento: Bento
-    provider: str
-    verdicts: tuple[Verdict, ...]
-    told: Mapping[str, Any]  # metadata: the replay's report and plots
-
-    @property
-    def numbers(self) -> dict[str, float]:
-        return numbers_of(self.verdicts)
-
-
 def run_trial(
-    spec: ModelSpec, bento: Bento, bundle: "Bundle", bentos: Bentos, asked: "Replayable | NoReplay", log: Path
+    spec: ModelSpec, bento: Bento, bundle: Bundle, bentos: Bentos, asked: Replayable | NoReplay, log: Path
 ) -> ReleaseTrial:
     """Start it, ask it, stop it."""
     with bentos.running(bento, provider=spec.serving.provider, log=log) as url, Client(url) as client:
@@ -61,7 +47,7 @@ def run_trial(
         return ReleaseTrial(bento, arm["provider"], (*shown, replay), told)
 
 
-def _verdicts(spec: ModelSpec, bundle: "Bundle", client: Client, ran: str) -> Iterator[Verdict]:
+def _verdicts(spec: ModelSpec, bundle: Bundle, client: Client, ran: str) -> Iterator[Verdict]:
     requests = bundle.golden["requests"]
     told = [client.ask(spec.model, [request["row"]]) for request in requests]
     plain = [place for place, request in enumerate(requests) if request["name"] not in _FAR]
@@ -77,7 +63,7 @@ def _verdicts(spec: ModelSpec, bundle: "Bundle", client: Client, ran: str) -> It
     yield judge_latency(client.latency(spec.model, rows[0], _REQUESTS), spec.serving.latency_ms)
 
 
-def _due(spec: ModelSpec, bundle: "Bundle", request: Mapping[str, Any]) -> _Due:
+def _due(spec: ModelSpec, bundle: Bundle, request: Mapping[str, Any]) -> _Due:
     """What has to become of a golden request: the graph answers all of them, the endpoint guards some."""
     for field in bundle.contract.fields:
         value = request["row"][field.name]
@@ -89,7 +75,7 @@ def _due(spec: ModelSpec, bundle: "Bundle", request: Mapping[str, Any]) -> _Due:
 
 
 def _wrong(
-    spec: ModelSpec, bundle: "Bundle", request: Mapping[str, Any], told: Mapping[str, Any] | RefusedRequest
+    spec: ModelSpec, bundle: Bundle, request: Mapping[str, Any], told: Mapping[str, Any] | RefusedRequest
 ) -> str | None:
     due, name = _due(spec, bundle, request), request["name"]
     if isinstance(told, RefusedRequest):
@@ -103,12 +89,8 @@ def _wrong(
 
 
 def _differences(
-    spec: ModelSpec, bundle: "Bundle", client: Client, rows: list[Mapping[str, Any]], answers: np.ndarray
+    spec: ModelSpec, bundle: Bundle, client: Client, rows: list[Mapping[str, Any]], answers: np.ndarray
 ) -> Mapping[str, float]:
-    import pyarrow as pa
-
-    from serving.contract.encoding import pack_rows
-
     kinds = {"number": pa.float64(), "integer": pa.int64(), "boolean": pa.bool_(), "text": pa.string()}
     here = bundle.predict(*pack_rows(rows, bundle.contract.numbers, bundle.contract.categories))
     table = pa.Table.from_pylist(rows, schema=pa.schema([(f.name, kinds[f.type]) for f in bundle.contract.fields]))
@@ -116,12 +98,12 @@ def _differences(
     return {"JSON": float(np.abs(answers - here).max()), "Arrow": float(np.abs(bulk - here).max())}
 
 
-def _allowed(bundle: "Bundle") -> float:
+def _allowed(bundle: Bundle) -> float:
     largest = max(float(np.abs(each["answer"]).max()) for each in bundle.golden["requests"])
     return bundle.golden["absolute"] + bundle.golden["relative"] * largest
 
 
-def _numbers(bundle: "Bundle", told: Mapping[str, Any]) -> Any:
+def _numbers(bundle: Bundle, told: Mapping[str, Any]) -> Any:
     """The first row's prediction, as the graph gives it."""
     prediction = told["predictions"][0]
     if bundle.contract.kind == "multiclass":
