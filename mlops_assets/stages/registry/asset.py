@@ -85,6 +85,8 @@ def _metadata(version: Version, evaluation: Evaluation, registry: Registry, trai
         "number": int(version.number),
         "bundle": version.bundle,
         evaluation.metric: evaluation.score,
+        "learnt_rows": trained.learnt,
+        "learnt_until": f"{trained.learnt_until:%Y-%m-%d %H:%M} UTC" if trained.learnt_until else "rows without a time",
         "mlflow_version": dg.MetadataValue.url(registry.version_url(version.model, version.number)),
         "mlflow_run": dg.MetadataValue.url(registry.run_url(version.model, trained.run_id)),
         "card": dg.MetadataValue.md(registry.card(version.model, version.number)),

@@ -12,6 +12,7 @@ from mlops_assets.declaration.release import Precision
 from mlops_assets.domain.records import (
     Compressed,
     Evaluation,
+    FoldScore,
     Inputs,
     ServingModel,
     TrainedModel,
@@ -118,6 +119,19 @@ def test_the_card_holds_every_section_and_number():
         assert part in card, part
     assert "feature service: flight\\_delay\\_v1 → flight\\_delay\\_v2" in card
     assert "auc 0.6800 → auc 0.7101" in card
+
+
+def test_the_card_says_until_when_the_weights_have_learnt():
+    folds = (FoldScore(900, MOMENT, 100, MOMENT, MOMENT, 0.7), FoldScore(1000, MOMENT, 100, MOMENT, MOMENT, None))
+    trained = replace(RECORDS.trained, learnt=1200, learnt_until=MOMENT, folds=folds)
+
+    card = model_card(SPEC, facts(), replace(RECORDS, trained=trained), registration())
+
+    assert f"The weights have learnt 1,200 rows, the latest of {MOMENT:%Y-%m-%d %H:%M} UTC." in card
+    assert "| 900 | 100 |" in card
+    assert "| 0.7000 |" in card
+    assert "| none |" in card
+    assert "Models that scored the test rows" not in full()
 
 
 def test_report_sections_follow_the_card_without_html():

@@ -9,9 +9,11 @@ from mlops_assets.declaration.data import Every, PartitionSpec
 from mlops_assets.domain.names import CREATED_TIME, EVENT_TIME, LABEL
 from mlops_assets.domain.training_set.training_rows import (
     divide,
+    every_row,
     inputs_of,
     label_summary,
     labelled_examples,
+    plan_folds,
     read_parts,
     returning_rows,
     row_key,
@@ -120,6 +122,35 @@ def test_rows_without_time_are_divided_by_what_they_are():
     some = divided(examples(150), source=source_spec(feed), partitions=UNPARTITIONED)
     assert all(set(ids(some.tables[name])) <= set(ids(one.tables[name])) for name in one.tables)
     assert sum(map(len, one.tables.values())) == 200
+
+
+def test_without_a_refit_there_are_no_folds():
+    spec = model_spec(training=model_spec().training.with_changes(refit=False))
+    assert plan_folds(spec, divided(examples()).tables, champion_until=None) == ()
+
+
+def test_rows_of_a_gap_are_kept_for_later_folds():
+    training = model_spec().training.with_changes(gap=2 * HOUR, folds=2)
+    tables = divided(examples(40), training=training).tables
+    folds = plan_folds(model_spec(training=training), tables, champion_until=None)
+
+    every, test = ids(every_row(tables)), ids(tables["test"])
+    learnt = [{every[i] for i in fold.learnt} for fold in folds]
+
+    assert ids(tables["rest"]) == [20, 21, 30, 31]
+    assert [every[i] for fold in folds for i in fold.scored] == test
+    assert learnt == [set(range(30)), set(range(34))]
+
+
+def test_a_snapshot_is_cross_validated_over_its_test_rows():
+    spec = model_spec(source=source_spec(feed_spec(time=())), partitions=UNPARTITIONED)
+    tables = divided(examples(200), source=spec.source, partitions=UNPARTITIONED).tables
+    folds = plan_folds(spec, tables, champion_until=START + 500 * HOUR)
+
+    every = ids(every_row(tables))
+    assert sorted(every[i] for fold in folds for i in fold.scored) == sorted(ids(tables["test"]))
+    assert all(len(fold.learnt) + len(fold.scored) == 200 for fold in folds)
+    assert len(folds) == 3
 
 
 def test_parts_are_read_as_they_were_written(tmp_path):
