@@ -67,6 +67,7 @@ class QualityCollector:
     now: datetime
     records: dict[str, PerformanceDay] = field(default_factory=dict)
     _versions: dict[tuple[str, str], ServedVersion] = field(default_factory=dict)
+    _delays: dict[str, pa.Table | None] = field(default_factory=dict)
 
     @classmethod
     def open(cls, spec: ModelSpec, now: datetime, *, lake: Lake, bundles: Bundles, workspace: Workspace) -> Self:
@@ -129,9 +130,16 @@ class QualityCollector:
     def _curve(self, start: datetime, rows: pa.Table, until: datetime) -> DelayCurve:
         """Answers of the last two weeks, and old ones that were watched until no more labels come."""
         first = min(start - _CURVE, until - self.reach - _DAY)
-        earlier = self.labelled.read(days_between(first, start - _DAY), _TIMES)
-        found = [thin_rows(each, _DELAYS) for each in (*earlier.values(), rows.select(_TIMES))]
+        earlier = (self._read_delays(day) for day in days_between(first, start - _DAY))
+        found = [*(each for each in earlier if each is not None), thin_rows(rows.select(_TIMES), _DELAYS)]
         return measure_label_delay(concat_days(found), until, self.spec.target)
+
+    def _read_delays(self, day: str) -> pa.Table | None:
+        """Times and labels of some of the day's answers. Days are collected in order: an earlier one stays so."""
+        if day not in self._delays:
+            found = self.labelled.read([day], _TIMES)
+            self._delays[day] = thin_rows(found[day], _DELAYS) if found else None
+        return self._delays[day]
 
     def _sample(self, answers: AnsweredDay, version: ServedVersion | None) -> EstimateRows:
         """Scores and features of some rows of the version that answered."""
