@@ -29,7 +29,9 @@ class Logs:
     ) -> None:
         home, segment = settings.home, settings.segment
         self.answers = (
-            PredictionLog(home / "predictions", worker, buffer=settings.buffer, segment=segment)
+            PredictionLog(
+                home / "predictions", worker, buffer=settings.buffer, segment=segment, digests=home / "digests"
+            )
             if settings.log
             else None
         )

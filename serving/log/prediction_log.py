@@ -9,17 +9,20 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from serving.contract.segments import Writer, close_orphans
 from serving.log.columns import build_batch, split_into_batches
+from serving.log.digests import build_digest_batch
 from serving.models.served_models import ServedArm
 from serving.rows.reader import Packed
 
 _CLOSE_AFTER = 60.0  # seconds in which a segment takes rows
 _FULL = 0.25  # share of the buffer at which the next flush need not wait for its time
 _MUCH = 4_000_000  # bytes at which it need not either: what lies in the processor's cache is written faster
+_DIGESTS = " digests"  # no layout has such a name
 _OTHER_BYTES = 500  # what a record costs beside its values
 _log = logging.getLogger("serving.log.prediction_log")
 
@@ -46,8 +49,17 @@ class PredictionLog:
     """Takes records, writes segments. `lost` counts rows by cause."""
 
     def __init__(
-        self, root: Path, worker: str, *, buffer: int, segment: int, clock: Callable[[], float] = time.time
+        self,
+        root: Path,
+        worker: str,
+        *,
+        buffer: int,
+        segment: int,
+        digests: Path | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
+        """`digests`: where the digests of the answers are written, beside the rows."""
+        self._digests = digests
         self._root, self._worker, self._clock = root, worker, clock
         self._most, self._segment = buffer, segment
         self._soon = min(buffer * _FULL, _MUCH)
@@ -104,6 +116,8 @@ class PredictionLog:
 
     def adopt(self) -> list[Path]:
         """Complete the segments of workers that were killed."""
+        if self._digests is not None:
+            close_orphans(self._digests)
         return close_orphans(self._root)
 
     def _keep_writing(self, seconds: float) -> None:
@@ -132,12 +146,28 @@ class PredictionLog:
             self.written += batch.num_rows
         except OSError:
             self.lost["disk"] += batch.num_rows
+            return
+        if self._digests is not None:
+            with suppress(OSError):  # then these rows are not compared
+                self._digest_writer(kind.split("/")[0]).write(build_digest_batch(records))
 
     def _close_due(self, writer: Writer) -> None:
         try:
             writer.close_if_due()
         except OSError:
             self.unclosed += 1  # its rows are on disk; the next worker completes the file
+
+    def _digest_writer(self, model: str) -> Writer:
+        key = f"{model}/{_DIGESTS}"
+        if key not in self._writers and self._digests is not None:
+            self._writers[key] = Writer(
+                self._digests / model,
+                self._worker,
+                most_bytes=self._segment,
+                most_seconds=_CLOSE_AFTER,
+                clock=self._clock,
+            )
+        return self._writers[key]
 
     def _writer(self, kind: str) -> Writer:
         """One for each model and layout of rows: a canary with other features does not cut segments short."""

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from mlops_assets.domain.check_names import KNOWN_VERSIONS, NO_REPEATED_ANSWERS, WHOLE_LOG
 from mlops_assets.domain.data.checks import listed
+from mlops_assets.domain.traffic.answer_digests import DigestFindings
 from mlops_assets.domain.verdict import Outcome, Verdict
 
 COLUMNS = ("time", "version", "arm", "role", "bundle", "degraded", "answer")
@@ -90,11 +91,20 @@ def judge_repeats(rows: int, different: int) -> Verdict:
     return Verdict(NO_REPEATED_ANSWERS, Outcome.PASS, f"{rows:,} rows, each once.", numbers)
 
 
-def judge_completeness(missing: int, rows: int, problems: Sequence[str]) -> Verdict:
-    """Is every row of the log in the files?"""
+def judge_completeness(
+    missing: int, rows: int, problems: Sequence[str], findings: Sequence[DigestFindings] = ()
+) -> Verdict:
+    """Is every row of the log in the files, and every answer as the endpoint gave it?"""
+    lost, altered = (sum(getattr(each, f"{what}_count") for each in findings) for what in ("missing", "altered"))
     numbers = {"missing": float(missing), "rows": float(rows), "unreadable": float(len(problems))}
-    if missing or problems:
+    numbers |= {"answers missing": float(lost), "answers altered": float(altered)}
+    numbers["answers compared"] = float(sum(each.compared for each in findings))
+    if missing or problems or lost or altered:
+        times = listed([time for each in findings for time in each.missing])
+        ids = listed([name for each in findings for name in each.altered])
         faults = [f"{missing:,} rows of the log were not taken in"] * bool(missing)
+        faults += [f"{lost:,} answers that the endpoint logged are not there (given at {times})"] * bool(lost)
+        faults += [f"{altered:,} requests are not as the endpoint answered them ({ids})"] * bool(altered)
         faults += [f"{problem}: inspect it, then move it elsewhere" for problem in problems]
         return Verdict(WHOLE_LOG, Outcome.FAIL, listed(faults), numbers)
     return Verdict(WHOLE_LOG, Outcome.PASS, f"All rows that the log holds are among the {rows:,}.", numbers)

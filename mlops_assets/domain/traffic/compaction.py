@@ -1,8 +1,8 @@
 """Says which rows of a log make a day: one schema for all of them, each row once. Pure; reads and writes no file.
 
 A row of answers is known by request, position and version, an outcome by request, position and outcome, a refusal by
-request and kind. The same row may come again: from a part of the log that was read before, or from a process that was
-killed before it could say that it had answered. The first one counts.
+request and kind, a digest by what it is. The same row may come again: from a part of the log that was read before, or
+from a process that was killed before it could say that it had answered. The first one counts.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -13,11 +13,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-ANSWERS, OUTCOMES, REFUSALS = "answers", "outcomes", "refusals"
+ANSWERS, OUTCOMES, REFUSALS, DIGESTS = "answers", "outcomes", "refusals", "digests"
 IDENTITY: Mapping[str, tuple[str, ...]] = {
     ANSWERS: ("request_id", "row", "version"),
     OUTCOMES: ("request_id", "row", "outcome"),
     REFUSALS: ("request_id", "kind"),
+    DIGESTS: ("part", "digest"),
 }
 DAY = timedelta(days=1)
 _AT_ONCE = 16_384  # rows

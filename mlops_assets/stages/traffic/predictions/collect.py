@@ -8,6 +8,7 @@ into it. Memory holds the identities of a day, never its features.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,11 @@ from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.domain.names import Layer
 from mlops_assets.domain.partitions import Window
 from mlops_assets.domain.records import Snapshot
+from mlops_assets.domain.traffic.answer_digests import ROW_COLUMNS, DigestFindings, compare_digests
 from mlops_assets.domain.traffic.answer_tally import COLUMNS, AnswerTally
 from mlops_assets.domain.traffic.compaction import (
     ANSWERS,
+    DIGESTS,
     IDENTITY,
     OUTCOMES,
     REFUSALS,
@@ -36,7 +39,13 @@ from mlops_assets.resources.traffic.endpoint_log import Traffic
 from mlops_assets.resources.traffic.log_segments import IN_LOG, LogSegments
 from mlops_assets.resources.traffic.segment_files import batches_of
 
-LOGS = {ANSWERS: "predictions", OUTCOMES: "feedback", REFUSALS: "refusals"}  # kind → the endpoint's folder
+_KEY_TYPES = {"row": pa.int32(), "part": pa.int64(), "digest": pa.int64()}
+LOGS = {
+    ANSWERS: "predictions",
+    OUTCOMES: "feedback",
+    REFUSALS: "refusals",
+    DIGESTS: "digests",
+}  # kind → the endpoint's folder
 
 
 @dataclass(frozen=True)
@@ -64,6 +73,7 @@ class CompactedLogs:
     logs: Mapping[str, LogSegments]  # kind → files
     days: Mapping[str, Mapping[str, Compacted]]  # day → kind → what became of it
     tally: AnswerTally
+    findings: Mapping[str, DigestFindings]  # day → what differs from the endpoint's own digests
 
     @property
     def answers(self) -> list[Compacted]:
@@ -88,6 +98,7 @@ def compact_days(
     tables = {kind: lake.table(spec.model, Layer.PREDICTIONS, kind) for kind in logs}
     compacted: dict[str, dict[str, Compacted]] = {}
     tally = AnswerTally()
+    findings: dict[str, DigestFindings] = {}
     for day in days:
         beside = _days_beside(day)
         compacted[day.partition] = {
@@ -95,14 +106,25 @@ def compact_days(
         }
         for piece in tables[ANSWERS].read_pieces(compacted[day.partition][ANSWERS].snapshot, COLUMNS):
             tally.add(piece)
-    return CompactedLogs(logs, compacted, tally)
+        findings[day.partition] = _compare_digests(tables, day.partition, beside[ANSWERS])
+    return CompactedLogs(logs, compacted, tally, findings)
+
+
+def _compare_digests(tables: Mapping[str, Table], day: str, beside: Sequence[str]) -> DigestFindings:
+    """The written rows of the day against the digests that the endpoint wrote when it answered."""
+    digests, answers = tables[DIGESTS].snapshot(day), tables[ANSWERS]
+    if digests is None or not digests.rows:
+        return DigestFindings()
+    there = [answers.snapshot(name) for name in (day, *beside)]
+    own, *others = ([] if s is None or not s.rows else answers.read_pieces(s, ROW_COLUMNS) for s in there)
+    return compare_digests(tables[DIGESTS].read([day]), own, chain.from_iterable(others))
 
 
 def _days_beside(day: Window) -> dict[str, list[str]]:
     """A message that a killed process left is answered again, perhaps on the other side of midnight."""
     assert day.start is not None
     names = [f"{day.start + timedelta(days=step):%Y-%m-%d}" for step in (-1, 1)]
-    return {ANSWERS: names, OUTCOMES: [], REFUSALS: []}
+    return {ANSWERS: names, OUTCOMES: [], REFUSALS: [], DIGESTS: []}
 
 
 def compact(
@@ -206,4 +228,4 @@ def _keys(table: Table, snapshot: Snapshot | None, kind: str) -> pa.Table:
 
 
 def _key_schema(kind: str) -> pa.Schema:
-    return pa.schema([(name, pa.int32() if name == "row" else pa.string()) for name in IDENTITY[kind]])
+    return pa.schema([(name, _KEY_TYPES.get(name, pa.string())) for name in IDENTITY[kind]])

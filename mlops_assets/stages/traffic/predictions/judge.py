@@ -17,7 +17,7 @@ def judge_logs(spec: ModelSpec, compacted: CompactedLogs, registry: Registry, le
     return [
         _judge_versions(spec, compacted, registry, ledger),
         judge_repeats(rows, sum(each.read_back for each in whole)),
-        judge_completeness(missing, rows, list(problems)),
+        judge_completeness(missing, rows, list(problems), list(compacted.findings.values())),
     ]
 
 
