@@ -114,7 +114,7 @@ def _begin(
     proof = try_version(spec, version, tools)
     demand_passed(spec, version, proof.verdicts, all_at_once=False)  # a person decided, and reads what is inconclusive
     by = DecidedBy(config.approver, config.reason, proof.numbers)
-    done = start_release(spec, version, proof, strategy, by, tools)
+    done = start_release(spec, version, proof, strategy, told=by, tools=tools)
     context.log_event(materialization(spec, done, proof))
 
 
@@ -189,7 +189,9 @@ def _step(spec: ModelSpec) -> dg.JobDefinition:
     ) -> None:
         from mlops_assets.stages.release.step import take_step
 
-        done, readout = take_step(spec, config.generation, bundles, traffic, lake, deployment, clock.now(spec))
+        done, readout = take_step(
+            spec, config.generation, bundles, traffic, lake=lake, deployment=deployment, now=clock.now(spec)
+        )
         if done is None:
             context.log.info(readout)
             context.log_event(observation(spec, "readout", readout))

@@ -1,4 +1,4 @@
-"""What routing one request costs. Goal for sticky strategies: under 3 µs."""
+"""What routing one request costs. Goal for sticky strategies: under 3 μs."""
 
 import timeit
 from datetime import UTC, datetime
@@ -34,7 +34,7 @@ def main() -> None:
     ):
         spent = microseconds(release(strategy, role, bandit))
         verdict = "no goal" if goal is None else f"goal {goal:g}{'' if spent <= goal else ', short'}"
-        print(f"{strategy:>15}: {spent:6.2f} µs a request ({verdict})")
+        print(f"{strategy:>15}: {spent:6.2f} μs a request ({verdict})")
 
 
 if __name__ == "__main__":

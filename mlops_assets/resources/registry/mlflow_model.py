@@ -13,7 +13,6 @@ from pathlib import Path
 
 import mlflow
 import mlflow.artifacts
-import mlflow.pyfunc
 from mlflow import MlflowClient
 from mlflow.entities import LoggedModelOutput, LoggedModelStatus, RunTag
 from mlflow.entities.model_registry import ModelVersion

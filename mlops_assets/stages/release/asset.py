@@ -51,7 +51,11 @@ def deployed_endpoint(spec: ModelSpec) -> dg.AssetsDefinition:
         waits = find_reason_to_wait(spec, version, deployment)
         with retried_on_infrastructure():
             told = DecidedBy(_ACTOR, "it passed every gate, and its Bento serves", proof.numbers)
-            done = None if waits else start_release(spec, version, proof, spec.rollout.strategy, told, release_tools)
+            done = (
+                None
+                if waits
+                else start_release(spec, version, proof, spec.rollout.strategy, told=told, tools=release_tools)
+            )
         yield dg.MaterializeResult(
             metadata=build_metadata(done, proof, waits),
             data_version=dg.DataVersion(f"{version.bundle[:16]}:{done.state.generation if done else 'waits'}"),

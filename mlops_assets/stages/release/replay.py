@@ -26,7 +26,7 @@ _TIMED = 100  # rows that are asked one by one, for their latency
 
 
 def read_replay_rows(
-    spec: ModelSpec, state: ReleaseState | None, bundle: Bundle, traffic: Traffic, now: datetime
+    spec: ModelSpec, state: ReleaseState | None, bundle: Bundle, traffic: Traffic, *, now: datetime
 ) -> Replayable | NoReplay:
     """The latest requests that the champion answered; or why there is nothing to replay."""
     policy = spec.rollout.replay

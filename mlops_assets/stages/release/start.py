@@ -45,8 +45,8 @@ def try_version(spec: ModelSpec, version: ReleasableVersion, tools: ReleaseTools
     bundle = tools.bundles.open(version.bundle)
     bento = tools.bentos.build(bundle.path, model=spec.model, version=version.semantic)
     log = Path(tools.workspace.place(spec.model, "trial")) / f"{version.bundle[:12]}.log"
-    asked = read_replay_rows(spec, tools.deployment.state(spec.model), bundle, tools.traffic, tools.clock.now(spec))
-    return run_trial(spec, bento, bundle, tools.bentos, asked, log)
+    asked = read_replay_rows(spec, tools.deployment.state(spec.model), bundle, tools.traffic, now=tools.clock.now(spec))
+    return run_trial(spec, bento, bundle, tools.bentos, asked=asked, log=log)
 
 
 def demand_passed(
@@ -64,6 +64,7 @@ def start_release(
     version: ReleasableVersion,
     proof: ReleaseTrial,
     strategy: Strategy,
+    *,
     told: DecidedBy,
     tools: ReleaseTools,
 ) -> ReleaseResult:

@@ -22,6 +22,7 @@ def take_step(
     generation: int,
     bundles: Bundles,
     traffic: Traffic,
+    *,
     lake: Lake,
     deployment: Deployment,
     now: datetime,

@@ -33,7 +33,7 @@ class _Due(Enum):
 
 
 def run_trial(
-    spec: ModelSpec, bento: Bento, bundle: Bundle, bentos: Bentos, asked: Replayable | NoReplay, log: Path
+    spec: ModelSpec, bento: Bento, bundle: Bundle, bentos: Bentos, *, asked: Replayable | NoReplay, log: Path
 ) -> ReleaseTrial:
     """Start it, ask it, stop it."""
     with bentos.running(bento, provider=spec.serving.provider, log=log) as url, Client(url) as client:
@@ -59,7 +59,7 @@ def _verdicts(spec: ModelSpec, bundle: Bundle, client: Client, ran: str) -> Iter
         return
     rows = [requests[place]["row"] for place in exact]
     answers = [_numbers(bundle, answer) for place in exact if not isinstance(answer := told[place], RefusedRequest)]
-    yield judge_doors(_differences(spec, bundle, client, rows, np.array(answers)), _allowed(bundle))
+    yield judge_doors(_differences(spec, bundle, client, rows, answers=np.array(answers)), _allowed(bundle))
     yield judge_latency(client.latency(spec.model, rows[0], _REQUESTS), spec.serving.latency_ms)
 
 
@@ -89,7 +89,7 @@ def _wrong(
 
 
 def _differences(
-    spec: ModelSpec, bundle: Bundle, client: Client, rows: list[Mapping[str, Any]], answers: np.ndarray
+    spec: ModelSpec, bundle: Bundle, client: Client, rows: list[Mapping[str, Any]], *, answers: np.ndarray
 ) -> Mapping[str, float]:
     kinds = {"number": pa.float64(), "integer": pa.int64(), "boolean": pa.bool_(), "text": pa.string()}
     here = bundle.predict(*pack_rows(rows, bundle.contract.numbers, bundle.contract.categories))

@@ -28,7 +28,7 @@ def read(home: Path, candidate: list[Field], sent: list[dict]) -> Replayable | N
     asked(home, given, sent)
     bundle = open_bundle(home / "bundles" / new)
     return read_replay_rows(
-        model_spec(model="delay"), state_of(given), bundle, Traffic(home=str(home)), datetime.now(UTC)
+        model_spec(model="delay"), state_of(given), bundle, Traffic(home=str(home)), now=datetime.now(UTC)
     )
 
 

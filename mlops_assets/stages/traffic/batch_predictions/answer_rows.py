@@ -43,13 +43,13 @@ def answered(examples: pa.Table, frame: pa.Table, champion: ChampionBundle, keys
     scores = np.asarray(champion.session.predict(numbers, words), dtype=np.float64).reshape(len(numbers), -1)
     for row in np.flatnonzero(~np.isfinite(scores).all(axis=1)):
         reasons.setdefault(int(row), "the model's answer is not a finite number")
-    return _table(examples, scores, reasons, champion, keys)
+    return _table(examples, scores, reasons, champion, keys=keys)
 
 
 def unanswered(examples: pa.Table, reason: str, champion: ChampionBundle, keys: Sequence[str]) -> pa.Table:
     """The examples with the reason why none has an answer."""
     scores = np.zeros((len(examples), champion.contract.outputs[0].size))
-    return _table(examples, scores, dict.fromkeys(range(len(examples)), reason), champion, keys)
+    return _table(examples, scores, dict.fromkeys(range(len(examples)), reason), champion, keys=keys)
 
 
 def schema_of(examples: pa.Schema, keys: Sequence[str]) -> pa.Schema:
@@ -60,7 +60,7 @@ def schema_of(examples: pa.Schema, keys: Sequence[str]) -> pa.Schema:
 
 
 def _table(
-    examples: pa.Table, scores: np.ndarray, reasons: Mapping[int, str], champion: ChampionBundle, keys: Sequence[str]
+    examples: pa.Table, scores: np.ndarray, reasons: Mapping[int, str], champion: ChampionBundle, *, keys: Sequence[str]
 ) -> pa.Table:
     rows = len(examples)
     lost = np.zeros(rows, dtype=bool)
