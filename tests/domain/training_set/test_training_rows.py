@@ -97,7 +97,7 @@ def test_rows_of_one_moment_stand_in_order_of_their_key():
     ]
 
 
-def test_groups_stay_on_one_side_where_returning_ones_are_left_out():
+def test_groups_stay_on_one_side_without_returning_ones():
     rows = examples(branch=[i // 3 for i in range(20)])
     parts = divided(rows, training=model_spec().training.with_changes(group="branch", returning="leave_out"))
     sides = [set(table["branch"].to_pylist()) for table in parts.tables.values()]

@@ -131,7 +131,7 @@ class HalfStore:
         return NamedRows([{**row, **dict.fromkeys(names, 1.0)} for row in given.as_rows()]), ()
 
 
-def test_features_that_only_the_canary_lacks_leave_nobody_without_answer(tmp_path):
+def test_features_that_the_canary_lacks_cost_nobody_an_answer(tmp_path):
     place = Place(tmp_path, entity=("tail",))
     place.engine.completion.features = HalfStore()
     answers = place.ask([{"tail": "N1"}] * 40)

@@ -146,7 +146,7 @@ def test_a_wrong_row_is_named_by_its_place_in_the_request(place):
     assert place.logged() == {}
 
 
-def test_what_the_canary_refuses_the_champion_answers_for_its_rows(tmp_path):
+def test_the_champion_answers_rows_that_the_canary_refuses(tmp_path):
     shares = ("champion", Role.CHAMPION, 0.5), ("canary", Role.CANARY, 0.5)
     fields = [[number("distance")], [number("distance"), number("seats")]]
     place = Place(tmp_path, *shares, fields=fields, strategy=Strategy.CANARY)

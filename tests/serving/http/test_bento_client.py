@@ -55,7 +55,7 @@ def test_a_mistake_is_told_with_its_reason(client):
         client.call("predict", model="nobody", rows=ROWS)
 
 
-def test_the_root_leads_to_a_page_that_loads_nothing_from_elsewhere(endpoint):
+def test_the_root_leads_to_a_page_that_needs_no_other_host(endpoint):
     answer = httpx.get(endpoint.url, follow_redirects=True)
     assert answer.url.path == "/docs"
     assert "http" not in answer.text

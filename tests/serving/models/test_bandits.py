@@ -98,7 +98,7 @@ def test_a_repeat_counts_once_on_any_worker_and_after_a_restart(home):
     assert other.earned() == expected
 
 
-def test_rewards_come_from_segments_that_are_closed_or_adopted_meanwhile(home):
+def test_rewards_come_from_segments_closed_or_adopted_meanwhile(home):
     one, other = Worker(home, "a"), Worker(home, "b")
     one.tell((issued(0, 1), 1))
     assert other.earned()["variant"] == (1, 1.0)

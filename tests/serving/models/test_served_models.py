@@ -116,7 +116,7 @@ def test_a_deleted_release_is_served_until_callers_have_moved_on(place):
     assert place.models.is_ready("delay")
 
 
-def test_a_release_that_was_broken_before_it_was_deleted_goes_too(place):
+def test_a_release_that_was_broken_and_then_deleted_goes_too(place):
     place.publish(release(("champion", place.bundle(1), Role.CHAMPION, 1.0)))
     place.models.poll()
     (place.releases / "delay.json").write_text("{")

@@ -38,7 +38,7 @@ def test_the_noise_of_a_row_is_what_is_simulated():
     assert found.var(axis=0) * 500 == pytest.approx(NUMBER.noise, rel=0.35)
 
 
-def test_a_share_comes_back_from_its_angle_and_its_quantile_is_the_bell_curves():
+def test_a_share_comes_back_from_its_angle_and_is_normal():
     angle = 2 * np.arcsin(np.sqrt(0.05))
     assert share_of(angle) == pytest.approx(0.05)
     assert quantile_of(angle, 10**6) == pytest.approx(norm.ppf(0.05), abs=1e-4)

@@ -42,7 +42,7 @@ def test_training_days_that_alarm_tighten_the_threshold():
     assert "since the threshold was tightened" in str(odd.replay)
 
 
-def test_a_weekend_is_drift_of_the_pooled_rows_and_not_of_days_like_it():
+def test_a_weekend_drifts_from_pooled_rows_not_from_days_like_it():
     weekend = np.arange(56) % 7 >= 5
     profile = trained(56, weekend * 1.0)
     draw = np.random.default_rng(1)
