@@ -41,13 +41,13 @@ def ticked(definitions: dg.Definitions, instance: dg.DagsterInstance, cursor=Non
 
 @pytest.fixture(scope="module")
 def leaking(tmp_path_factory):
-    """A model whose column `receipt` is written when somebody has bought: trained, and judged too good."""
+    """A model whose column `receipt` is written when somebody has bought: released, trained, and judged too good."""
     folder = tmp_path_factory.mktemp("leaking")
     write_days(folder / "source", lambda rows: rows.append_column("receipt", rows["bought"].cast(pa.float64())))
     made = bench(
         folder / "home",
         folder / "source",
-        features={"columns": ["price", "receipt", "region"]},
+        features={"columns": ["price", "receipt", "region"], "known": ["receipt"]},
         gates={**attributes(folder)["gates"], "ceiling": 0.97},
     )
     run_data_stages(made)
