@@ -48,6 +48,11 @@ class Layer(StrEnum):
     RECORDS = "records"
 
 
+def training_set_path(model: str, digest: str) -> str:
+    """The folder of a training set, relative to the lake."""
+    return f"{model}/{Layer.TRAINING_SETS}/{digest}"
+
+
 class Alias(StrEnum):
     """Names in the model registry that move; each is resolved once, at the border."""
 

@@ -12,7 +12,7 @@ from mlops_assets.domain.drift.days.pairs import PairRows
 from mlops_assets.domain.drift.days.training_days import choose_days
 from mlops_assets.domain.drift.joint_test import MOST_ROWS
 from mlops_assets.domain.drift.live_day import RowSampler
-from mlops_assets.domain.names import EVENT_TIME, Layer
+from mlops_assets.domain.names import EVENT_TIME, training_set_path
 from mlops_assets.domain.training_set.split import PARTS, REST
 from mlops_assets.stages.drift.collect import DriftCollector, OpenedVersion, digest_seed
 from serving.contract.encoding import pack_table
@@ -71,7 +71,7 @@ def _read_days(collector: DriftCollector, opened: OpenedVersion) -> PairRows | N
 
 def _find_rows(collector: DriftCollector, opened: OpenedVersion) -> list[Path]:
     """The files of the rows that the version has learnt; empty where they are gone."""
-    name = f"{collector.spec.model}/{Layer.TRAINING_SETS}/{opened.bundle.contract.training_set}"
+    name = training_set_path(collector.spec.model, opened.bundle.contract.training_set)
     try:
         folder = collector.lake.fetch(name, collector.workspace.cache)
     except FileNotFoundError:

@@ -20,7 +20,7 @@ from mlops_assets.domain.evaluation.report_text import markdown, sections
 from mlops_assets.domain.evaluation.robustness import EvaluatedRows
 from mlops_assets.domain.names import EVENT_TIME, LABEL, Alias, Layer
 from mlops_assets.domain.records import Compressed, ServingModel, TrainedModel, TrainingSet
-from mlops_assets.domain.training_set.training_rows import read_parts, returning_rows
+from mlops_assets.domain.training_set.training_rows import returning_rows
 from mlops_assets.domain.verdict import Verdict
 from mlops_assets.resources.checks.fairness import assess
 from mlops_assets.resources.features.store import FeatureStore
@@ -31,6 +31,7 @@ from mlops_assets.resources.registry.bundles import Bundles
 from mlops_assets.resources.registry.model_registry import Registry
 from mlops_assets.stages.evaluation.kept_answers import write_answers
 from mlops_assets.stages.evaluation.opponents import Opponents
+from mlops_assets.stages.training.collect import read_training_set
 from mlops_assets.training.store import load_baselines, load_out_of_time, read_result
 from serving.contract.bundle import Session
 from serving.contract.encoding import pack_table
@@ -61,7 +62,7 @@ def score_and_judge(
     workspace: Workspace,
 ) -> JudgedCandidate:
     """Score everybody on the test rows, report, judge, and keep the report."""
-    tables = read_parts(lake.fetch(f"{spec.model}/{Layer.TRAINING_SETS}/{training_set.digest}", workspace.cache))
+    tables = read_training_set(training_set, lake, workspace)
     folder = lake.fetch(trained.path, workspace.cache)
     held_out = _held_out(spec, training_set, tables)
     bundle = bundles.open(serving.bundle)

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.domain.evaluation.evidence import Interval
 from mlops_assets.domain.evaluation.metrics import UnmeasurableError
-from mlops_assets.domain.names import LABEL, Layer
+from mlops_assets.domain.names import LABEL, training_set_path
 from mlops_assets.domain.quality.estimator import HeldOutRows, QualityEstimator, fit_estimator
 from mlops_assets.domain.quality.inputs import ServedVersion
 from mlops_assets.domain.traffic.labelled_rows import thin_rows
@@ -90,7 +90,7 @@ class VersionReferences:
     def _held(self, bundle: Bundle) -> HeldOutRows:
         """The test rows of the version's own training set, with answers of models that had not learnt them."""
         contract = bundle.contract
-        where = f"{self.spec.model}/{Layer.TRAINING_SETS}/{contract.training_set}"
+        where = training_set_path(self.spec.model, contract.training_set)
         whole = pq.read_table(self.lake.fetch(where, self.workspace.cache) / "test.parquet")
         kept = fetch_answers(self.lake, self.workspace, self.spec.model, bundle.digest)
         test = thin_rows(whole, _TESTED)

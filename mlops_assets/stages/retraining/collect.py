@@ -21,11 +21,11 @@ from mlops_assets.domain.drift.records import DriftDay
 from mlops_assets.domain.names import (
     CREATED_TIME,
     MODEL_TIME_TAG,
-    Layer,
     Stage,
     cause_sensor,
     retrain_sensor,
     training_job,
+    training_set_path,
 )
 from mlops_assets.domain.quality.records import PerformanceDay
 from mlops_assets.domain.records import TrainingSet
@@ -174,7 +174,7 @@ def _trained_at(spec: ModelSpec, entries: Sequence[Entry], number: str, lake: La
     """The time up to which the version's training set knew labels."""
     pinned = (entry.details.get("training_set") for entry in reversed(entries) if entry.subject == number)
     digest = next(filter(None, pinned), None)
-    return _as_of(f"{lake.root.rstrip('/')}/{spec.model}/{Layer.TRAINING_SETS}/{digest}/manifest.json")
+    return _as_of(lake.place(f"{training_set_path(spec.model, str(digest))}/manifest.json"))
 
 
 def _as_of(path: str) -> datetime | None:

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from mlops_assets.declaration.model import ModelSpec
 from mlops_assets.domain.evaluation.metrics import metric_named
-from mlops_assets.domain.names import Layer
+from mlops_assets.domain.names import Layer, training_set_path
 from mlops_assets.domain.records import FoldScore, TrainedModel, TrainingSet
 from mlops_assets.domain.training_set.training_rows import every_row, plan_folds, time_span
 from mlops_assets.resources.lake.lake import Lake
@@ -22,7 +22,7 @@ from mlops_assets.resources.registry.provenance import read_environment, require
 from mlops_assets.resources.registry.tracking import TrackedRun
 from mlops_assets.stages.common import PROJECT
 from mlops_assets.stages.metadata import picture, table
-from mlops_assets.stages.training.collect import read_training_set, training_set_path
+from mlops_assets.stages.training.collect import read_training_set
 from mlops_assets.training.fits.task import Declared
 from mlops_assets.training.loop import OnEpoch
 from mlops_assets.training.search import OnTrial, TrialResult
@@ -132,7 +132,7 @@ class TrackedTraining:
             name=f"{training_set.model} training set",
             digest=training_set.digest,
             context="training",
-            source={"lake": training_set_path(training_set)},
+            source={"lake": training_set_path(training_set.model, training_set.digest)},
         )
         run.text("environment/requirements.txt", requirements(read_environment(PROJECT)))
         run.figure("plots/learning_curve.png", learning_curve(trained.history))
