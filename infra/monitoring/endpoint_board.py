@@ -76,6 +76,10 @@ BOARD = Board(
                     "Errors", "Requests without a prediction and versions that failed, by kind.", "reqps",
                     ((rate("endpoint_errors_total", "model, version, kind", ""), "{{model}} {{version}} {{kind}}"),),
                 ),
+                Panel(
+                    "Refused by one version", "Requests that another version takes, by reason.", "reqps",
+                    ((rate("endpoint_refused_total", "model, version, kind", ""), "{{model}} {{version}} {{kind}}"),),
+                ),
                 Panel("Rows of a request", "How large requests are.", "short", quantiles("endpoint_rows")),
                 Panel(
                     "Rows scored at once", "Where adaptive batching is on.", "short", quantiles("endpoint_batch_rows")

@@ -97,7 +97,7 @@ def test_too_few_rows_say_what_was_left_out_and_what_to_change(tmp_path):
     made = few_days(tmp_path, lambda rows: rows.slice(0, 12), days=1)
     text = run_errors(made.materialize(Stage.TRAINING_SET))
     assert "12 rows (12 distinct times, a gap of 6:00:00) leave no row for: train, validation" in text
-    assert "Take a longer window, or smaller validation, test or gap" in text
+    assert "Take a longer window, smaller validation, test or gap" in text
 
 
 def test_a_slice_of_a_column_that_is_not_there_is_named(shop: Shop, tmp_path):
