@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from serving.contract.encoding import MISSING, pack_table, text_of
+from serving.contract.guard import LONGEST_TEXT
 from serving.problems import InvalidInput, Problem
 from serving.rows.layout import FieldLayout
 from serving.rows.pack_named import pack_named
@@ -45,6 +46,17 @@ class RequestRows(Protocol):
         ...
 
 
+def _bounded(entities: Mapping[str, list[Any]]) -> Mapping[str, list[Any]]:
+    """The keys as they are; they stay in the log until it is written, so none may be large."""
+    for name, values in entities.items():
+        for row, value in enumerate(values):
+            if type(value) is str and len(value) > LONGEST_TEXT:
+                raise InvalidInput([Problem(name, row, f"is longer than {LONGEST_TEXT} characters")])
+            if type(value) in (list, dict):
+                raise InvalidInput([Problem(name, row, "is a key: a text or a number")])
+    return entities
+
+
 class NamedRows:
     """Rows as dicts: JSON, streams, batches from Python."""
 
@@ -62,9 +74,10 @@ class NamedRows:
 
     def entities(self, names: Sequence[str]) -> Mapping[str, list[Any]] | None:
         try:
-            return {name: [row[name] for row in self.rows] for name in names} if names else None
+            entities = {name: [row[name] for row in self.rows] for name in names} if names else None
         except (KeyError, TypeError):
             return None
+        return entities and _bounded(entities)
 
     def lacks_any(self, fields: Set[str]) -> bool:
         return any(isinstance(row, dict) and not fields <= row.keys() for row in self.rows)
@@ -106,7 +119,7 @@ class ColumnRows:
     def entities(self, names: Sequence[str]) -> Mapping[str, list[Any]] | None:
         if not names or not all(name in self.columns for name in names):
             return None
-        return {name: list(_to_list(self.columns[name])) for name in names}
+        return _bounded({name: list(_to_list(self.columns[name])) for name in names})
 
     def lacks_any(self, fields: Set[str]) -> bool:
         return not fields <= self.columns.keys()
@@ -204,7 +217,7 @@ class TableRows:
     def entities(self, names: Sequence[str]) -> Mapping[str, list[Any]] | None:
         if not names or not all(name in self.table.column_names for name in names):
             return None
-        return {name: self.table[name].to_pylist() for name in names}
+        return _bounded({name: self.table[name].to_pylist() for name in names})
 
     def lacks_any(self, fields: Set[str]) -> bool:
         return not fields <= set(self.table.column_names)

@@ -205,3 +205,12 @@ def test_a_row_is_explained_by_the_version_that_answers_it(tmp_path):
     shown = [each["answer"] for each in explained["explanations"]]
     assert shown == pytest.approx([each["probability"] for each in answer["predictions"]], abs=1e-6)
     assert keyed["arm"] in ("champion", "variant")
+
+
+@pytest.mark.parametrize("person", ["x" * 5_000_000, {"a": 1}, ["p1"]])
+@pytest.mark.parametrize("key", [None, "mine"])
+def test_a_key_that_is_no_short_text_is_refused(tmp_path, person, key):
+    place = Place(tmp_path, *HALVES, strategy=Strategy.AB_TEST)
+    with pytest.raises(InvalidInput, match="person"):
+        place.ask([{"distance": 1.0, "person": person}], key=key)
+    place.engine.close()
