@@ -91,8 +91,9 @@ def _named(properties: dict[str, Any], required: list[str]) -> dict[str, Any]:
 def _row(contract: Contract) -> dict[str, Any]:
     keys = {name: {} for name in contract.entity}
     fields = {field.name: _field(field) for field in contract.fields}
-    required = [] if contract.entity else list(fields)
-    return _object(keys | fields, required)
+    if not contract.entity:
+        return _object(keys | fields, list(fields))
+    return _object(keys | fields, []) | {"anyOf": [{"required": list(keys)}, {"required": list(fields)}]}
 
 
 def _field(field: Field) -> dict[str, Any]:

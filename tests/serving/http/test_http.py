@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pyarrow as pa
 import pytest
+from jsonschema import Draft202012Validator
 
 from serving.contract.arms import Role, Strategy
 from serving.contract.release import Reward, write_release
@@ -370,3 +371,12 @@ def test_a_draining_worker_answers_and_sends_callers_elsewhere(home):
         assert (await client.get("/readyz")).status_code == 503
 
     talk(home, ask)
+
+
+def test_a_row_without_keys_and_fields_is_invalid_by_the_document(tmp_path):
+    digest = make_bundle(tmp_path / "bundles", contract([number("distance")], entity=("person",)))
+    write_release(tmp_path / "releases" / "delay.json", release(("champion", digest, Role.CHAMPION, 1.0)))
+    body = get(tmp_path, "/openapi.json").json()["paths"][PREDICT]["post"]["requestBody"]["content"]["application/json"]
+    row = Draft202012Validator(body["schema"]["properties"]["rows"]["items"])
+    assert [row.is_valid(each) for each in ({}, {"person": "p"}, {"distance": 1.5})] == [False, True, True]
+    assert row.is_valid(body["example"]["rows"][0])
