@@ -20,7 +20,7 @@ class KeyCodes:
         for values, codes in encoded:
             self._widen(codes, max(len(values), 1))
 
-    def of(self, columns: Sequence[pa.ChunkedArray], rows: int) -> np.ndarray:
+    def of(self, columns: Sequence[pa.ChunkedArray | pa.Array], rows: int) -> np.ndarray:
         """The numbers of other rows' keys."""
         result = np.zeros(rows, dtype=np.int64)
         for column, values, pairs in zip(columns, self._values, self._stages, strict=True):
@@ -55,7 +55,7 @@ def _encode(column: pa.ChunkedArray) -> tuple[pa.Array, np.ndarray]:
     return encoded.dictionary, _codes(encoded.indices)
 
 
-def _look_up(column: pa.ChunkedArray, values: pa.Array) -> np.ndarray:
+def _look_up(column: pa.ChunkedArray | pa.Array, values: pa.Array) -> np.ndarray:
     array = single_array(column)
     if pa.types.is_null(values.type):  # a table without rows has no type either
         return np.full(len(array), -1, dtype=np.int64)

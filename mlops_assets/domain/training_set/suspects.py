@@ -120,7 +120,8 @@ def _pairs(sides: Sequence[pa.Table], alone: Sequence[Telling], inputs: Inputs, 
     for left, right in combinations(coded, 2):
         width = int(max(codes.max(initial=0) for codes in coded[right])) + 1
         both = [one * width + two for one, two in zip(coded[left], coded[right], strict=True)]
-        found.append(Telling((left, right), "together", score(both[0], both[1])))
+        _, dense = np.unique(np.concatenate(both), return_inverse=True)  # only pairs that occur cost memory
+        found.append(Telling((left, right), "together", score(dense[: len(both[0])], dense[len(both[0]) :])))
     return sorted(found, key=lambda each: -each.share)
 
 

@@ -81,7 +81,9 @@ def plan_folds(spec: ModelSpec, tables: Mapping[str, pa.Table], *, champion_unti
         identities = _identities(whole, row_key(feed)) if groups is None else groups
         return plan_cross_validation(identities, test, folds=spec.training.folds, seed=spec.training.seed)
     times = pc.cast(whole[EVENT_TIME], pa.int64()).to_numpy()
-    since = None if champion_until is None else int(champion_until.timestamp() * 1e6)
+    since = None if champion_until is None else int((champion_until + spec.training.gap).timestamp() * 1e6)
+    if since is not None and (times[test] > since).sum() < spec.gates.minimum_rows:
+        since = None  # too few for a stretch of their own
     training, apart = spec.training, groups if _keeps_groups_apart(spec) else None
     return plan_walk_forward(times, test, folds=training.folds, gap=training.gap, groups=apart, since=since)
 

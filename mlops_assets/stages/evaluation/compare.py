@@ -69,7 +69,9 @@ def score_and_judge(
     session = bundle.session(spec.serving.provider)  # where it will be served, or an error
     served = session.predict(held_out.rows.numbers, held_out.rows.categories)
     scored = load_out_of_time(folder)
-    opponents = Opponents(spec, serving.bundle, tables["test"], lake, bundles, features, registry, workspace)
+    opponents = Opponents(
+        spec, serving.bundle, training_set.classes, tables["test"], lake, bundles, features, registry, workspace
+    )
     contenders = Contenders(
         candidate=served if scored is None else scored[0],
         champion=opponents.at(Alias.CHAMPION),

@@ -6,22 +6,32 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from pandas.util import hash_pandas_object
 
 from mlops_assets.declaration.model import ModelSpec
-from mlops_assets.domain.names import EVENT_TIME, LABEL, Layer
-from mlops_assets.domain.training_set.training_rows import row_key
+from mlops_assets.domain.names import CREATED_TIME, EVENT_TIME, LABEL, ROW_KEY, Layer
 from mlops_assets.resources.lake.lake import Lake
 from mlops_assets.resources.lake.workspace import Workspace
 
-_ANSWERS, _ANSWER = "answers.parquet", "answer"
+_ANSWERS, _ANSWER, _CONTENT = "answers.parquet", "answer", "content"
 
 
 def write_answers(folder: Path, spec: ModelSpec, test: pa.Table, answers: np.ndarray) -> None:
     """One line for each test row, in their order."""
-    keys = row_key(spec.source.feeds[spec.source.examples])
     wide = np.asarray(answers, dtype=np.float64).reshape(len(test), -1)
     column = pa.FixedSizeListArray.from_arrays(pa.array(wide.ravel()), wide.shape[1])
-    pq.write_table(test.select([*keys, EVENT_TIME, LABEL]).append_column(_ANSWER, column), folder / _ANSWERS)
+    kept = pa.table({**identify_rows(spec, test), LABEL: test[LABEL], _ANSWER: column})
+    pq.write_table(kept, folder / _ANSWERS)
+
+
+def identify_rows(spec: ModelSpec, rows: pa.Table) -> dict[str, pa.ChunkedArray | pa.Array]:
+    """The columns by which rows are found again. Rows without a key are known by what they hold, never by position."""
+    feed = spec.source.feeds[spec.source.examples]
+    if feed.key:
+        return {name: rows[name] for name in (*feed.key, EVENT_TIME)}
+    columns = sorted(name for name in rows.column_names if name not in (ROW_KEY, CREATED_TIME))
+    content = hash_pandas_object(rows.select(columns).to_pandas(), index=False)
+    return {_CONTENT: pa.array(np.asarray(content).view(np.int64)), EVENT_TIME: rows[EVENT_TIME]}
 
 
 def fetch_answers(lake: Lake, workspace: Workspace, model: str, bundle: str) -> pa.Table | None:

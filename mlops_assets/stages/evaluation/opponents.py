@@ -5,6 +5,7 @@ few, earlier rows come in with the answers that the version's own evaluation kep
 them.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,13 +18,12 @@ from mlops_assets.domain.evaluation.comparison import Opponent
 from mlops_assets.domain.names import EVENT_TIME, LABEL, Alias
 from mlops_assets.domain.registry.versions import VersionInfo
 from mlops_assets.domain.training_set.asof_keys import KeyCodes
-from mlops_assets.domain.training_set.training_rows import row_key
 from mlops_assets.resources.features.store import FeatureStore
 from mlops_assets.resources.lake.lake import Lake
 from mlops_assets.resources.lake.workspace import Workspace
 from mlops_assets.resources.registry.bundles import Bundles
 from mlops_assets.resources.registry.model_registry import Registry
-from mlops_assets.stages.evaluation.kept_answers import fetch_answers, read_answers
+from mlops_assets.stages.evaluation.kept_answers import fetch_answers, identify_rows, read_answers
 from serving.contract.bundle import Bundle, open_bundle
 from serving.contract.encoding import pack_table
 
@@ -34,6 +34,7 @@ class Opponents:
 
     spec: ModelSpec
     candidate: str  # bundle
+    classes: tuple[str, ...]  # of the candidate
     test: pa.Table
     lake: Lake
     bundles: Bundles
@@ -81,7 +82,7 @@ class Opponents:
         places = self._places(kept)
         old = ~newer & (places >= 0)
         scores = scores.astype(np.float64)
-        scores[old] = read_answers(kept)[places[old]]
+        scores[old] = align_classes(read_answers(kept)[places[old]], bundle.contract.classes, self.classes)
         basis = (
             f"{newer.sum():,} rows that it has not learnt and {old.sum():,} that its own test had, "
             "answered by the models of that test"
@@ -93,16 +94,19 @@ class Opponents:
         if info.learnt_until is None:
             return np.ones(len(self.test), dtype=bool)
         times = self.test[EVENT_TIME]
-        return pc.greater(times, pa.scalar(info.learnt_until, times.type)).to_numpy(zero_copy_only=False)
+        known = info.learnt_until + self.spec.training.gap  # labels up to there were known when it learnt
+        return pc.greater(times, pa.scalar(known, times.type)).to_numpy(zero_copy_only=False)
 
     def _places(self, kept: pa.Table) -> np.ndarray:
         """The position of each test row among the kept ones, or -1."""
-        names = [*row_key(self.spec.source.feeds[self.spec.source.examples]), EVENT_TIME]
-        codes = KeyCodes([kept[name] for name in names], len(kept))
+        sought = identify_rows(self.spec, self.test)
+        if not set(sought) <= set(kept.column_names):  # kept under another key
+            return np.full(len(self.test), -1)
+        codes = KeyCodes([kept[name] for name in sought], len(kept))
         places = np.full(codes.count + 1, -1)
         places[codes.of_rows] = np.arange(len(kept))
         places[-1] = -1  # a key that is not there
-        return places[codes.of([self.test[name] for name in names], len(self.test))]
+        return places[codes.of(list(sought.values()), len(self.test))]
 
     def _answers(self, bundle: Bundle) -> np.ndarray:
         contract = bundle.contract
@@ -110,7 +114,8 @@ class Opponents:
         rows = self.test
         if missing := [name for name in names if name not in rows.column_names]:
             rows = self._with_its_features(contract.feature_service, missing)
-        return bundle.predict(*pack_table(rows, contract.numbers, contract.categories))
+        scores = bundle.predict(*pack_table(rows, contract.numbers, contract.categories))
+        return align_classes(scores, contract.classes, self.classes)
 
     def _with_its_features(self, service: str, missing: list[str]) -> pa.Table:
         """The same rows with the features of the version's own service."""
@@ -124,3 +129,19 @@ class Opponents:
     def _entity_columns(self, rows: pa.Table) -> list[str]:
         inputs = set(self.spec.features.columns)
         return [name for name in rows.column_names if name not in inputs]
+
+
+def align_classes(scores: np.ndarray, own: Sequence[str], classes: Sequence[str]) -> np.ndarray:
+    """The probabilities of a version in the order of the candidate's classes.
+
+    A class that the version does not know gets none; what it gives to one that is gone is shared by the others, since
+    no test row is of it.
+    """
+    if scores.ndim == 1 or tuple(own) == tuple(classes):
+        return scores
+    aligned = np.zeros((len(scores), len(classes)))
+    for place, name in enumerate(classes):
+        if name in own:
+            aligned[:, place] = scores[:, list(own).index(name)]
+    total = aligned.sum(axis=1, keepdims=True)
+    return np.where(total > 0, aligned / np.where(total > 0, total, 1.0), 1 / len(classes))

@@ -1,5 +1,6 @@
 """A column that knows the outcome is named in whichever way it knows it; an honest one is not."""
 
+import tracemalloc
 from collections.abc import Callable, Collection, Mapping
 
 import numpy as np
@@ -72,6 +73,19 @@ def test_two_columns_that_know_it_together_are_named() -> None:
     assert verdict.outcome is Outcome.FAIL
     assert "half" in verdict.reason
     assert "rest" in verdict.reason
+
+
+def test_texts_that_hardly_repeat_cost_no_memory() -> None:
+    def change(columns, rng):
+        texts = rng.integers(0, 2_000, (2, len(columns["x0"]))).astype(str)
+        return {**columns, "one": texts[0], "two": texts[1]}
+
+    tracemalloc.start()
+    verdict = judge(change)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert verdict.outcome is Outcome.PASS
+    assert peak < 50_000_000
 
 
 def counts(columns: dict[str, np.ndarray], rng: np.random.Generator) -> dict[str, np.ndarray]:

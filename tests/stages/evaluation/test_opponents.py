@@ -6,16 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from sklearn.metrics import roc_auc_score
 
 from mlops_assets.domain.evaluation.comparison import Opponent
-from mlops_assets.domain.names import EVENT_TIME, LABEL, TRAINING_STAGES, Alias, Stage
+from mlops_assets.domain.names import EVENT_TIME, LABEL, ROW_KEY, TRAINING_STAGES, Alias, Stage
 from mlops_assets.domain.records import Evaluation, ServingModel, TrainedModel, TrainingSet
 from mlops_assets.domain.registry.versions import LEARNT_UNTIL
-from mlops_assets.stages.evaluation.opponents import Opponents
+from mlops_assets.stages.evaluation.kept_answers import identify_rows
+from mlops_assets.stages.evaluation.opponents import Opponents, align_classes
 from mlops_assets.training.store import load_out_of_time
 from tests.kit.daily import BEFORE, MODEL, Shop, attributes
 from tests.kit.declared import Bench, record, run_errors
@@ -36,7 +38,7 @@ def opponents(made: Bench) -> Opponents:
     test = pq.read_table(made.home / "lake" / MODEL / "training_sets" / training_set.digest / "test.parquet")
     bundle = record(made, Stage.SERVING_MODEL, ServingModel).bundle
     places = (at["lake"], at["bundles"], at["features"], at["registry"], at["workspace"])
-    return Opponents(made.spec, f"not {bundle}", test, *places)
+    return Opponents(made.spec, f"not {bundle}", training_set.classes, test, *places)
 
 
 def champion_of(made: Bench) -> Opponent:
@@ -77,7 +79,7 @@ def test_another_training_on_the_same_rows_meets_the_folds(shop: Shop, tmp_path)
     assert shown["interval"]["estimate"] == pytest.approx(honest)
 
 
-@pytest.mark.parametrize(("days", "rows"), [(1, 120), (4, 570)])
+@pytest.mark.parametrize(("days", "rows"), [(1, 80), (4, 530)])
 def test_newer_rows_are_answered_by_the_version_itself(shop: Shop, tmp_path, days, rows):
     made = shop.copy(shop.registered, tmp_path)
     until = BEFORE - timedelta(days=days)
@@ -85,7 +87,7 @@ def test_newer_rows_are_answered_by_the_version_itself(shop: Shop, tmp_path, day
 
     asked, found = opponents(made), champion_of(made)
 
-    newer = pc.greater(asked.test[EVENT_TIME], until).to_numpy(zero_copy_only=False)
+    newer = pc.greater(asked.test[EVENT_TIME], until + made.spec.training.gap).to_numpy(zero_copy_only=False)
     compared = newer if found.compared is None else found.compared
     assert np.array_equal(compared, newer)
     assert newer.sum() == rows
@@ -102,3 +104,24 @@ def test_without_its_evaluation_nothing_is_compared(shop: Shop, tmp_path):
 
     assert found.scores is None
     assert "0 test rows are newer, and its evaluation is not in the lake" in found.problem
+
+
+def test_scores_are_read_by_the_name_of_their_class():
+    own = np.array([[0.7, 0.2, 0.1], [0.5, 0.25, 0.25]])
+    assert np.allclose(align_classes(own, ("a", "b", "c"), ("b", "c")), [[2 / 3, 1 / 3], [0.5, 0.5]])
+    assert np.allclose(align_classes(own, ("a", "b", "c"), ("a", "b", "c", "d"))[:, 3], 0)
+    assert np.allclose(align_classes(own, ("a", "b", "c"), ("c", "b", "a")), own[:, ::-1])
+
+
+def test_rows_without_a_key_are_known_by_content_not_place(shop: Shop, tmp_path):
+    made = shop.copy(shop.registered, tmp_path)
+    keyless = made.spec.with_changes(
+        source=made.spec.source.with_changes(
+            feeds={name: feed.with_changes(key=()) for name, feed in made.spec.source.feeds.items()}
+        )
+    )
+    rows = pa.table({ROW_KEY: [0, 1, 2], "x": [1.0, 2.0, 3.0], LABEL: [0, 1, 0], EVENT_TIME: [BEFORE] * 3})
+    moved = pa.table({ROW_KEY: [1, 2, 3], "x": [1.0, 2.0, 3.0], LABEL: [0, 1, 0], EVENT_TIME: [BEFORE] * 3})
+    first, second = (identify_rows(keyless, each)["content"].to_pylist() for each in (rows, moved))
+    assert first == second
+    assert len(set(first)) == 3

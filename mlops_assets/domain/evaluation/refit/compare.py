@@ -15,10 +15,14 @@ from mlops_assets.domain.evaluation.evidence import Interval, RefitEvidence
 from mlops_assets.domain.evaluation.intervals import delta
 from mlops_assets.domain.evaluation.metrics import UnmeasurableError
 
+_FEWEST = 30  # rows of the last fold; with fewer, those of all folds are compared
+
 
 def compare_refit(basis: Basis, served: Array, answers: Array, fold: Array) -> RefitEvidence:
     """`served`: answers of the refit; `answers`: of the folds; `fold`: which fold scored each row, from 1."""
     last = fold == fold.max()
+    if last.sum() < _FEWEST:
+        last = np.ones(len(fold), dtype=bool)
     refit, before = served[last], answers[last]
     # Each row by itself: the question is about these rows, not about other days.
     own = replace(basis.taken(last), blocks=None)
