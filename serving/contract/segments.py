@@ -155,12 +155,19 @@ def close_orphans(root: Path) -> list[Path]:
 
 
 def _close_orphan(path: Path) -> Path | None:
-    with path.open("rb") as lock:
+    try:
+        opened = path.open("rb")
+    except FileNotFoundError:
+        return None  # another worker completed it
+    with opened as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return None  # its writer lives
-        batches = list(read_batches(path))
+        try:
+            batches = list(read_batches(path))
+        except (pa.ArrowException, MemoryError):
+            batches = []  # nothing of it can be read
         if not batches:
             path.rename(path.with_name(path.name.removesuffix(OPEN) + CUT))
             return None

@@ -37,5 +37,5 @@ class Pressure:
 
 
 def most_connections() -> int:
-    """As many as this process may have files open, but for some of its own."""
-    return max(resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _SPARE_FILES, _SPARE_FILES)
+    """Of each of the two ports: together as many as this process may have files open, but for some of its own."""
+    return max((resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _SPARE_FILES) // 2, _SPARE_FILES // 2)

@@ -30,7 +30,7 @@ from serving.models.request_ids import RequestIds
 from serving.models.router import BanditState
 from serving.models.served_models import ServedArm, ServedModel, ServedModels
 from serving.problems import RETRY, NotFound, RequestRefused, Unavailable
-from serving.rows.row_shapes import NamedRows, RequestRows
+from serving.rows.row_shapes import NamedRows, RequestRows, check_keys
 from serving.telemetry.meter import Meters
 
 
@@ -101,6 +101,9 @@ class Engine:
         until = began + (self._deadline if deadline is None else deadline)
         served = self.served(model)
         given = NamedRows(rows) if isinstance(rows, list) else rows
+        served.champion.loaded.reader.check_size(given)
+        if served.entity_names:
+            check_keys(given.entities(served.entity_names))
         number = f"{name}-" if name else f"{self._prefix}{next(self._numbers):x}-"
         try:
             if served.only is None and key is None and version is None and is_divisible(served, given):

@@ -62,14 +62,20 @@ class ShadowScorer:
         while copy := self._waiting.get():
             began = time.perf_counter()
             try:
-                self._score(copy, began)
-            except (CancelledError, Overloaded, TooLate):  # no fault of the version's
-                copy.standing.meter.count("shadow_dropped")
-            except RequestRefused as err:
-                self._failed(copy, began, err, err.kind)
-            except Exception as err:  # noqa: BLE001 - a thread's border: the next copy must still be scored
-                self._failed(copy, began, err, "model")
-                _log.exception("%s: shadow %s failed", copy.served.release.model, copy.standing.version)
+                self._score_or_note(copy, began)
+            except Exception:  # noqa: BLE001 - a thread's border: the next copy must still be scored
+                _log.exception("a copy for shadow %s could not be noted", copy.standing.version)
+
+    def _score_or_note(self, copy: ShadowRequest, began: float) -> None:
+        try:
+            self._score(copy, began)
+        except (CancelledError, Overloaded, TooLate):  # no fault of the version's
+            copy.standing.meter.count("shadow_dropped")
+        except RequestRefused as err:
+            self._failed(copy, began, err, err.kind)
+        except Exception as err:  # noqa: BLE001 - a thread's border: the next copy must still be scored
+            self._failed(copy, began, err, "model")
+            _log.exception("%s: shadow %s failed", copy.served.release.model, copy.standing.version)
 
     def _score(self, copy: ShadowRequest, began: float) -> None:
         standing = copy.standing

@@ -44,7 +44,8 @@ class Http2Connection(asyncio.Protocol):
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
         self._out = Outgoing(transport, self._streams, self._forget)
-        self._began = self._active = time.monotonic()
+        self._began = self._active = self._unread_since = time.monotonic()
+        self._unread = 0  # bytes that the peer does not take
         if len(self._connections) >= most_connections():
             transport.abort()
         self._connections.add(self)
@@ -83,6 +84,11 @@ class Http2Connection(asyncio.Protocol):
         """Let go of callers who do not send what they announced, or do not take what they asked for."""
         now, too_old = time.monotonic(), time.monotonic() - slowest
         if not self._greeted and self._began < too_old:
+            self._transport.abort()
+        unread = self._transport.get_write_buffer_size()
+        if not unread or unread != self._unread:
+            self._unread, self._unread_since = unread, now
+        elif self._unread_since < too_old:
             self._transport.abort()
         if self._streams:
             self._active = now

@@ -101,6 +101,9 @@ ROUTES = (
 )
 
 
+_PREDICTIONS = (rest.predict, oip.infer)  # a refusal of any other route leaves no request without its prediction
+
+
 class EndpointApplication:
     """`worker` makes its parts when the server starts; `inner` answers the routes that are not ours."""
 
@@ -188,7 +191,7 @@ async def _answer(context: Context, request: Request, found: Match) -> Response:
             request.began = context.pressure.arrived(request.began)
         return await route.handler(context, request)
     except RequestRefused as err:
-        if route.method == "POST" and found.params:
+        if route.handler in _PREDICTIONS and err.status != 401:
             context.engine.note_refusal(found.params[0], err)
         return refusal(err)
     except Exception:  # noqa: BLE001 - the process border: a bug is logged with its trace, the caller gets no inside view

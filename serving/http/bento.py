@@ -14,7 +14,11 @@ from serving.problems import RequestRefused
 
 async def predict(context: Context, request: Request) -> Response:
     model, content = await _read(context, request)
-    return await predict_rows(context, request, model, content)
+    try:
+        return await predict_rows(context, request, model, content)
+    except RequestRefused as err:
+        context.engine.note_refusal(model, err)
+        raise
 
 
 async def explained(context: Context, request: Request) -> Response:

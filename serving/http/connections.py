@@ -114,6 +114,9 @@ class Acceptor:
                 self._loop.remove_reader(door)
                 self._loop.call_later(1.0, self._open)
                 return
+            if len(_open) + len(self._coming) >= most_connections():  # handshakes count too
+                came.close()
+                continue
             came.setblocking(False)
             task = self._loop.create_task(self._take(came))
             self._coming.add(task)

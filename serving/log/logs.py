@@ -1,5 +1,6 @@
 """The logs of one worker together: answers, refusals, outcomes. Written in turn, closed at the end."""
 
+import logging
 from collections.abc import Callable
 from typing import Protocol
 
@@ -9,6 +10,8 @@ from serving.log.refusals import RefusalLog
 from serving.models.request_ids import RequestIds
 from serving.settings.endpoint import Settings
 from serving.telemetry.meter import Meters
+
+_log = logging.getLogger("serving.log")
 
 
 class SegmentLog(Protocol):
@@ -51,8 +54,8 @@ class Logs:
         """Write what waits, and complete what killed workers left."""
         for log in self._each:
             if log is not self.answers:
-                log.flush()
-            log.adopt()
+                _alone(log.flush)
+            _alone(log.adopt)
 
     def write_down(self) -> bool:
         """Put the answers on disk now; False where some were lost since the last time."""
@@ -65,7 +68,7 @@ class Logs:
 
     def close(self) -> None:
         for log in self._each:
-            log.close()
+            _alone(log.close)
 
     def count_losses(self) -> dict[str, int]:
         """Cause → rows that did not reach their log."""
@@ -73,3 +76,11 @@ class Logs:
         if self.refusals:
             losses["refusals"] = self.refusals.lost
         return losses | (self.answers.lost if self.answers else {})
+
+
+def _alone(work: Callable[[], object]) -> None:
+    """One log's trouble is not another's: each is written and completed by itself."""
+    try:
+        work()
+    except Exception:  # noqa: BLE001 - whatever one log meets, the others are written
+        _log.exception("%s failed; the other logs go on", getattr(work, "__qualname__", work))

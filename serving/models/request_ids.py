@@ -29,7 +29,7 @@ class RequestIds:
         """`number` ends with a hyphen and is unique; `tail` names generation and arm."""
         begin = number if rows == 1 else f"{number}{rows:x}."
         hashed = (self._begun.get(model) or self._begin(model)).copy()
-        hashed.update(f"{begin}{tail}".encode())
+        hashed.update(f"{number}\0{rows:x}\0{tail}".encode())
         return f"{begin}{hashed.hexdigest()}-{tail}"
 
     def find_problem(self, model: str, request_id: str, row: int) -> tuple[str, str] | None:
@@ -68,17 +68,26 @@ def open_request_ids(secret: str | None, file: Path) -> RequestIds:
 
 def _read_or_make(file: Path) -> bytes:
     try:
-        return file.read_bytes()
+        return _read_whole(file)
     except FileNotFoundError:
         file.parent.mkdir(parents=True, exist_ok=True)
     aside = file.with_name(f".{file.name}.{secrets.token_hex(8)}")
     descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as stream:
         stream.write(secrets.token_hex(_SECRET).encode())
+        stream.flush()
+        os.fsync(stream.fileno())
     try:
         os.link(aside, file)  # whole or not at all; whoever comes second takes the first one's
     except FileExistsError:
         pass
     finally:
         aside.unlink()
-    return file.read_bytes()
+    return _read_whole(file)
+
+
+def _read_whole(file: Path) -> bytes:
+    content = file.read_bytes()
+    if len(content) < 2 * _SECRET:
+        raise OSError(f"{file} holds {len(content)} of {2 * _SECRET} characters; delete it to have another one made")
+    return content

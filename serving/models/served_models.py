@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from serving.contract.arms import Role
@@ -54,6 +55,11 @@ class ServedModel:
     fallbacks: dict[str, tuple[ServedArm, ...]]  # arm → who answers, in this order
     only: ServedArm | None  # the arm that answers every request, where there is but one
     shares_keys: bool  # the arms have entity keys, and the same ones
+
+    @cached_property
+    def entity_names(self) -> tuple[str, ...]:
+        """The entity keys of its versions."""
+        return tuple(dict.fromkeys(name for arm in self.arms.values() for name in arm.loaded.contract.entity))
 
     @property
     def mixed_tail(self) -> str:

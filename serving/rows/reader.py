@@ -44,8 +44,7 @@ class RowReader:
 
     def read(self, rows: RequestRows) -> Packed:
         """The rows as the model takes them; InvalidInput lists every violation."""
-        if not 0 < len(rows) <= self._most_rows:
-            raise InvalidInput(f"a request brings 1 to {self._most_rows:,} rows, not {len(rows):,}")
+        self.check_size(rows)
         numbers, words = rows.to_arrays(self.layout)
         if not rows.checks_values:
             violations = islice(self._guard.wrong_values(numbers, words), MOST_PROBLEMS + 1)
@@ -59,6 +58,11 @@ class RowReader:
             if not known.issuperset(words[:, place]):
                 notes.append(f"{name}: a category that training did not see")
         return Packed(numbers, words, tuple(notes))
+
+    def check_size(self, rows: RequestRows) -> None:
+        """Refuses too many rows before anything looks at each of them."""
+        if not 0 < len(rows) <= self._most_rows:
+            raise InvalidInput(f"a request brings 1 to {self._most_rows:,} rows, not {len(rows):,}")
 
     def _out_of_range(self, numbers: np.ndarray, clipped: np.ndarray, notes: list[str]) -> np.ndarray:
         """What goes on to the model, by the contract's policy."""

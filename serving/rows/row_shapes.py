@@ -3,6 +3,7 @@
 Knows no limits of a contract: `reader.py` holds the packed values to them.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any, Protocol
 
@@ -46,15 +47,14 @@ class RequestRows(Protocol):
         ...
 
 
-def _bounded(entities: Mapping[str, list[Any]]) -> Mapping[str, list[Any]]:
-    """The keys as they are; they stay in the log until it is written, so none may be large."""
-    for name, values in entities.items():
+def check_keys(entities: Mapping[str, list[Any]] | None) -> None:
+    """Refuses entity keys that are large: they stay in the log until it is written."""
+    for name, values in (entities or {}).items():
         for row, value in enumerate(values):
             if type(value) is str and len(value) > LONGEST_TEXT:
                 raise InvalidInput([Problem(name, row, f"is longer than {LONGEST_TEXT} characters")])
             if type(value) in (list, dict):
                 raise InvalidInput([Problem(name, row, "is a key: a text or a number")])
-    return entities
 
 
 class NamedRows:
@@ -74,10 +74,9 @@ class NamedRows:
 
     def entities(self, names: Sequence[str]) -> Mapping[str, list[Any]] | None:
         try:
-            entities = {name: [row[name] for row in self.rows] for name in names} if names else None
+            return {name: [row[name] for row in self.rows] for name in names} if names else None
         except (KeyError, TypeError):
             return None
-        return entities and _bounded(entities)
 
     def lacks_any(self, fields: Set[str]) -> bool:
         return any(isinstance(row, dict) and not fields <= row.keys() for row in self.rows)
@@ -119,7 +118,7 @@ class ColumnRows:
     def entities(self, names: Sequence[str]) -> Mapping[str, list[Any]] | None:
         if not names or not all(name in self.columns for name in names):
             return None
-        return _bounded({name: list(_to_list(self.columns[name])) for name in names})
+        return {name: list(_to_list(self.columns[name])) for name in names}
 
     def lacks_any(self, fields: Set[str]) -> bool:
         return not fields <= self.columns.keys()
@@ -184,7 +183,7 @@ class TableRows:
 
     def to_arrays(self, layout: FieldLayout) -> PackedArrays:
         names = self.table.column_names
-        twice = sorted({name for name in names if names.count(name) > 1}) if len({*names}) < len(names) else []
+        twice = sorted(name for name, count in Counter(names).items() if count > 1)
         problems = [*_unknown(names, layout), *(Problem(name[:100], None, "stands twice") for name in twice)]
         problems += _missing(set(names), layout)
         if problems:
@@ -217,7 +216,7 @@ class TableRows:
     def entities(self, names: Sequence[str]) -> Mapping[str, list[Any]] | None:
         if not names or not all(name in self.table.column_names for name in names):
             return None
-        return _bounded({name: self.table[name].to_pylist() for name in names})
+        return {name: self.table[name].to_pylist() for name in names}
 
     def lacks_any(self, fields: Set[str]) -> bool:
         return not fields <= set(self.table.column_names)

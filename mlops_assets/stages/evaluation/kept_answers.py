@@ -30,7 +30,8 @@ def identify_rows(spec: ModelSpec, rows: pa.Table) -> dict[str, pa.ChunkedArray 
     if feed.key:
         return {name: rows[name] for name in (*feed.key, EVENT_TIME)}
     columns = sorted(name for name in rows.column_names if name not in (ROW_KEY, CREATED_TIME))
-    content = hash_pandas_object(rows.select(columns).to_pandas(), index=False)
+    frame = rows.select(columns).to_pandas()
+    content = hash_pandas_object(frame, index=False)  # pyright: ignore[reportCallIssue]  # its stub has no index
     return {_CONTENT: pa.array(np.asarray(content).view(np.int64)), EVENT_TIME: rows[EVENT_TIME]}
 
 

@@ -1,6 +1,7 @@
 """The rows of one request: each is answered by the version that its own key leads to, through every shape."""
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -213,4 +214,14 @@ def test_a_key_that_is_no_short_text_is_refused(tmp_path, person, key):
     place = Place(tmp_path, *HALVES, strategy=Strategy.AB_TEST)
     with pytest.raises(InvalidInput, match="person"):
         place.ask([{"distance": 1.0, "person": person}], key=key)
+    place.engine.close()
+
+
+def test_too_many_rows_are_refused_before_any_is_looked_at(tmp_path):
+    place = Place(tmp_path, *HALVES, strategy=Strategy.AB_TEST)
+    table = pa.table({"distance": pa.nulls(2**31 - 1), "person": pa.nulls(2**31 - 1)})  # of next to no bytes
+    began = time.perf_counter()
+    with pytest.raises(InvalidInput, match="1 to 1,000 rows"):
+        place.ask(TableRows(table))
+    assert time.perf_counter() - began < 5  # it took minutes
     place.engine.close()

@@ -23,8 +23,10 @@ class Transport:
     def write(self, content: bytes) -> None:
         self.sent += content
 
+    unread = 0
+
     def get_write_buffer_size(self) -> int:
-        return 0
+        return self.unread
 
     def close(self) -> None:
         self.open = False
@@ -138,3 +140,16 @@ def test_more_connections_than_files_are_refused(monkeypatch):
         return connected(everyone)[1].open
 
     assert asyncio.run(run()) is False
+
+
+def test_a_peer_that_takes_nothing_is_hung_up_on():
+    async def run() -> list[bool]:
+        slow, deaf = connected(set()), connected(set())
+        for step in range(3):
+            slow[1].unread, deaf[1].unread = 500 - step, 500
+            for connection, _ in (slow, deaf):
+                connection._unread_since -= 30
+                connection.sweep(20)
+        return [slow[1].open, deaf[1].open]
+
+    assert asyncio.run(run()) == [True, False]

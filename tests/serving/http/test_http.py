@@ -380,3 +380,31 @@ def test_a_row_without_keys_and_fields_is_invalid_by_the_document(tmp_path):
     row = Draft202012Validator(body["schema"]["properties"]["rows"]["items"])
     assert [row.is_valid(each) for each in ({}, {"person": "p"}, {"distance": 1.5})] == [False, True, True]
     assert row.is_valid(body["example"]["rows"][0])
+
+
+def sent(home: Path, column: pa.Array) -> httpx.Response:
+    sink, table = pa.BufferOutputStream(), pa.table({"carrier": column})
+    with pa.ipc.new_stream(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as stream:
+        stream.write_table(table)
+    headers = {"content-type": "application/vnd.apache.arrow.stream"}
+    return post(home, PREDICT, content=sink.getvalue().to_pybytes(), headers=headers)
+
+
+def shared(text: str, rows: int) -> pa.DictionaryArray:
+    return pa.DictionaryArray.from_arrays(pa.array([0] * rows, pa.int8()), pa.array([text], pa.large_string()))
+
+
+@pytest.mark.parametrize(
+    ("column", "reason"),
+    [
+        (shared("x" * 1_000_000, 600), "longer than 1000"),
+        (pa.array(["x" * 5_000]).cast(pa.string_view()), "longer than 1000"),
+        (pa.array([["AA"]]), "a column holds numbers"),
+        (shared("AA", 2), "distance: is missing"),
+    ],
+    ids=["a shared text", "a view", "a list", "an honest dictionary"],
+)
+def test_columns_that_grow_when_written_out_are_refused(home, column, reason):
+    answer = sent(home, column)
+    assert answer.status_code in (400, 422)
+    assert reason in answer.text

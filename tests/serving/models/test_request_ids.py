@@ -36,6 +36,20 @@ def test_no_other_id_passes(rows):
     assert RequestIds(b"another secret").find_problem(MODEL, issued, 0) is not None
 
 
+def test_no_id_names_more_rows_by_other_cuts():
+    number, digest, tail = IDS.issue(MODEL, "w-1-", 1, "5.0").split("-", 1)[1].split("-")
+    assert IDS.find_problem(MODEL, f"w-{number}-5.{digest}-0", 0) is not None
+    rows, digest = IDS.issue(MODEL, "w-1-", 10, "5.0").split("-")[2].split(".")
+    assert IDS.find_problem(MODEL, f"w-1-{digest}-{rows}.{tail}", 0) is not None
+
+
+def test_a_cut_off_key_file_is_not_taken(tmp_path, caplog):
+    (tmp_path / "key").write_bytes(b"")
+    ids = open_request_ids(None, tmp_path / "key")
+    assert RequestIds(b"").find_problem(MODEL, ids.issue(MODEL, NUMBER, 1, TAIL), 0) is not None
+    assert "delete it to have another one made" in caplog.text
+
+
 def test_the_same_name_gets_the_same_id():
     assert IDS.issue(MODEL, "s123-", 2, TAIL) == RequestIds(b"a secret of this test").issue(MODEL, "s123-", 2, TAIL)
 
