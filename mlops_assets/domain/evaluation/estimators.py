@@ -2,7 +2,7 @@
 
 Influence is n times the derivative of the value by the row's weight: its mean is 0, and the root of its
 summed squares over n is the standard error. For resampling an estimator takes many sets of weights at
-once, [B, n]. Which metric is made how: see `metrics`.
+once, [B, n]; for influence one set [n], or none: all rows count alike. Which metric is made how: see `metrics`.
 """
 
 from collections.abc import Callable, Iterable
@@ -18,7 +18,7 @@ _BIN_ROWS = 50  # with fewer, chance alone looks like an error; few rows have fe
 
 class Estimator(Protocol):
     def value(self) -> float: ...
-    def influence(self) -> Array: ...
+    def influence(self, weights: Array | None = None) -> Array: ...
     def resampled(self, weights: Array) -> Array: ...
 
 
@@ -33,9 +33,11 @@ class Ratio:
     def value(self) -> float:
         return float(self._link.apply(self._above.sum() / self._below.sum()))
 
-    def influence(self) -> Array:
-        ratio = self._above.sum() / self._below.sum()
-        return self._link.slope(ratio) * (self._above - ratio * self._below) / self._below.mean()
+    def influence(self, weights: Array | None = None) -> Array:
+        each = np.ones(len(self._above)) if weights is None else weights
+        below = float(each @ self._below)
+        ratio = float(each @ self._above) / below
+        return self._link.slope(ratio) * (self._above - ratio * self._below) * (len(each) / below)
 
     def resampled(self, weights: Array) -> Array:
         sums = weights @ np.stack([self._above, self._below], axis=1).astype(weights.dtype)
@@ -63,8 +65,8 @@ class Mean:
     def value(self) -> float:
         return float(np.mean([part.value() for part in self._parts]))
 
-    def influence(self) -> Array:
-        return np.mean([part.influence() for part in self._parts], axis=0)
+    def influence(self, weights: Array | None = None) -> Array:
+        return np.mean([part.influence(weights) for part in self._parts], axis=0)
 
     def resampled(self, weights: Array) -> Array:
         return np.nanmean([part.resampled(weights) for part in self._parts], axis=0)
@@ -78,13 +80,13 @@ class CalibrationError:
         self._excess = hits - confidence
 
     def value(self) -> float:
-        return float(np.abs(self._sums()).sum() / len(self._excess))
+        return float(np.abs(np.bincount(self._bins, self._excess)).sum() / len(self._excess))
 
-    def _sums(self) -> Array:
-        return np.bincount(self._bins, self._excess)
-
-    def influence(self) -> Array:
-        return np.sign(self._sums())[self._bins] * self._excess - self.value()
+    def influence(self, weights: Array | None = None) -> Array:
+        each = np.ones(len(self._excess)) if weights is None else weights
+        sums = np.bincount(self._bins, each * self._excess)
+        value = np.abs(sums).sum() / each.sum()
+        return (np.sign(sums)[self._bins] * self._excess - value) / each.mean()
 
     def resampled(self, weights: Array) -> Array:
         in_bin = np.arange(self._bins.max() + 1) == self._bins[:, None]  # [n, bins]

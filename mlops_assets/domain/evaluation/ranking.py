@@ -24,22 +24,19 @@ class Auc:
         self._scores = scores
 
     def value(self) -> float:
-        return float(self._wins().mean())
+        return float(((self._below + self._upto) / (2.0 * len(self._negatives))).mean())
 
-    def _wins(self) -> Array:
-        """[positives] share of negatives that each positive beats."""
-        return (self._below + self._upto) / (2.0 * len(self._negatives))
-
-    def influence(self) -> Array:
-        ranked = np.sort(self._scores[self._positives])
-        scored = self._scores[self._negatives]
-        beaten_by = 1.0 - (np.searchsorted(ranked, scored, "left") + np.searchsorted(ranked, scored, "right")) / (
-            2.0 * len(ranked)
-        )
-        value = self.value()
+    def influence(self, weights: Array | None = None) -> Array:
+        each = np.ones(self._rows) if weights is None else weights
+        order = self._positives[np.argsort(self._scores[self._positives], kind="stable")]
+        under, scored = _cumulated(each[None, self._negatives])[0], self._scores[self._negatives]
+        upto, ranked = _cumulated(each[None, order])[0], self._scores[order]
+        wins = (under[self._below] + under[self._upto]) / (2.0 * under[-1])  # share of negatives that a positive beats
+        lost = (upto[np.searchsorted(ranked, scored, "left")] + upto[np.searchsorted(ranked, scored, "right")]) / 2
+        value = each[self._positives] @ wins / upto[-1]
         influence = np.empty(self._rows)
-        influence[self._positives] = (self._wins() - value) * (self._rows / len(self._positives))
-        influence[self._negatives] = (beaten_by - value) * (self._rows / len(self._negatives))
+        influence[self._positives] = (wins - value) * (self._rows / upto[-1])
+        influence[self._negatives] = (1.0 - lost / upto[-1] - value) * (self._rows / under[-1])
         return influence
 
     def resampled(self, weights: Array) -> Array:
@@ -64,15 +61,15 @@ class AveragePrecision:
     def value(self) -> float:
         return float(self.resampled(np.ones((1, len(self._order))))[0])
 
-    def influence(self) -> Array:
+    def influence(self, weights: Array | None = None) -> Array:
         """Derivative of the weighted value by each row's weight, times n."""
         rows = len(self._order)
-        hits = np.cumsum(self._labels)[self._ends]
-        taken = self._ends + 1.0
+        each = np.ones(rows) if weights is None else weights[self._order]
+        hits, taken = np.cumsum(each * self._labels)[self._ends], np.cumsum(each)[self._ends]
         new_hits = np.diff(hits, prepend=0.0)
         by_taken = _from_here_on(new_hits / taken)[self._tie]
         by_hits = _from_here_on(new_hits * hits / taken**2)[self._tie]
-        own = (hits / taken)[self._tie] - self.value()
+        own = (hits / taken)[self._tie] - new_hits @ (hits / taken) / hits[-1]
         derivative = (self._labels * (own + by_taken) - by_hits) / hits[-1]
         influence = np.empty(rows)
         influence[self._order] = derivative * rows

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cached_property
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -18,9 +19,11 @@ from mlops_assets.domain.evaluation.evidence import Interval
 from mlops_assets.domain.evaluation.intervals import central, score
 from mlops_assets.domain.evaluation.metrics import Metric, UnmeasurableError, metric_named
 from mlops_assets.domain.partitions import window
+from mlops_assets.domain.quality.fall.class_parts import add_parts
 from mlops_assets.domain.quality.fall.since_promotion import sure_of
 from mlops_assets.domain.quality.inputs import DayInputs, ServedVersion
-from mlops_assets.domain.quality.prevalence import describe_moved, score_at_shares
+from mlops_assets.domain.quality.prevalence import choose_shares, describe_left_out, describe_moved, split_by_class
+from mlops_assets.domain.quality.records import ClassPart
 from mlops_assets.domain.traffic.label_delay import measure_maturity
 from mlops_assets.domain.traffic.labelled_rows import LABEL, concat_days, read_times
 from mlops_assets.domain.traffic.ripe_rows import RipeRows, rows_of_bundle, select_ripe, to_datetime64
@@ -132,10 +135,26 @@ class DayRows:
     @cached_property
     def comparable(self) -> Measurement:
         """The day's score at the class shares of the evaluation, which the version's baseline is compared with."""
-        own, shares = self.own, self.shares
+        parts, why = self.parts
+        if not parts:
+            return (None, why) if why else self.score
+        value, error = add_parts(parts)
+        if not np.isfinite(error):
+            return None, "A class has fewer than two rows, so that the day cannot be measured by itself."
+        reach = sure_of(self.level) * error
+        low, high = np.clip([value - reach, value + reach], *self.metric.bounds)
+        return Interval(value, float(low), float(high), self.level, "delta"), ""
+
+    @cached_property
+    def parts(self) -> tuple[tuple[ClassPart, ...], str]:
+        """What each class adds to `comparable`, or why that cannot be measured; neither: shares do not matter."""
+        own, shares = self.own, choose_shares(self.shares)
         if own is None or not len(own) or not shares:
-            return self.score
-        return try_measuring(lambda: score_at_shares(self.metric, own, shares, level=self.level))
+            return (), ""
+        try:
+            return split_by_class(self.metric, own, shares), ""
+        except UnmeasurableError as err:
+            return (), f"{err}."
 
     @cached_property
     def moved_classes(self) -> str:
@@ -144,6 +163,21 @@ class DayRows:
         if own is None or not len(own) or not self.shares or judged is None:
             return ""
         return describe_moved(own, self.shares, judged.classes)
+
+    @property
+    def counted_classes(self) -> tuple[str, ...]:
+        """The classes that `parts` belong to."""
+        named = zip(
+            self.version.judged.classes if self.version.judged else (), choose_shares(self.shares), strict=False
+        )
+        return tuple(name for name, share in named if share)
+
+    @property
+    def left_out(self) -> str:
+        """The classes that are too rare to be compared; empty where none is."""
+        return (
+            describe_left_out(self.shares, self.version.judged.classes) if self.version.judged and self.shares else ""
+        )
 
     @property
     def shares(self) -> tuple[float, ...]:

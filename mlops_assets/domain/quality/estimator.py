@@ -49,7 +49,8 @@ def fit_estimator(kind: Kind, metric: str, held: HeldOutRows) -> QualityEstimato
     """An estimator of the metric, or `UnmeasurableError` with the reason why there is none."""
     if kind is not Kind.REGRESSION:
         labels = held.labels.astype(np.int64)
-        shares = tuple((np.bincount(labels) / len(labels)).tolist())
+        classes = held.scores.shape[1] if held.scores.ndim == 2 else 2
+        shares = tuple((np.bincount(labels, minlength=classes) / len(labels)).tolist())
         return QualityEstimator(metric, fit_calibration(labels, held.scores), shares)
     return QualityEstimator(
         metric, fit_loss_model("rmse" if metric == _R2 else metric, held.labels, held.scores, held.features)

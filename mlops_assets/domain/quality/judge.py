@@ -66,6 +66,7 @@ def _judge_rows(rows: DayRows) -> PerformanceDay:
         business=_worth(rows),
         made_at=rows.day.now,
         comparable=_plain(rows.comparable[0]),
+        parts=rows.parts[0],
         since_promotion=followed,
     )
 

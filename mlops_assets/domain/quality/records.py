@@ -20,6 +20,15 @@ class Estimated:
 
 
 @dataclass(frozen=True)
+class ClassPart:
+    """What one class adds to a day's score at the shares of the evaluation, so that days can be taken together."""
+
+    rows: int
+    mean: float  # those of all classes add up to the score
+    squares: float  # of the rows' differences from the mean, added up
+
+
+@dataclass(frozen=True)
 class Recent:
     """The days up to this one that the same version answered, taken together: a day alone is moved by its weather."""
 
@@ -68,4 +77,5 @@ class PerformanceDay:
     business: float | None  # mean worth of an answer
     made_at: datetime
     comparable: Estimated | None = None  # `realised` at the class shares of the evaluation: falls are judged by it
+    parts: tuple[ClassPart, ...] = ()  # of `comparable`, a class each; none: it does not depend on shares
     since_promotion: SincePromotion | None = None  # what `fall` rests on; None: no ripe day can be judged

@@ -67,6 +67,16 @@ def test_influence_is_the_derivative_by_each_rows_weight(kind: Kind, name: str) 
 
 
 @pytest.mark.parametrize(("kind", "name"), EVERY)
+def test_influence_at_weights_is_the_derivative_there(kind: Kind, name: str) -> None:
+    labels, scores = SAMPLES[kind]()
+    estimator = METRICS[name].prepare(labels, scores)
+    rows, step = len(labels), 1e-6
+    weights = np.random.default_rng(0).uniform(0.2, 1.8, rows)
+    numeric = (estimator.resampled(weights + step * np.eye(rows)) - estimator.resampled(weights[None])) / step * rows
+    assert estimator.influence(weights) == pytest.approx(numeric, abs=2e-3 * max(1, np.abs(numeric).max()))
+
+
+@pytest.mark.parametrize(("kind", "name"), EVERY)
 def test_a_weight_of_two_is_the_row_twice(kind: Kind, name: str) -> None:
     if name == "ece":
         pytest.skip("a doubled row would move the bins, which resampling keeps")

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from itertools import groupby
 from typing import NamedTuple
 
 from scipy.special import ndtri
@@ -16,6 +17,7 @@ from scipy.special import ndtri
 from mlops_assets.declaration.monitoring import QualityPolicy
 from mlops_assets.domain.evaluation.evidence import Interval
 from mlops_assets.domain.evaluation.metrics import Metric
+from mlops_assets.domain.quality.fall.class_parts import ENOUGH, Parts, add_parts, list_scarce, pool_parts
 from mlops_assets.domain.quality.fall.detector import (
     DayScore,
     FallLimits,
@@ -33,11 +35,12 @@ _LATEST = 14  # days by which a fall is ruled out
 
 
 class RipeDay(NamedTuple):
-    """The realised score of a day whose labels are ripe."""
+    """The realised score of a day whose labels are ripe; with its classes' parts where it depends on their shares."""
 
     day: str
     rows: int
-    score: Estimated
+    score: Estimated | None  # None: a class is too rare for the day alone
+    parts: Parts = ()
 
 
 @dataclass(frozen=True)
@@ -60,22 +63,23 @@ class Reference:
 def list_ripe_days(records: Iterable[PerformanceDay], bundle: str, policy: QualityPolicy) -> list[RipeDay]:
     """The days of one version that count, oldest first."""
     return [
-        RipeDay(each.day, each.labelled, each.comparable)
+        RipeDay(each.day, each.labelled, each.comparable, each.parts)
         for each in sorted(records, key=lambda record: record.day)
-        if each.bundle == bundle and each.comparable and each.labelled and each.maturity >= policy.maturity
+        if each.bundle == bundle and each.labelled and each.maturity >= policy.maturity
+        if each.comparable or each.parts
     ]
 
 
 def trace_days(days: Sequence[RipeDay], reference: Reference) -> Iterator[SincePromotion]:
     """What was known after each day, or after as many as make up a unit."""
-    units = _list_units(days, reference)
+    units, _ = _list_units(days, reference)
     for place, suspicion in enumerate(trace_suspicion(units, reference.limits)):
         yield _summarise(units[: place + 1], suspicion, reference)
 
 
 def follow_days(days: Sequence[RipeDay], reference: Reference) -> SincePromotion | None:
     """What is known after the last day; None where there are too few rows for one unit."""
-    units = _list_units(days, reference)
+    units, _ = _list_units(days, reference)
     latest = deque(trace_suspicion(units, reference.limits), maxlen=1)
     return _summarise(units, latest[0], reference) if latest else None
 
@@ -141,20 +145,41 @@ def _mean(units: Sequence[DayScore], spread: float, reference: Reference) -> Est
     return Estimated(value, value - reach, value + reach)
 
 
-def _list_units(days: Sequence[RipeDay], reference: Reference) -> list[DayScore]:
-    """A day each, or several days that have few rows; the last ones wait until they are enough."""
+def describe_waiting(days: Sequence[RipeDay], reference: Reference, classes: Sequence[str]) -> str:
+    """Which class the latest days wait for, to be taken together; empty where they wait for none."""
+    waiting = _list_units(days, reference)[1]
+    parts = pool_parts(day.parts for day in waiting)
+    scarce = [f"{parts[place].rows} of {classes[place]}" for place in list_scarce(parts)]
+    if not scarce:
+        return ""
+    named = ", ".join(scarce[:3]) + (f" and {len(scarce) - 3} classes more" if len(scarce) > 3 else "")
+    return f"{len(waiting)} days since {waiting[0].day} wait for {ENOUGH} rows of each class, there are {named}"
+
+
+def _list_units(days: Sequence[RipeDay], reference: Reference) -> tuple[list[DayScore], list[RipeDay]]:
+    """A day each, or several days that have few rows; and the last ones, which wait until they are enough."""
     units: list[DayScore] = []
     waiting: list[RipeDay] = []
-    for day in days:
-        waiting.append(day)
-        rows = sum(each.rows for each in waiting)
-        if rows >= _UNIT_ROWS:
-            parts = [(each.rows / rows, each.score) for each in waiting]
-            value = sum(part * score.value for part, score in parts)
-            error = math.sqrt(sum((part * _error(score, reference.sure)) ** 2 for part, score in parts))
-            units.append(DayScore(waiting[0].day, rows, reference.metric.sign * value, error))
-            waiting = []
-    return units
+    for _, alike in groupby(days, key=lambda day: len(day.parts)):
+        waiting = []
+        for day in alike:
+            waiting.append(day)
+            scarce = list_scarce(pool_parts(each.parts for each in waiting))
+            if sum(each.rows for each in waiting) >= _UNIT_ROWS and not scarce:
+                units.append(_take_together(waiting, reference))
+                waiting = []
+    return units, waiting
+
+
+def _take_together(days: Sequence[RipeDay], reference: Reference) -> DayScore:
+    rows = sum(day.rows for day in days)
+    if parts := pool_parts(day.parts for day in days):
+        value, error = add_parts(parts)
+    else:
+        scored = [(day.rows / rows, day.score) for day in days if day.score]
+        value = sum(part * score.value for part, score in scored)
+        error = math.sqrt(sum((part * _error(score, reference.sure)) ** 2 for part, score in scored))
+    return DayScore(days[0].day, rows, reference.metric.sign * value, error)
 
 
 def _error(score: Estimated, sure: float) -> float:
