@@ -8,7 +8,6 @@ import numpy as np
 import pyarrow as pa
 
 from mlops_assets.declaration.monitoring import DriftPolicy
-from mlops_assets.domain.drift.days.pairs import PairRows
 from mlops_assets.domain.drift.distances import Aspect, DriftTest
 from mlops_assets.domain.drift.joint_test import compare_all_features, compare_vectors
 from mlops_assets.domain.drift.live_day import LiveDay, find_vectors
@@ -17,7 +16,6 @@ from mlops_assets.domain.drift.report import (
     NO_DAYS,
     REACH,
     DriftReport,
-    find_open_days,
     judge_day_alarm,
     judge_input_quality,
 )
@@ -34,7 +32,8 @@ from mlops_assets.stages.drift.collect import (
     UnjudgeableDayError,
     digest_seed,
 )
-from mlops_assets.stages.drift.training_rows import pack_columns, read_past, read_training_sample
+from mlops_assets.stages.drift.pool import pool_days
+from mlops_assets.stages.drift.training_rows import read_past, read_training_sample
 
 REPORT = "report.json"
 Comparison = Mapping[Aspect, tuple[Reference, Sketch]]
@@ -109,22 +108,25 @@ def _before(collector: DriftCollector, day: str) -> _Before:
 def _judged(collector: DriftCollector, day: str, known: CollectedDay, before: _Before) -> JudgedDrift:
     version, bundle, opened = _first(known)
     policy = collector.spec.monitoring.drift
-    added, live, sample = _together(collector, day, bundle, known, earlier=before.reports)
+    pooled = pool_days(collector, day, bundle, known, earlier=before.reports)
+    live, sample = pooled.live, pooled.sample
     compared = _compared(opened, bundle, live, policy.minimum_rows)
     enough = compared[Aspect.FEATURE][1].rows >= policy.minimum_rows
     training = read_training_sample(collector, opened) if enough else None
-    since = added[0] if added else day
+    days: list[date] = pooled.days.tolist()
+    since = days[0].isoformat()
     name = day if since == day else f"{since} to {day}"
-    past, days = read_past(collector, opened), [date.fromisoformat(each) for each in (*added, day)]
+    past, rows = read_past(collector, opened), pooled.pack_pairs(opened) if enough else None
     besides = _besides(collector, opened, sample, training) if past is None else []
-    if past is not None and past.pairs is not None and enough and set(opened.features) <= set(sample.column_names):
-        rows = PairRows(pack_columns(opened, sample), np.empty(0))
-        besides = [past.pairs.compare(rows, np.array(days, dtype="datetime64[D]"), policy)]
+    if past is not None and past.pairs is not None and rows is not None:
+        besides = [past.pairs.compare(rows, policy)]
     window = judge_window(name, compared, policy, besides=besides, past=past, days=days)
     about = _About(day, since, version, bundle, window.outcome is Outcome.INCONCLUSIVE, opened.features)
     notes = _notes(known, bundle)
     if enough and training is None:
         notes.append("the rows that the version was trained on are gone: columns were judged, not all together")
+    elif enough and past is not None and past.pairs is None:
+        notes.append("how columns go together was not judged: no two of them vary on enough days of the training data")
     if past is not None and Aspect.PREDICTION not in past.like:
         notes.append("the rows that the version was tested on are of too few days: its answers were not judged")
     report = replace(
@@ -154,21 +156,6 @@ def _first(known: CollectedDay) -> tuple[str, str, OpenedVersion]:
     if bundle in known.problems:
         raise known.problems[bundle].about(version, bundle, rows)
     return version, bundle, known.opened[bundle]
-
-
-def _together(
-    collector: DriftCollector, day: str, bundle: str, known: CollectedDay, *, earlier: Sequence[DriftReport]
-) -> tuple[list[str], LiveDay, pa.Table]:
-    """The day with those before it that had too few rows."""
-    added, live, samples = [], known.live, [known.sample]
-    for name in reversed(find_open_days(day, earlier, bundle)):
-        found = collector.earlier(name)
-        if found is None:
-            break
-        added.insert(0, name)
-        live = found[0] + live
-        samples += [found[1]] if len(found[1]) else []
-    return added, live, pa.concat_tables(samples, promote_options="permissive")
 
 
 def _compared(opened: OpenedVersion, bundle: str, live: LiveDay, least: int) -> Comparison:

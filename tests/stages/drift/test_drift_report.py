@@ -235,12 +235,14 @@ def of_older_profile(made: Bench, rows: int) -> pa.Table:
     return answered(made, LAST, asked(rows, 1), bundle=[digest] * rows, version=["0.9.0"] * rows)
 
 
-def with_training_days(made: Bench, days: int, rows: int) -> str:
-    """A bundle that differs from the champion's only in the days of its training rows, one like the other."""
+def with_training_days(made: Bench, days: int, rows: int, sway: float = 0.0) -> str:
+    """A bundle that differs from the champion's only in the days of its training rows; `sway`: what a day shares."""
     (version,) = made.resources["registry"].versions(MODEL)
     bundles = made.resources["bundles"]
     columns = asked(days * rows, 99)
     columns["age"] = columns["age"] + 0.8 * columns["visits"]
+    luck = np.repeat(np.random.default_rng(1).normal(size=days) * sway, rows)
+    columns |= {each: columns[each] + luck for each in ("price", "visits")}
     moments = np.repeat(np.datetime64(name(back(days))) + np.arange(days), rows)
     words = {each: columns[each] for each in ("region", "device")}
     numbers = {each: values for each, values in columns.items() if each not in words}
@@ -270,6 +272,20 @@ def test_days_of_training_show_a_pair_that_turned(made):
     assert "the correlation of age and visits is -0.5" in record(made, LAST).verdict.reason
     assert "30 days of the training data, compared by weekday, replayed: 0 alarms" in shown(result)["compared with"]
     assert "its answers were not judged" in shown(result)["notes"]
+
+
+def test_days_judged_together_are_compared_within_days(made):
+    digest = with_training_days(made, 30, 300, sway=0.8)
+    for days, luck in ((2, 1.0), (1, -1.0), (0, 0.5)):
+
+        def lucky(columns, luck=luck):
+            usual = columns | {"age": columns["age"] + 0.8 * columns["visits"]}
+            return usual | {each: columns[each] + luck for each in ("price", "visits")}
+
+        of_days = {"bundle": [digest] * 200, "version": ["0.9.0"] * 200}
+        store(made, back(days), answered(made, back(days), asked(200, days, lucky), **of_days))
+    report(made, back(2), LAST)
+    assert (record(made, LAST).rows, record(made, LAST).verdict.outcome) == (600, Outcome.PASS), reason(made)
 
 
 def test_a_shadow_does_not_answer_and_is_not_judged(made):

@@ -1,8 +1,9 @@
 """What no column shows alone: the correlation of every two columns, against days of the training data like it. Pure.
 
 Columns are put on the scale of a bell curve and categories are taken apart into their commonest values. A correlation
-is one among the rows of a day, so that a day's own mean is none. Up to `MOST_COLUMNS` columns are looked at, and the
-pair that changed is named.
+is one among the rows of a day, so that a day's own mean is none: rows of several days are centred day by day. Up to
+`MOST_COLUMNS` columns are looked at, and the pair that changed is named. A pair that varies on too few training days,
+as the month and the weekday do, is left out: no day says what is usual of it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -49,10 +50,10 @@ class PairDays:
         p, change, _ = self._measure(self.values, expected, self.sampling)
         return p, change >= policy.correlation
 
-    def compare(self, live: PairRows, days: np.ndarray, policy: DriftPolicy) -> DriftTest:
-        """The pair of a live window's rows that is least like such days."""
-        values, sampling = _correlate(_expand(live.columns, self.reference, self.names), self.pairs)
-        expected = self.spread.expect(days)
+    def compare(self, live: PairRows, policy: DriftPolicy) -> DriftTest:
+        """The pair of a live window's rows that is least like such days, each as often as it has rows."""
+        values, sampling = _correlate(_expand(live.columns, self.reference, self.names), live.days, self.pairs)
+        expected = self.spread.expect(live.days)
         p, change, place = self._measure(values, expected, sampling)
         one, other = (self.names[side[int(place)]] for side in self.pairs)
         now, before = (float(np.tanh(side[int(place)])) for side in (values, expected))
@@ -75,7 +76,7 @@ class PairDays:
 
 
 def fit_pairs(rows: PairRows, reference: Reference, exclude: Sequence[str] = ()) -> PairDays | None:
-    """None where there are too few days or columns."""
+    """None where there are too few days, or no two columns vary on enough of them."""
     known = {name: each for name, each in reference.items() if name not in exclude}
     names = [name for column, each in known.items() for name in _expanded_names(column, each)]
     kept = tuple(names[:MOST_COLUMNS])
@@ -86,8 +87,13 @@ def fit_pairs(rows: PairRows, reference: Reference, exclude: Sequence[str] = ())
     if not len(pairs[0]):
         return None
     expanded = _expand(rows.columns, known, kept)
-    found = [_correlate(expanded[rows.days == day], pairs) for day in days]
+    by_day = [rows.days == day for day in days]
+    found = [_correlate(expanded[day], rows.days[day], pairs) for day in by_day]
     values, sampling = (np.stack([each[side] for each in found]) for side in (0, 1))
+    usual = np.isfinite(sampling).sum(axis=0) >= LEAST_DAYS
+    if not usual.any():
+        return None
+    values, sampling, pairs = values[:, usual], sampling[:, usual], (pairs[0][usual], pairs[1][usual])
     spread = fit_spread(days, values, sampling, blocks=blocks_of(len(days)), likeness=Likeness.of(days))
     return PairDays(days, kept, pairs, known, len(names) - len(kept), spread, values, sampling)
 
@@ -123,13 +129,22 @@ def _expand(columns: Mapping[str, np.ndarray], reference: Reference, names: Sequ
     return np.stack([parts.get(name, np.zeros(rows)) for name in names], axis=1)
 
 
-def _correlate(rows: np.ndarray, pairs: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """([M], [M]) Fisher's z of each pair and its sampling variance; infinite where a column does not vary."""
-    centred = rows - rows.mean(axis=0)
+def _correlate(
+    rows: np.ndarray, days: np.ndarray, pairs: tuple[np.ndarray, np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """([M], [M]) Fisher's z of each pair within days and its sampling variance; infinite where a column is constant."""
+    centred, free = _centre(rows, days)
     spread = np.sqrt(np.square(centred).mean(axis=0))
     scaled = centred / np.maximum(spread, _LEAST_SPREAD)
     whole = np.clip(scaled.T @ scaled / len(rows), -_STRONGEST, _STRONGEST)
     first, second = pairs
     varies = (spread[first] > _LEAST_SPREAD) & (spread[second] > _LEAST_SPREAD)
-    noise = sampling_variance(1.0, np.full(len(first), len(rows)))
+    noise = sampling_variance(1.0, np.full(len(first), free))
     return np.arctanh(whole[first, second]), np.where(varies, noise, np.inf)
+
+
+def _centre(rows: np.ndarray, days: np.ndarray) -> tuple[np.ndarray, int]:
+    """([n, names], count) rows less the mean of their day, and how many that leaves: each further day costs one."""
+    there, place, counts = np.unique(days, return_inverse=True, return_counts=True)
+    means = (days == there[:, None]).astype(np.float64) @ rows / counts[:, None]
+    return rows - means[place], len(rows) - len(there) + 1

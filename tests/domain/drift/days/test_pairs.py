@@ -34,9 +34,8 @@ def known(width: int, draw: np.random.Generator) -> tuple[PairDays, Reference]:
 def test_a_turned_pair_is_found_and_named_at_any_width(width):
     draw = np.random.default_rng(width)
     pairs, _ = known(width, draw)
-    live = FIRST + np.arange(30, 31)
-    same = [pairs.compare(rows(width, 1, draw, 0.3, begin=30), live, DRIFT) for _ in range(20)]
-    turned = [pairs.compare(rows(width, 1, draw, -0.3, begin=30), live, DRIFT) for _ in range(20)]
+    same = [pairs.compare(rows(width, 1, draw, 0.3, begin=30), DRIFT) for _ in range(20)]
+    turned = [pairs.compare(rows(width, 1, draw, -0.3, begin=30), DRIFT) for _ in range(20)]
     assert min(each.p for each in same) > DRIFT.alpha / 10
     assert sum(each.p < DRIFT.alpha / 1_000 and each.material for each in turned) >= 19
     assert "the correlation of x0 and x1 is -0." in turned[0].summary
@@ -56,3 +55,39 @@ def test_two_values_of_one_category_are_no_pair():
     assert ("x2", "word=up") in named
     assert not any(one.startswith("word") and other.startswith("word") for one, other in named)
     assert fit_pairs(rows(3, 9, np.random.default_rng(3)), reference) is None  # too few days
+
+
+def swaying(days: int, each: int, draw: np.random.Generator, *, turned: float = 0.0, begin: int = 0) -> PairRows:
+    """`x` and `y` share the luck of a day and nothing else; the weekday and the weekend are of the day."""
+    moments = np.repeat(FIRST + np.arange(begin, begin + days), each)
+    luck, x = np.repeat(draw.normal(size=days) * 0.8, each), draw.normal(size=days * each)
+    y = turned * x + np.sqrt(1 - turned**2) * draw.normal(size=days * each)
+    weekday = (moments.astype(int) + 3) % 7
+    columns = {"x": x + luck, "y": y + luck, "weekday": weekday.astype(float), "weekend": (weekday > 4).astype(float)}
+    return PairRows(columns, moments)
+
+
+@pytest.mark.parametrize(("days", "each"), [(1, 300), (3, 100), (3, 300), (20, 30)])
+def test_what_days_share_is_no_correlation_of_a_window(days, each):
+    draw = np.random.default_rng(days)
+    trained = swaying(60, 300, draw)
+    pairs = fit_pairs(trained, reference_of(trained.columns).features)
+    assert pairs is not None
+    same = [pairs.compare(swaying(days, each, draw, begin=60), DRIFT) for _ in range(200)]
+    turned = [pairs.compare(swaying(days, each, draw, turned=0.4, begin=60), DRIFT) for _ in range(50)]
+    assert sum(found.p < DRIFT.alpha and found.material for found in same) <= 1
+    assert sum(found.p < DRIFT.alpha and found.material for found in turned) >= 49
+    assert "of x and y is 0.4" in " ".join(found.summary for found in turned)
+
+
+def test_a_pair_that_varies_on_no_training_day_is_left_out():
+    draw = np.random.default_rng(4)
+    trained = swaying(30, 300, draw)
+    pairs = fit_pairs(trained, reference_of(trained.columns).features)
+    assert pairs is not None
+    assert [(pairs.names[one], pairs.names[other]) for one, other in zip(*pairs.pairs, strict=True)] == [("x", "y")]
+    late = swaying(1, 300, draw, begin=30)
+    late.columns["weekday"][:150], late.columns["weekend"][:150] = 6, 1  # half of the rows are stamped a day early
+    assert pairs.compare(late, DRIFT).p > DRIFT.alpha
+    constant = {name: trained.columns[name] for name in ("weekday", "weekend")}
+    assert fit_pairs(PairRows(constant, trained.days), reference_of(constant).features) is None
