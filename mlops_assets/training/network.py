@@ -141,7 +141,7 @@ def build(layout: Layout, spec: NetworkSpec) -> Model:
             layout, width=spec.width, depth=spec.depth, dropout=spec.dropout, embedding=spec.embedding
         )
     else:
-        network = _made(_own(spec.type), layout, spec)
+        network = _made(find_class(spec.type), layout, spec)
     return Model(layout, network)
 
 
@@ -153,7 +153,8 @@ def _made(kind: type[nn.Module], layout: Layout, spec: NetworkSpec) -> nn.Module
         raise TypeError(f"network.type {spec.type!r} cannot be made with network.options ({given}): {err}") from err
 
 
-def _own(name: str) -> type[nn.Module]:
+def find_class(name: str) -> type[nn.Module]:
+    """The class of one's own that a dotted path names."""
     module, _, attribute = name.rpartition(".")
     try:
         found = getattr(importlib.import_module(module), attribute)

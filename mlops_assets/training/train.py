@@ -26,6 +26,7 @@ from mlops_assets.training.fits.task import Declared, Task, TrainingRecipe
 from mlops_assets.training.fits.walk import WalkForward
 from mlops_assets.training.loop import Fitted, OnEpoch, ScoringMetric, logits_of
 from mlops_assets.training.network import Model
+from mlops_assets.training.own_code import digest_own_code
 from mlops_assets.training.rows import on_device, pack_parts
 from mlops_assets.training.search import OnTrial, TrialResult, best_values, search
 from mlops_assets.training.space import apply, declared_values, space_of
@@ -156,7 +157,8 @@ def _fold_score(fold: Fold, score: float | None, rows: pa.Table) -> FoldScore:
 
 def run_name(training_set: TrainingSet, declared: Declared, metric: ScoringMetric, folds: Sequence[Fold] = ()) -> str:
     """Digest of everything that decides the weights, and by which models the test rows are scored."""
-    record = {"code": _code(), "training_set": training_set.digest, "metric": metric.name}
+    record = {"code": _code(), "own_code": digest_own_code(declared.network)}
+    record |= {"training_set": training_set.digest, "metric": metric.name}
     rows = (part.tobytes() for fold in folds for part in (fold.learnt, fold.scored))
     return digest_bytes(canonical_json({**record, "declared": _as_json(declared)}), *rows)[:16]
 
