@@ -373,7 +373,7 @@ def test_a_draining_worker_answers_and_sends_callers_elsewhere(home):
     talk(home, ask)
 
 
-def test_a_row_without_keys_and_fields_is_invalid_by_the_document(tmp_path):
+def test_a_row_without_keys_and_fields_is_invalid_on_paper(tmp_path):
     digest = make_bundle(tmp_path / "bundles", contract([number("distance")], entity=("person",)))
     write_release(tmp_path / "releases" / "delay.json", release(("champion", digest, Role.CHAMPION, 1.0)))
     body = get(tmp_path, "/openapi.json").json()["paths"][PREDICT]["post"]["requestBody"]["content"]["application/json"]
