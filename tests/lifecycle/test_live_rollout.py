@@ -173,7 +173,7 @@ def test_no_version_answers_that_the_ledger_does_not_know(live):
     traffic.send(200)
     entries = [entry for entry in made.resources["ledger"].entries(MODEL) if "generation" in entry.details]
     assert set(traffic.answered) == {arm.version for entry in entries for arm in read_release_state(entry).arms}
-    assert made.resources["ledger"].who_served(MODEL, AFTER).details["generation"] == "2"
+    assert made.resources["ledger"].entry_in_force(MODEL, AFTER).details["generation"] == "2"
 
 
 def test_what_the_endpoint_cannot_serve_is_put_back(second, tmp_path):

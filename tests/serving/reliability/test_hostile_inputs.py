@@ -81,7 +81,7 @@ def test_what_openapi_says_rightly_and_wrongly_asked(process, client):
         if operation.body:  # without one there is nothing that could be wrong
             _ask_all(operation, GenerationMode.NEGATIVE, client, seen)
     figures(f"schemathesis: {seen.total()} requests, {dict(seen)}")
-    assert {status for how, status in seen if how == "positive"} >= {200, 202}
+    assert {status for how, status in seen if how == "positive"} >= {200, 422}  # feedback names ids never issued
     assert {status for how, status in seen if how == "negative"} <= {200, 202, 400, 404, 413, 415, 422}
     assert seen.total() > 150
 

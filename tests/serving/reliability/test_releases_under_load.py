@@ -41,6 +41,7 @@ def flip(path: Path) -> bytes:
 
 def test_a_bundle_with_a_flipped_bit_is_refused_with_reason(truth):
     with Process(truth.home, SETTINGS) as process, Traffic(process.port, truth, callers=4) as seen:
+        until(lambda: workers_up(process) == 2, 20)  # one that starts on a broken release has no old one to serve
         for generation, name in enumerate(("model.onnx", "contract.json", "golden.json"), start=2):
             digest = make_bundle(truth.home / "bundles", CONTRACT, seed=generation)
             truth.learn(digest, generation)
