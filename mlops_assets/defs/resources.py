@@ -106,7 +106,7 @@ def _registry(environment: Mapping[str, str], home: Path) -> Registry:
     uri = environment.get("MLFLOW_TRACKING_URI", local)
     return Registry(
         tracking_uri=uri,
-        artifact_root=environment.get("MLOPS_ARTIFACTS", str(home / "mlflow" / "artifacts") if uri == local else ""),
+        artifact_root=environment.get("MLOPS_ARTIFACTS", "" if uri.startswith("http") else f"{home}/mlflow/artifacts"),
         lock_folder=str(home / "work" / "locks"),
         ui_url=environment.get("MLOPS_MLFLOW_URL", "http://localhost:5000"),
         dagster_url=_dagster_url(environment),

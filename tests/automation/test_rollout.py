@@ -54,7 +54,9 @@ def step_job() -> None:
 def _no_registry(home: Path) -> Registry:
     """The sensor looks at the ledger and the release file; nobody is asked about versions."""
     folder = str(home / "mlflow")
-    return Registry(tracking_uri=f"sqlite:///{folder}", artifact_root="", lock_folder=folder, ui_url="", dagster_url="")
+    return Registry(
+        tracking_uri=f"sqlite:///{folder}", artifact_root=folder, lock_folder=folder, ui_url="", dagster_url=""
+    )
 
 
 @dataclass
