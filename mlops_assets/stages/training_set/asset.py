@@ -2,7 +2,6 @@
 
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -87,8 +86,7 @@ def _publish(record: TrainingSet, parts: "Parts", lake: Lake, workspace: Workspa
         write_parts(parts.tables, folder)
         (folder / _MANIFEST).write_bytes(_RECORD.dump_json(record, indent=1))
         relative = lake.publish(record.model, Layer.TRAINING_SETS, record.digest, folder)
-    kept = _RECORD.validate_json((lake.fetch(relative, workspace.cache) / _MANIFEST).read_bytes())
-    return replace(kept, champion_until=record.champion_until)  # that of now: the rows may be of an earlier contest
+    return _RECORD.validate_json((lake.fetch(relative, workspace.cache) / _MANIFEST).read_bytes())
 
 
 def _suspicion(spec: ModelSpec, telling: "Sequence[Telling]") -> dict[str, Any]:
